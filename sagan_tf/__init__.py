@@ -1,0 +1,6 @@
+"""Self-Attention GAN (Zhang, Goodfellow, Metaxas, Odena 2018) in TensorFlow 2 and Keras 3.
+
+Importing this package is cheap: TensorFlow is only loaded by the modules that need it.
+"""
+
+__version__ = "0.1.0"

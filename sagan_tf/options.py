@@ -1,0 +1,188 @@
+"""Typed options of a command: one frozen dataclass gives flags, flagfiles, help and validation.
+
+A command declares its options once:
+
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        workdir: str = option("", "Directory of the run.")
+        batch_size: int = option(64, "Images in a batch.", minimum=1)
+
+        def check(self) -> None: ...   # optional: combinations that make no sense
+
+This is the only module that names absl.flags. It does not import TensorFlow, so `--help` is quick.
+"""
+
+import dataclasses
+import os
+import sys
+import textwrap
+import typing
+
+from absl import flags
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; its message is the one line that the user sees."""
+
+
+def option(default, help_text, *, section="", minimum=None, maximum=None, choices=None, may_change=False):
+    """A dataclass field that is also a command line flag.
+
+    Args:
+      default: default value; tuples stand for comma-separated lists.
+      help_text: one sentence; shown by `--help`.
+      section: heading under which `--help` lists it.
+      minimum, maximum: inclusive bounds, for each element where the option is a list.
+      choices: allowed values, for each element where the option is a list.
+      may_change: whether a run that is taken up again may use another value.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": help_text,
+            "section": section,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "may_change": may_change,
+        },
+    )
+
+
+class _ListParser(flags.ArgumentParser):
+    """Parses `a,b,c` into a tuple of numbers or strings; the empty string is the empty list."""
+
+    def __init__(self, element_type):
+        self._element_type = element_type
+        self.syntactic_help = "a comma-separated list"
+
+    def parse(self, argument):
+        if isinstance(argument, tuple):
+            return argument
+        return tuple(self._element_type(item.strip()) for item in argument.split(",") if item.strip())
+
+
+class _ListSerializer(flags.ArgumentSerializer):
+    def serialize(self, value):
+        return format_value(value)
+
+
+def format_value(value) -> str:
+    """The text that, given to the flag, yields `value` again."""
+    if isinstance(value, tuple):
+        return ",".join(format_value(item) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _define(values: flags.FlagValues, field: dataclasses.Field, hint) -> None:
+    name, default, text = field.name, field.default, field.metadata["help"]
+    if hint is bool:
+        flags.DEFINE_boolean(name, default, text, flag_values=values)
+    elif hint is int:
+        flags.DEFINE_integer(name, default, text, flag_values=values)
+    elif hint is float:
+        flags.DEFINE_float(name, default, text, flag_values=values)
+    elif hint is str:
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    else:
+        parser = _ListParser(typing.get_args(hint)[0])
+        flags.DEFINE(parser, name, default, text, flag_values=values, serializer=_ListSerializer())
+
+
+def parse(cls, argv):
+    """Reads command line arguments.
+
+    Args:
+      cls: a dataclass whose fields were made by `option`.
+      argv: the arguments without the program's name; `--flagfile=PATH` reads more of them from a
+        file. Of two settings of one flag the last wins.
+
+    Returns:
+      The instance of `cls`, checked, and the set of the names that `argv` set.
+
+    Raises:
+      UserError: an unknown flag, a value of the wrong type or out of bounds, an unreadable
+        flagfile, or an argument that is no flag.
+    """
+    values = flags.FlagValues()
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        _define(values, field, hints[field.name])
+    try:
+        rest = values([sys.argv[0], *argv])[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (--help lists the flags)") from error
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r}: options are given as --name=value (--help lists them)")
+    fields = {field.name: getattr(values, field.name) for field in dataclasses.fields(cls)}
+    given = frozenset(name for name in fields if values[name].present)
+    result = cls(**fields)
+    check(result)
+    return result, given
+
+
+def check(options) -> None:
+    """Checks every option's bounds and choices, then the combinations. Raises UserError."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            _check_item(field, item)
+    if hasattr(options, "check"):
+        options.check()
+
+
+def _check_item(field: dataclasses.Field, item) -> None:
+    choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
+    given = f"--{field.name}={format_value(item)}"
+    if choices is not None and item not in choices:
+        raise UserError(f"{given}: allowed are {', '.join(map(str, choices))}")
+    if low is not None and not item >= low:
+        raise UserError(f"{given}: must be at least {low}")
+    if high is not None and not item <= high:
+        raise UserError(f"{given}: must be at most {high}")
+
+
+def to_flagfile(options, comment: str = "") -> str:
+    """The text of a flagfile that sets every option of `options`."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    for field in dataclasses.fields(options):
+        lines.append(f"--{field.name}={format_value(getattr(options, field.name))}")
+    return "\n".join(lines) + "\n"
+
+
+def from_flagfile(cls, path: str):
+    """Reads a flagfile into an instance of `cls`. Raises UserError if it cannot be read or used."""
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file")
+    return parse(cls, [f"--flagfile={path}"])[0]
+
+
+def difference(old, new) -> list[str]:
+    """One line for every option that differs, e.g. `--seed: 0 before, 1 now`, less those that may change."""
+    return [
+        f"--{field.name}: {format_value(getattr(old, field.name))!r} before, {format_value(getattr(new, field.name))!r} now"
+        for field in dataclasses.fields(old)
+        if not field.metadata["may_change"] and getattr(old, field.name) != getattr(new, field.name)
+    ]
+
+
+def help_text(cls, program: str, description: str) -> str:
+    """The text of `--help`: the description, then each option with its default, by section."""
+    hints = typing.get_type_hints(cls)
+    lines = [description.strip(), "", f"usage: python -m {program} [--flagfile=FILE] [--OPTION=VALUE ...]"]
+    section = None
+    for field in dataclasses.fields(cls):
+        if field.metadata["section"] != section:
+            section = field.metadata["section"]
+            lines += ["", f"{section}:"]
+        default = format_value(field.default)
+        usage = f"--[no]{field.name}" if hints[field.name] is bool else f"--{field.name}"
+        text = field.metadata["help"]
+        if field.metadata["choices"] is not None:
+            text += f" One of {', '.join(map(str, field.metadata['choices']))}."
+        text += f" [{default}]" if default else ""
+        lines.append(f"  {usage}")
+        lines += textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join(lines) + "\n"
