@@ -1,0 +1,131 @@
+"""Self-attention over a feature map (SAGAN, section 3), in the paper's forms and in the original code's."""
+
+import typing
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.layers.spectral_normalization import SNDense
+
+
+class AttentionForm(typing.NamedTuple):
+    """What distinguishes the forms: channels of a value are C / value_ratio."""
+
+    value_ratio: int
+    pooled: bool  # keys and values 2x max-pooled in every dimension
+    projected: bool  # values brought back to C channels by a last 1x1 convolution (v in the paper)
+
+
+ATTENTION_FORMS = {
+    "original": AttentionForm(value_ratio=2, pooled=True, projected=True),  # sn_non_local_block_sim
+    "paper_v2": AttentionForm(value_ratio=8, pooled=False, projected=True),  # arXiv:1805.08318v2
+    "paper_v1": AttentionForm(value_ratio=1, pooled=False, projected=False),  # arXiv:1805.08318v1
+}
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class SelfAttention(keras.layers.Layer):
+    """y = gamma * o + x, where o mixes the values of all positions (SAGAN, equations 1 to 3).
+
+    Position j gives a query, every position i a key and a value; beta_j,i = softmax over i of
+    query_j . key_i, and o_j = sum over i of beta_j,i value_i. gamma is a learned scalar that starts
+    at 0, so that the layer starts as the identity. query is the paper's f, key its g, value its h
+    and the last projection its v; the original code calls them theta, phi, g and attn, and gamma
+    sigma_ratio. No layer has a bias.
+
+    Args:
+      form: a key of `ATTENTION_FORMS`: "original" (the code of 2018: keys and values pooled, values
+        C/2), "paper_v2" (all positions, values C/key_ratio) or "paper_v1" (all positions, values C,
+        no projection).
+      key_ratio: queries and keys have C / key_ratio channels, at least 1 (k in the paper).
+      spectral_norm: whether the projections are spectrally normalized.
+      kernel_initializer: of the projections.
+
+    Call arguments:
+      inputs: (B, L, C), (B, H, W, C) or (B, D, H, W, C); N positions in all.
+      update_u: whether this pass stores the new u of the projections.
+      return_attention: whether to return beta as well.
+
+    Returns: the shape of `inputs`; with `return_attention` also beta, float32 (B, N, M), whose rows
+      sum to 1. M = N, or the number of pooled positions.
+    """
+
+    def __init__(
+        self,
+        form: str = "original",
+        key_ratio: int = 8,
+        spectral_norm: bool = True,
+        kernel_initializer="glorot_uniform",
+        **layer_arguments,
+    ):
+        super().__init__(**layer_arguments)
+        if form not in ATTENTION_FORMS:
+            raise ValueError(f"form={form!r}: allowed are {', '.join(ATTENTION_FORMS)}")
+        if key_ratio < 1:
+            raise ValueError(f"key_ratio={key_ratio}: must be at least 1")
+        self.form = form
+        self.key_ratio = key_ratio
+        self.spectral_norm = spectral_norm
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def _projection(self, units: int, name: str, input_shape) -> SNDense:
+        layer = SNDense(
+            max(1, units),
+            use_bias=False,
+            spectral_norm=self.spectral_norm,
+            kernel_initializer=self.kernel_initializer.clone(),  # one instance would draw query and key alike
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        layer.build(input_shape)
+        return layer
+
+    def build(self, input_shape):
+        if len(input_shape) not in (3, 4, 5):
+            raise ValueError(f"input of shape {input_shape}: must be (batch, 1 to 3 spatial axes, channels)")
+        channels, form = input_shape[-1], ATTENTION_FORMS[self.form]
+        value_ratio = self.key_ratio if self.form == "paper_v2" else form.value_ratio
+        value_channels = max(1, channels // value_ratio)
+        self.query = self._projection(channels // self.key_ratio, "query", input_shape)
+        self.key = self._projection(channels // self.key_ratio, "key", input_shape)
+        self.value = self._projection(value_channels, "value", input_shape)
+        self.projection = None
+        if form.projected:
+            self.projection = self._projection(channels, "projection", (*input_shape[:-1], value_channels))
+        self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False)
+
+    def call(self, inputs, update_u=False, return_attention=False):
+        query = _flatten(self.query(inputs, update_u=update_u))  # (B, N, C/k)
+        key, value = self.key(inputs, update_u=update_u), self.value(inputs, update_u=update_u)
+        if ATTENTION_FORMS[self.form].pooled:
+            key, value = _pool(key), _pool(value)
+        key, value = _flatten(key), _flatten(value)  # (B, M, C/k), (B, M, C_v)
+        scores = tf.matmul(query, key, transpose_b=True)  # (B, N, M)
+        beta = tf.nn.softmax(tf.cast(scores, tf.float32))
+        mixed = tf.matmul(tf.cast(beta, value.dtype), value)  # (B, N, C_v)
+        if self.projection is not None:
+            mixed = self.projection(mixed, update_u=update_u)  # (B, N, C)
+        output = tf.cast(self.gamma.value, inputs.dtype) * tf.reshape(mixed, tf.shape(inputs)) + inputs
+        return (output, beta) if return_attention else output
+
+    def compute_output_shape(self, input_shape, **_):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {
+            "form": self.form,
+            "key_ratio": self.key_ratio,
+            "spectral_norm": self.spectral_norm,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def _flatten(x):
+    """(B, ..., C) -> (B, N, C)."""
+    return tf.reshape(x, (tf.shape(x)[0], -1, x.shape[-1]))
+
+
+def _pool(x):
+    """2x max pooling of every spatial axis; an odd last position is a pool of its own, so none is lost."""
+    dimensions = len(x.shape) - 2
+    return tf.nn.max_pool(x, ksize=[2] * dimensions, strides=[2] * dimensions, padding="SAME")

@@ -1,0 +1,336 @@
+"""SAGAN's generator and projection discriminator: one definition each, sizes and variants are arguments."""
+
+import functools
+import typing
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.layers import ConditionalBatchNormalization, SelfAttention, SNConv2D, SNDense, SNEmbedding
+
+_FIRST_RESOLUTION = 4  # the generator's first feature map
+
+
+class Architecture(typing.NamedTuple):
+    """Output channels of the blocks, in multiples of the base channels, and how many D blocks downsample."""
+
+    generator: tuple[int, ...]
+    discriminator: tuple[int, ...]
+    downsampling: int
+
+
+# 128 is the original's generator_test and discriminator_test. 32 is SNGAN's CIFAR-10 network (Miyato et al.
+# 2018, table 4: 256 channels in G, 128 in D); the other sizes follow BigGAN (Brock et al. 2019, appendix B).
+ARCHITECTURES = {
+    32: Architecture((4, 4, 4), (4, 4, 4, 4), 2),
+    64: Architecture((16, 8, 4, 2), (1, 2, 4, 8, 16), 4),
+    128: Architecture((16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
+    256: Architecture((16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
+    512: Architecture((16, 8, 8, 4, 2, 1, 1), (1, 1, 2, 4, 8, 8, 16, 16), 7),
+}
+
+
+def generator_resolutions(image_size: int) -> tuple[int, ...]:
+    """The resolution after each block of the generator: where attention can be placed."""
+    blocks = len(ARCHITECTURES[image_size].generator)
+    return tuple(_FIRST_RESOLUTION * 2 ** (index + 1) for index in range(blocks))
+
+
+def discriminator_resolutions(image_size: int) -> tuple[int, ...]:
+    """The resolution after each downsampling block of the discriminator: where attention can be placed."""
+    return tuple(image_size // 2 ** (index + 1) for index in range(ARCHITECTURES[image_size].downsampling))
+
+
+def _check_attention(attention, allowed, role: str) -> tuple[int, ...]:
+    for resolution in attention:
+        if resolution not in allowed:
+            raise ValueError(f"{role} attention at {resolution}: allowed are {', '.join(map(str, allowed))}")
+    return tuple(attention)
+
+
+def upsample(x):
+    """Nearest-neighbour x2: (B, H, W, C) -> (B, 2H, 2W, C)."""
+    _, height, width, channels = x.shape
+    x = tf.broadcast_to(x[:, :, None, :, None, :], (tf.shape(x)[0], height, 2, width, 2, channels))
+    return tf.reshape(x, (-1, 2 * height, 2 * width, channels))
+
+
+def downsample(x):
+    """2x2 average pooling: (B, H, W, C) -> (B, H/2, W/2, C)."""
+    return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+
+
+class UpBlock(keras.layers.Layer):
+    """Residual block of the generator: cBN, ReLU, x2, conv3x3; cBN, ReLU, conv3x3; shortcut x2, conv1x1.
+
+    The 1x1 convolution of the shortcut runs before the upsampling, which is the same function at a
+    quarter of the work. `conv` and `norm` are factories of the two kinds of layer.
+
+    (B, H, W, C) and labels (B,) -> (B, 2H, 2W, filters).
+    """
+
+    def __init__(self, filters: int, conv, norm, **layer_arguments):
+        super().__init__(**layer_arguments)
+        self.norm_1, self.norm_2 = norm(name="norm_1"), norm(name="norm_2")
+        self.conv_1, self.conv_2 = conv(filters, name="conv_1"), conv(filters, name="conv_2")
+        self.shortcut = conv(filters, 1, name="shortcut")
+
+    def build(self, input_shape):
+        wide = (*input_shape[:-1], self.conv_1.filters)
+        for layer, shape in (
+            (self.norm_1, input_shape),
+            (self.conv_1, input_shape),
+            (self.norm_2, wide),
+            (self.conv_2, wide),
+            (self.shortcut, input_shape),
+        ):
+            layer.build(shape)
+
+    def call(self, inputs, labels=None, training=False, update_state=False):
+        statistics = {"training": training, "update_statistics": update_state}
+        x = tf.nn.relu(self.norm_1(inputs, labels, **statistics))
+        x = self.conv_1(upsample(x), update_u=update_state)
+        x = tf.nn.relu(self.norm_2(x, labels, **statistics))
+        x = self.conv_2(x, update_u=update_state)
+        return x + upsample(self.shortcut(inputs, update_u=update_state))
+
+
+class DownBlock(keras.layers.Layer):
+    """Residual block of the discriminator: ReLU, conv3x3, ReLU, conv3x3, pool; shortcut pool, conv1x1.
+
+    Pooling before the shortcut's 1x1 convolution is the same function as after it, as most of the
+    original's blocks have it, at a quarter of the work. The first block has no ReLU on its input; a
+    block that does not downsample has no pooling, and no shortcut convolution if its width stays.
+
+    (B, H, W, C) -> (B, H/2, W/2, filters).
+    """
+
+    def __init__(self, filters: int, conv, first: bool, downsampling: bool, **layer_arguments):
+        super().__init__(**layer_arguments)
+        self.first = first
+        self.pool = downsample if downsampling else lambda x: x
+        self.downsampling = downsampling
+        self.conv_1, self.conv_2 = conv(filters, name="conv_1"), conv(filters, name="conv_2")
+        self.shortcut = conv(filters, 1, name="shortcut")
+
+    def build(self, input_shape):
+        filters = self.conv_1.filters
+        self.conv_1.build(input_shape)
+        self.conv_2.build((*input_shape[:-1], filters))
+        if self.downsampling or input_shape[-1] != filters:
+            self.shortcut.build(input_shape)
+        else:
+            self.shortcut = None
+
+    def call(self, inputs, update_u=False):
+        x = inputs if self.first else tf.nn.relu(inputs)
+        x = tf.nn.relu(self.conv_1(x, update_u=update_u))
+        x = self.pool(self.conv_2(x, update_u=update_u))
+        residual = self.pool(inputs)
+        if self.shortcut is not None:
+            residual = self.shortcut(residual, update_u=update_u)
+        return x + residual
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class Generator(keras.Model):
+    """z and labels -> images. At 128x128 it is the original's `generator_test`.
+
+    Args:
+      image_size: a key of `ARCHITECTURES`.
+      channels: base width; the feature map at 128x128 of the 128x128 network has this many.
+      classes: number of classes; 0 for an unconditional generator.
+      z_dim: length of z.
+      attention: resolutions after whose block an attention layer stands.
+      attention_form, attention_key_ratio: see `SelfAttention`.
+      spectral_norm: whether convolutions, the dense layer and attention are spectrally normalized.
+      synchronized: whether batch statistics are those of all replicas together.
+
+    Call arguments:
+      z: float32 (B, z_dim), standard normal.
+      labels: int32 (B,), in [0, classes); None where unconditional.
+      training: whether batch norm uses the batch's statistics.
+      update_state: whether this pass stores u and moves the moving averages.
+      return_attention: whether to return the attention maps as well.
+
+    Returns: float32 images (B, image_size, image_size, 3) in [-1, 1]; with `return_attention` also
+      a dictionary from resolution to float32 (B, N, M).
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        channels: int = 64,
+        classes: int = 1000,
+        z_dim: int = 128,
+        attention=(32,),
+        attention_form: str = "original",
+        attention_key_ratio: int = 8,
+        spectral_norm: bool = True,
+        synchronized: bool = False,
+        name: str = "generator",
+        **model_arguments,
+    ):
+        super().__init__(name=name, **model_arguments)
+        self.image_size, self.channels, self.classes, self.z_dim = image_size, channels, classes, z_dim
+        self.attention = _check_attention(attention, generator_resolutions(image_size), "generator")
+        self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
+        self.spectral_norm, self.synchronized = spectral_norm, synchronized
+        policy = self.dtype_policy
+        conv = functools.partial(SNConv2D, spectral_norm=spectral_norm, dtype=policy)
+        norm = functools.partial(ConditionalBatchNormalization, synchronized=synchronized, dtype=policy)
+        widths = [channels * multiple for multiple in ARCHITECTURES[image_size].generator]
+        self.first_width = widths[0]
+        self.dense = SNDense(
+            _FIRST_RESOLUTION**2 * widths[0], spectral_norm=spectral_norm, dtype=policy, name="dense"
+        )
+        self.blocks, self.attention_layers = [], {}
+        for resolution, width in zip(generator_resolutions(image_size), widths, strict=True):
+            block = UpBlock(
+                width, conv, functools.partial(norm, classes), dtype=policy, name=f"block_{resolution}"
+            )
+            self.blocks.append(block)
+            if resolution in self.attention:
+                self.attention_layers[str(resolution)] = SelfAttention(
+                    attention_form,
+                    attention_key_ratio,
+                    spectral_norm,
+                    dtype=policy,
+                    name=f"attention_{resolution}",
+                )
+        self.last_norm = norm(0, momentum=0.9999, name="last_norm")
+        self.last_conv = conv(3, name="last_conv")
+
+    def build(self, input_shape=None):
+        self.dense.build((None, self.z_dim))
+        shape = (None, _FIRST_RESOLUTION, _FIRST_RESOLUTION, self.first_width)
+        for block in self.blocks:
+            block.build(shape)
+            size = 2 * shape[1]
+            shape = (None, size, size, block.conv_1.filters)
+            if str(size) in self.attention_layers:
+                self.attention_layers[str(size)].build(shape)
+        self.last_norm.build(shape)
+        self.last_conv.build(shape)
+        self.built = True
+
+    def call(self, z, labels=None, training=False, update_state=False, return_attention=False):
+        maps = {}
+        x = self.dense(tf.cast(z, self.compute_dtype), update_u=update_state)
+        x = tf.reshape(x, (-1, _FIRST_RESOLUTION, _FIRST_RESOLUTION, self.first_width))
+        for block in self.blocks:
+            x = block(x, labels, training=training, update_state=update_state)
+            attention = self.attention_layers.get(str(x.shape[1]))
+            if attention is not None:
+                x, maps[x.shape[1]] = attention(x, update_u=update_state, return_attention=True)
+        x = tf.nn.relu(self.last_norm(x, training=training, update_statistics=update_state))
+        images = tf.tanh(tf.cast(self.last_conv(x, update_u=update_state), tf.float32))
+        return (images, maps) if return_attention else images
+
+    def get_config(self):
+        names = "image_size channels classes z_dim attention attention_form attention_key_ratio"
+        return super().get_config() | _attributes(self, f"{names} spectral_norm synchronized")
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class Discriminator(keras.Model):
+    """Images and labels -> logits: the projection discriminator (Miyato and Koyama 2018, equation 4).
+
+    logit = dense(h) + <h, embedding(label)>, h being the sum over positions of the last feature
+    map. At 128x128 it is the original's `discriminator_test`.
+
+    Args: as of `Generator`; the base width is that of the first block at 128x128.
+
+    Call arguments:
+      images: float32 (B, image_size, image_size, 3) in [-1, 1].
+      labels: int32 (B,), in [0, classes); None where unconditional.
+      update_u: whether this pass stores u.
+      return_attention: whether to return the attention maps as well.
+
+    Returns: float32 logits (B,); with `return_attention` also a dictionary from resolution to
+      float32 (B, N, M).
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        channels: int = 64,
+        classes: int = 1000,
+        attention=(32,),
+        attention_form: str = "original",
+        attention_key_ratio: int = 8,
+        spectral_norm: bool = True,
+        name: str = "discriminator",
+        **model_arguments,
+    ):
+        super().__init__(name=name, **model_arguments)
+        self.image_size, self.channels, self.classes = image_size, channels, classes
+        self.attention = _check_attention(attention, discriminator_resolutions(image_size), "discriminator")
+        self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
+        self.spectral_norm = spectral_norm
+        policy = self.dtype_policy
+        conv = functools.partial(SNConv2D, spectral_norm=spectral_norm, dtype=policy)
+        architecture = ARCHITECTURES[image_size]
+        self.blocks, self.attention_layers = [], {}
+        resolution = image_size
+        for index, multiple in enumerate(architecture.discriminator):
+            down = index < architecture.downsampling
+            resolution = resolution // 2 if down else resolution
+            name = f"block_{resolution}" if down else f"block_{resolution}_{index}"
+            self.blocks.append(
+                DownBlock(channels * multiple, conv, index == 0, down, dtype=policy, name=name)
+            )
+            if down and resolution in self.attention:
+                self.attention_layers[str(resolution)] = SelfAttention(
+                    attention_form,
+                    attention_key_ratio,
+                    spectral_norm,
+                    dtype=policy,
+                    name=f"attention_{resolution}",
+                )
+        # The head is float32 whatever the policy: it costs nothing and decides everything.
+        self.dense = SNDense(1, spectral_norm=spectral_norm, dtype="float32", name="dense")
+        self.embedding = None
+        if classes:
+            self.embedding = SNEmbedding(
+                classes,
+                channels * architecture.discriminator[-1],
+                spectral_norm=spectral_norm,
+                dtype="float32",
+                name="embedding",
+            )
+
+    def build(self, input_shape=None):
+        shape = (None, self.image_size, self.image_size, 3)
+        for block in self.blocks:
+            block.build(shape)
+            size = shape[1] // 2 if block.downsampling else shape[1]
+            shape = (None, size, size, block.conv_1.filters)
+            if block.downsampling and str(size) in self.attention_layers:
+                self.attention_layers[str(size)].build(shape)
+        self.dense.build((None, shape[-1]))
+        if self.embedding is not None:
+            self.embedding.build((None,))
+        self.built = True
+
+    def call(self, images, labels=None, update_u=False, return_attention=False):
+        maps = {}
+        x = tf.cast(images, self.compute_dtype)
+        for block in self.blocks:
+            x = block(x, update_u=update_u)
+            attention = self.attention_layers.get(str(x.shape[1])) if block.downsampling else None
+            if attention is not None:
+                x, maps[x.shape[1]] = attention(x, update_u=update_u, return_attention=True)
+        h = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))  # (B, C)
+        logits = self.dense(h, update_u=update_u)[:, 0]
+        if self.embedding is not None:
+            logits += tf.reduce_sum(h * self.embedding(labels, update_u=update_u), axis=1)
+        return (logits, maps) if return_attention else logits
+
+    def get_config(self):
+        names = "image_size channels classes attention attention_form attention_key_ratio spectral_norm"
+        return super().get_config() | _attributes(self, names)
+
+
+def _attributes(instance, names: str) -> dict:
+    return {name: getattr(instance, name) for name in names.split()}
