@@ -62,7 +62,7 @@ def test_outputs_u_and_generator_gradients_are_the_originals(golden, networks):
         expected = golden[f"ggrad:model/{names[variable.path]}"]
         gradient = tf.convert_to_tensor(gradient).numpy().reshape(expected.shape)
         error = np.linalg.norm(gradient - expected)
-        assert error < 1e-5 * np.linalg.norm(expected) + 1e-6 * scale * expected.size**0.5, variable.path
+        assert error < 1e-5 * np.linalg.norm(expected) + 3e-6 * scale * expected.size**0.5, variable.path
         checked_gradients += 1
     assert checked_gradients == sum(name.startswith("ggrad:") for name in golden)
 
