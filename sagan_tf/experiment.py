@@ -1,0 +1,214 @@
+"""From a configuration to the objects of a run, and from a run's directory back to them."""
+
+import contextlib
+import os
+import typing
+
+import keras
+import tensorflow as tf
+
+from sagan_tf import losses, options
+from sagan_tf.config import Config
+from sagan_tf.networks import Discriminator, Generator
+from sagan_tf.options import UserError
+from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
+from sagan_tf.training.state import State
+from sagan_tf.training.step import Alternation, make_train_function
+
+CONFIG_FILE = "config.cfg"
+_CLASSES_FILE = "classes.txt"
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def make_strategy(devices: str) -> tf.distribute.MirroredStrategy:
+    """MirroredStrategy over the devices that `--devices` names."""
+    kind, _, count = devices.partition(":")
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if kind == "auto":
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(gpus)] or ["CPU:0"])
+    if kind == "gpu":
+        available = gpus
+    else:
+        with contextlib.suppress(RuntimeError):  # raised where TensorFlow runs already, perhaps with enough
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(count))
+        available = len(tf.config.list_logical_devices("CPU"))
+    if int(count) > available:
+        raise UserError(f"--devices={devices}: TensorFlow has {available} such devices here")
+    return tf.distribute.MirroredStrategy([f"{kind.upper()}:{i}" for i in range(int(count))])
+
+
+def check_batch_size(config: Config, strategy: tf.distribute.Strategy) -> None:
+    """Raises UserError if the global batch cannot be split evenly."""
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % replicas:
+        raise UserError(
+            f"--batch_size={config.batch_size}: is over all replicas and must be a multiple of their number, {replicas}"
+        )
+
+
+def open_dataset(config: Config):
+    """The dataset of a run, see `sagan_tf.data`."""
+    from sagan_tf import data
+
+    return data.open_dataset(
+        config.dataset,
+        split=config.split,
+        image_size=config.image_size,
+        data_dir=config.data_dir,
+        bad_images=config.bad_images,
+    )
+
+
+def make_generator(config: Config, classes: int) -> Generator:
+    """The generator of a configuration, built."""
+    generator = Generator(
+        image_size=config.image_size,
+        channels=config.generator_channels,
+        classes=classes if config.conditional else 0,
+        z_dim=config.z_dim,
+        attention=config.generator_attention,
+        attention_form=config.attention_form,
+        attention_key_ratio=config.attention_key_ratio,
+        spectral_norm=config.generator_spectral_norm,
+        synchronized=config.sync_batch_norm,
+        dtype=_POLICIES[config.precision],
+    )
+    generator.build()
+    return generator
+
+
+def make_discriminator(config: Config, classes: int) -> Discriminator:
+    """The discriminator of a configuration, built."""
+    discriminator = Discriminator(
+        image_size=config.image_size,
+        channels=config.discriminator_channels,
+        classes=classes if config.conditional else 0,
+        attention=config.discriminator_attention,
+        attention_form=config.attention_form,
+        attention_key_ratio=config.attention_key_ratio,
+        spectral_norm=config.discriminator_spectral_norm,
+        dtype=_POLICIES[config.precision],
+    )
+    discriminator.build()
+    return discriminator
+
+
+def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -> State:
+    """Networks, optimizers and step of a run, with the initial weights that the seed decides."""
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        return State(
+            make_generator(config, classes),
+            make_discriminator(config, classes),
+            _adam(config, config.generator_learning_rate),
+            _adam(config, config.discriminator_learning_rate),
+        )
+
+
+def _adam(config: Config, learning_rate: float) -> keras.optimizers.Adam:
+    # Epsilon as in the original's optimizer; Keras's own default is 1e-7.
+    return keras.optimizers.Adam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=1e-8)
+
+
+def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
+    """The compiled training function of a run, see `make_train_function`."""
+    alternation = Alternation(
+        state,
+        losses.LOSSES[config.loss],
+        batch_size=config.batch_size,
+        discriminator_steps=config.discriminator_steps,
+        reuse_fakes=config.reuse_fakes,
+        seed=config.seed,
+    )
+    return make_train_function(strategy, state, alternation, config.ema_decay)
+
+
+def make_iterator(config: Config, dataset, strategy: tf.distribute.Strategy, first_step: int):
+    """Distributed batches from the one that step `first_step` takes; each holds all of a step's images."""
+
+    per_step = config.batch_size * config.discriminator_steps
+
+    def batches(context):
+        worker = dataset.batches(
+            per_step,
+            seed=config.seed,
+            start_batch=first_step,
+            shard_index=context.input_pipeline_id,
+            num_shards=context.num_input_pipelines,
+            flip=config.flip,
+        )
+        if strategy.num_replicas_in_sync == context.num_input_pipelines:
+            return worker
+        return worker.rebatch(per_step // strategy.num_replicas_in_sync)
+
+    return iter(strategy.distribute_datasets_from_function(batches))
+
+
+def checkpoints(workdir: str, keep: int | None = None) -> Checkpoints:
+    """The checkpoints of a run's directory."""
+    return Checkpoints(os.path.join(workdir, "checkpoints"), keep)
+
+
+def write_description(config: Config, class_names) -> None:
+    """Writes what a run's directory says about itself: its configuration and the names of its classes."""
+    with open(os.path.join(config.workdir, _CLASSES_FILE), "w", encoding="utf-8") as file:
+        file.writelines(f"{name}\n" for name in class_names)
+    # Last, so that a directory with a configuration has the rest too.
+    path = os.path.join(config.workdir, CONFIG_FILE)
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.write(options.to_flagfile(config, "The resolved configuration of this run: a flagfile."))
+    os.replace(f"{path}.partial", path)
+
+
+def read_config(workdir: str) -> Config:
+    """The configuration of a run's directory. Raises UserError if it is none."""
+    path = os.path.join(workdir, CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
+    return options.from_flagfile(Config, path)
+
+
+class Run(typing.NamedTuple):
+    """A run read back from its directory, to sample from, score or export."""
+
+    config: Config
+    class_names: tuple[str, ...]
+    step: int
+    generator: Generator
+    discriminator: Discriminator
+
+
+def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
+    """Reads a run from its directory.
+
+    Args:
+      workdir: the run's directory.
+      checkpoint: "latest" (the newest sound one) or a step.
+      ema: whether `generator` has the averaged weights.
+
+    Raises:
+      UserError: no run, no such checkpoint, or a damaged one.
+    """
+    config = read_config(workdir)
+    with open(os.path.join(workdir, _CLASSES_FILE), encoding="utf-8") as file:
+        class_names = tuple(file.read().splitlines())
+    generator = make_generator(config, len(class_names))
+    discriminator = make_discriminator(config, len(class_names))
+    objects = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
+    saved = checkpoints(workdir)
+    steps = saved.steps()
+    if not steps:
+        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
+    if checkpoint != "latest":
+        if not checkpoint.isdigit() or int(checkpoint) not in steps:
+            raise UserError(f"--checkpoint={checkpoint}: allowed are latest, {', '.join(map(str, steps))}")
+        steps = [int(checkpoint)]
+    problem = None
+    for step in reversed(steps):
+        try:
+            saved.restore(tf.train.Checkpoint(**objects), step, partial=True)
+            return Run(config, class_names, step, generator, discriminator)
+        except DamagedCheckpointError as error:
+            problem = error
+    raise UserError(f"--workdir={workdir}: checkpoint is damaged: {problem}")

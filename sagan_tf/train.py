@@ -1,0 +1,120 @@
+"""Trains a SAGAN. The same command again takes a stopped run up where it was."""
+
+import dataclasses
+import fcntl
+import os
+
+from sagan_tf import cli, options
+from sagan_tf.config import Config
+from sagan_tf.options import UserError
+
+
+def main(config: Config, given) -> int:
+    """Starts a run or takes it up. Returns the exit code."""
+    from sagan_tf import experiment
+
+    config = _resolve(config, given)
+    if config.dry_run:
+        print(options.to_flagfile(config), end="")
+        return 0
+    strategy = experiment.make_strategy(config.devices)
+    experiment.check_batch_size(config, strategy)
+    dataset = experiment.open_dataset(config)
+    with _lock(config.workdir):
+        return _train(config, strategy, dataset)
+
+
+def _resolve(config: Config, given) -> Config:
+    """The configuration to use: that of the run in the workdir, if any, with what may change changed."""
+    from sagan_tf import experiment
+
+    if not os.path.isfile(os.path.join(config.workdir, experiment.CONFIG_FILE)):
+        return config
+    old = experiment.read_config(config.workdir)
+    new = dataclasses.replace(old, workdir=config.workdir, **{name: getattr(config, name) for name in given})
+    options.check(new)
+    changes = options.difference(old, new)
+    if changes:
+        raise UserError(
+            f"--workdir={config.workdir}: holds a run of another configuration ({'; '.join(changes)});"
+            " give the same flags to take it up, or another --workdir"
+        )
+    return new
+
+
+def _lock(workdir: str):
+    """Makes the workdir and keeps any second trainer out of it until the file that is returned is closed."""
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        file = open(os.path.join(workdir, "lock"), "w")
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"--workdir={workdir}: another process is training in it") from None
+    return file
+
+
+def _train(config: Config, strategy, dataset) -> int:
+    from sagan_tf import experiment
+    from sagan_tf.training import loop, samples
+    from sagan_tf.training.summaries import Reporter, state_scalars
+
+    state = experiment.make_state(config, dataset.num_classes, strategy)
+    checkpoint, saved = state.checkpoint(), experiment.checkpoints(config.workdir, config.keep_checkpoints)
+    first_step = saved.restore_newest(checkpoint, loop.report) or 0
+    experiment.write_description(config, dataset.class_names)
+    reporter = Reporter(config.workdir, first_step)
+    if first_step >= config.train_steps:
+        print(f"{config.workdir}: the run is complete at step {first_step}; a larger --train_steps continues it")
+        return 0
+    train = experiment.make_step(config, state, strategy)
+    iterator = experiment.make_iterator(config, dataset, strategy, first_step)
+
+    def save(step, _=None):
+        if step not in saved.steps():
+            saved.save(checkpoint, step)
+
+    sampler = samples.Sampler(state.ema_generator, reporter, config.seed)
+    if first_step == 0:
+        reporter.text(0, "configuration", _as_table(config))
+        samples.write_reals(dataset, state.generator.classes, reporter)
+    events = [
+        loop.Event(config.summary_every_steps, lambda step, scalars: reporter.scalars(step, scalars | state_scalars(state))),
+        loop.Event(config.sample_every_steps, lambda step, _: sampler.write_samples(step)),
+        loop.Event(config.checkpoint_every_steps, save),
+    ]
+    print(f"training {config.workdir} from step {first_step} on {strategy.num_replicas_in_sync} replica(s)", flush=True)
+    with loop.Interrupt() as interrupt:
+        step = loop.run(
+            train,
+            iterator,
+            first_step=first_step,
+            last_step=config.train_steps,
+            steps_per_call=config.steps_per_call,
+            events=events,
+            report=loop.report,
+            interrupt=interrupt,
+        )
+    reporter.flush()
+    if interrupt.signal:
+        save(step)
+        print(f"{interrupt.signal}: saved step {step}; the same command takes the run up")
+        return 128 + int(interrupt.signal)
+    return 0
+
+
+def _as_table(config: Config) -> str:
+    rows = [f"| {field.name} | {options.format_value(getattr(config, field.name))} |" for field in dataclasses.fields(config)]
+    return "\n".join(["| option | value |", "| --- | --- |", *rows])
+
+
+def console() -> None:
+    """The command `sagan-train`."""
+    cli.run(main, Config, __doc__, program="sagan_tf.train")
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,121 @@
+"""Checkpoints: written atomically, verified when read, the newest sound one is taken.
+
+Each is a directory `checkpoints/STEP/` with TensorFlow's checkpoint and `manifest.json`, which holds
+the size and the SHA-256 of every file. It is written beside its place and renamed when complete, so
+a directory with a number for a name was complete when it was made.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+
+import tensorflow as tf
+
+_MANIFEST = "manifest.json"
+_PREFIX = "state"
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint whose files are not those that were written."""
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Args:
+      directory: where they are kept; made if it does not exist.
+      keep: how many of the latest are kept; None for all.
+    """
+
+    def __init__(self, directory: str, keep: int | None = None):
+        self.directory = directory
+        self.keep = keep
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in rising order."""
+        if not os.path.isdir(self.directory):
+            return []
+        return sorted(int(name) for name in os.listdir(self.directory) if name.isdigit())
+
+    def path(self, step: int) -> str:
+        """The directory of a checkpoint."""
+        return os.path.join(self.directory, f"{step:08d}")
+
+    def save(self, checkpoint: tf.train.Checkpoint, step: int) -> None:
+        """Writes a checkpoint and deletes those that are no longer kept."""
+        final = self.path(step)
+        temporary = f"{final}.partial"
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.makedirs(temporary)
+        checkpoint.write(os.path.join(temporary, _PREFIX))
+        files = {name: _fingerprint(os.path.join(temporary, name)) for name in sorted(os.listdir(temporary))}
+        with open(os.path.join(temporary, _MANIFEST), "w") as file:
+            json.dump({"step": step, "files": files}, file, indent=1)
+        for name in os.listdir(temporary):
+            _flush(os.path.join(temporary, name))
+        shutil.rmtree(final, ignore_errors=True)
+        os.rename(temporary, final)
+        _flush(self.directory)
+        if self.keep is not None:
+            for old in self.steps()[: -self.keep]:
+                shutil.rmtree(self.path(old))
+
+    def verify(self, step: int) -> None:
+        """Raises DamagedCheckpointError, naming the file, if a checkpoint is not as it was written."""
+        directory = self.path(step)
+        try:
+            with open(os.path.join(directory, _MANIFEST)) as file:
+                files = json.load(file)["files"]
+        except (OSError, ValueError, KeyError) as error:
+            raise DamagedCheckpointError(f"{directory}/{_MANIFEST}: {error}") from error
+        for name, expected in files.items():
+            path = os.path.join(directory, name)
+            if not os.path.isfile(path):
+                raise DamagedCheckpointError(f"{path}: missing")
+            if _fingerprint(path) != expected:
+                raise DamagedCheckpointError(f"{path}: not the file that was written")
+
+    def restore(self, checkpoint: tf.train.Checkpoint, step: int, *, partial: bool = False) -> None:
+        """Reads a checkpoint into `checkpoint`.
+
+        Args:
+          checkpoint: the objects to fill.
+          step: which one.
+          partial: whether `checkpoint` may lack objects that were saved, e.g. the optimizers.
+
+        Raises:
+          DamagedCheckpointError: the files are damaged.
+        """
+        self.verify(step)
+        status = checkpoint.read(os.path.join(self.path(step), _PREFIX))
+        status.assert_existing_objects_matched()
+        if partial:
+            status.expect_partial()
+        else:
+            status.assert_consumed()
+
+    def restore_newest(self, checkpoint: tf.train.Checkpoint, report=print) -> int | None:
+        """Reads the newest sound checkpoint, reporting each damaged one; returns its step, or None."""
+        for step in reversed(self.steps()):
+            try:
+                self.restore(checkpoint, step)
+                return step
+            except DamagedCheckpointError as error:
+                report(f"checkpoint of step {step} is damaged ({error}); trying the one before")
+        return None
+
+
+def _fingerprint(path: str) -> dict:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
+    return {"size": os.path.getsize(path), "sha256": digest.hexdigest()}
+
+
+def _flush(path: str) -> None:
+    """Waits until a file or directory is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,130 @@
+"""The training loop: calls the compiled function, stops at every event, shows progress, heeds signals."""
+
+import signal
+import sys
+import time
+import typing
+
+import tensorflow as tf
+from tqdm import tqdm
+
+
+class Event(typing.NamedTuple):
+    """Something to do every so many steps, and at the last step."""
+
+    every_steps: int
+    action: typing.Callable  # called as action(step, scalars)
+
+
+class Interrupt:
+    """Notes SIGINT and SIGTERM instead of dying of them, so that the loop can save first.
+
+    A second signal of the same kind acts as it would have without this.
+    """
+
+    def __init__(self):
+        self.signal = None
+        self._previous = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number, frame):
+        del frame
+        self.signal = signal.Signals(number).name
+        signal.signal(number, self._previous[number])
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+def run(train, iterator, *, first_step, last_step, steps_per_call, events, report, interrupt) -> int:
+    """Trains from `first_step` to `last_step`.
+
+    Args:
+      train: function of the iterator and an int32 number of steps, returning mean scalars by tag.
+      iterator: of distributed batches.
+      first_step: steps done so far.
+      last_step: steps to have been done at the end.
+      steps_per_call: the most steps in one call; calls end at every event.
+      events: the `Event`s; their `scalars` are means since the event before, with the speed.
+      report: writes one line to the user, e.g. `print`.
+      interrupt: an `Interrupt`; when it has noted a signal the loop ends after the call in progress.
+
+    Returns:
+      The steps done.
+    """
+    step, progress = first_step, Progress(first_step, last_step, report)
+    means = {event: Mean() for event in events}
+    while step < last_step and interrupt.signal is None:
+        stop = min([last_step, *(step - step % event.every_steps + event.every_steps for event in events)])
+        count = min(steps_per_call, stop - step)
+        start = time.perf_counter()
+        scalars = {tag: float(value) for tag, value in train(iterator, tf.constant(count)).items()}
+        seconds = time.perf_counter() - start
+        step += count
+        for event in events:
+            means[event].add(scalars, count, seconds)
+            if step % event.every_steps == 0 or step == last_step:
+                event.action(step, means[event].result())
+                means[event] = Mean()
+        progress.update(step, scalars)
+    progress.close()
+    return step
+
+
+class Mean:
+    """Means of scalars over steps, and the steps per second."""
+
+    def __init__(self):
+        self._totals, self._steps, self._seconds = {}, 0, 0.0
+
+    def add(self, scalars: dict[str, float], steps: int, seconds: float) -> None:
+        for tag, value in scalars.items():
+            self._totals[tag] = self._totals.get(tag, 0.0) + value * steps
+        self._steps += steps
+        self._seconds += seconds
+
+    def result(self) -> dict[str, float]:
+        means = {tag: total / self._steps for tag, total in self._totals.items()}
+        return means | {"speed/steps_per_second": self._steps / self._seconds}
+
+
+class Progress:
+    """A progress bar on a terminal; otherwise a line now and then, with speed and time to go."""
+
+    def __init__(self, first_step: int, last_step: int, report, seconds_between_lines: float = 10.0):
+        self._bar = tqdm(total=last_step, initial=first_step, unit="step", disable=None, smoothing=0.1)
+        self._last_step, self._report = last_step, report
+        self._between = seconds_between_lines
+        self._next_line = 0.0
+
+    def update(self, step: int, scalars: dict[str, float]) -> None:
+        done = step - self._bar.n if not self._bar.disable else None
+        losses = {"D": scalars["loss/discriminator"], "G": scalars["loss/generator"]}
+        if done is not None:
+            self._bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+            self._bar.update(done)
+            return
+        now = time.monotonic()
+        if now < self._next_line and step < self._last_step:
+            return
+        line = f"step {step}/{self._last_step}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
+        if self._next_line:
+            rate = (step - self._line_step) / (now - self._line_time)
+            left = int((self._last_step - step) / rate)
+            line += f"  {rate:.2f} steps/s  {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} to go"
+        self._report(line)
+        self._line_step, self._line_time, self._next_line = step, now, now + self._between
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def report(line: str) -> None:
+    """Prints a line without breaking a progress bar."""
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()

@@ -1,0 +1,62 @@
+"""Everything that a training run saves: networks, their average, optimizers, the step."""
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.networks import Discriminator, Generator
+
+
+class State:
+    """The mutable state of a run. Make it inside the strategy's scope.
+
+    `ema_generator` holds the average of the generator's weights; its u and batch statistics are
+    copies of the generator's.
+
+    Args:
+      generator, discriminator: built networks.
+      generator_optimizer, discriminator_optimizer: Keras optimizers, not built yet.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        generator_optimizer: keras.optimizers.Optimizer,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+    ):
+        self.generator, self.discriminator = generator, discriminator
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        generator_optimizer.build(generator.trainable_variables)
+        discriminator_optimizer.build(discriminator.trainable_variables)
+        self.ema_generator = Generator.from_config(generator.get_config() | {"name": "ema_generator"})
+        self.ema_generator.build()
+        self.ema_generator.set_weights(generator.get_weights())
+        self.step = tf.Variable(0, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+    def checkpoint(self) -> tf.train.Checkpoint:
+        """All of the state as one object to save and restore."""
+        return tf.train.Checkpoint(
+            generator=self.generator,
+            discriminator=self.discriminator,
+            ema_generator=self.ema_generator,
+            generator_optimizer=self.generator_optimizer,
+            discriminator_optimizer=self.discriminator_optimizer,
+            step=self.step,
+        )
+
+    def update_ema(self, decay: float) -> None:
+        """Moves the average by one step; call it in cross-replica context, after the generator's update.
+
+        The decay of step t is min(decay, (1 + t) / (10 + t)), so that the average follows from the
+        first step on instead of remembering the initial weights.
+        """
+        t = tf.cast(self.step, tf.float32)
+        keep = tf.minimum(decay, (1.0 + t) / (10.0 + t))
+        local = tf.distribute.get_strategy().experimental_local_results
+        for average, variable in zip(self.ema_generator.variables, self.generator.variables, strict=True):
+            for copy, value in zip(local(average.value), local(variable.value), strict=True):
+                with tf.device(copy.device):
+                    if variable.trainable:
+                        copy.assign_add((1.0 - keep) * (value - copy))
+                    else:
+                        copy.assign(value)
