@@ -65,12 +65,12 @@ class Reporter:
 def state_scalars(state: State) -> dict[str, float]:
     """What TensorBoard shows of the state itself: gamma of every attention layer, learning rates."""
     scalars = {
-        "learning_rate/generator": float(state.generator_optimizer.learning_rate),
-        "learning_rate/discriminator": float(state.discriminator_optimizer.learning_rate),
+        "learning_rate/generator": float(state.generator_optimizer.learning_rate.value.numpy()),
+        "learning_rate/discriminator": float(state.discriminator_optimizer.learning_rate.value.numpy()),
     }
     for network in (state.generator, state.discriminator):
         for resolution, layer in network.attention_layers.items():
-            scalars[f"gamma/{network.name}_{resolution}"] = float(layer.gamma)
+            scalars[f"gamma/{network.name}_{resolution}"] = float(layer.gamma.value.numpy())
     return scalars
 
 
