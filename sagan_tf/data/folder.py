@@ -1,0 +1,88 @@
+"""A folder of images: one folder a class, or all images in one folder."""
+
+import os
+import sys
+
+import numpy as np
+
+from sagan_tf.options import UserError
+
+# What operating systems leave in folders; everything else is taken to be meant as an image.
+_CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")
+
+
+class FolderExamples:
+    """The image files below a folder, by class and name.
+
+    Attributes:
+      labels: int32 (n,).
+      class_names: names of the class folders, sorted as Python sorts strings.
+    """
+
+    def __init__(self, path: str):
+        """Lists the files. Raises UserError if `path` is missing or not laid out as one folder a class."""
+        self._root = path
+        if not os.path.isdir(path):
+            raise UserError(f"--dataset=folder:{path}: no such folder")
+        folders, files = _list(path)
+        if files and folders:
+            raise UserError(
+                f"--dataset=folder:{path}: has both images ({files[0]}, ...) and folders ({folders[0]}, ...);"
+                " allowed are one folder a class, or images alone"
+            )
+        self._flat = not folders
+        if self._flat:
+            self.class_names, self._files = ("all",), [(0, name) for name in files]
+        else:
+            self.class_names, self._files = tuple(folders), _list_classes(path, folders)
+        if not self._files:
+            raise UserError(f"--dataset=folder:{path}: holds no images")
+        self.labels = np.array([label for label, _ in self._files], np.int32)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def get(self, index: int) -> tuple[bytes, int]:
+        """The contents of an image file, and its label. Raises OSError."""
+        with open(os.path.join(self._root, self.describe_within(index)), "rb") as file:
+            return file.read(), self._files[index][0]
+
+    def describe_within(self, index: int) -> str:
+        """Path of an image relative to the folder."""
+        label, name = self._files[index]
+        return name if self._flat else os.path.join(self.class_names[label], name)
+
+    def describe(self, index: int) -> str:
+        """Path of an image."""
+        return os.path.join(self._root, self.describe_within(index))
+
+
+def _list(path: str) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in a folder, sorted; links count as what they point to."""
+    folders, files = [], []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.name.lower() not in _CLUTTER:
+                    (folders if os.path.isdir(entry.path) else files).append(entry.name)
+    except OSError as error:
+        raise UserError(f"--dataset=folder: {path} cannot be read ({error.strerror})") from error
+    return sorted(folders), sorted(files)
+
+
+def _list_classes(path: str, folders: list[str]) -> list[tuple[int, str]]:
+    found, below, deeper = [], [], []
+    for label, folder in enumerate(folders):
+        inner, files = _list(os.path.join(path, folder))
+        found += [(label, name) for name in files]
+        below += [os.path.join(path, folder, name) for name in inner]
+        deeper += [folder] if inner and not files else []
+    if deeper:
+        example = os.path.join(path, deeper[0])
+        raise UserError(
+            f"--dataset=folder:{path}: is one level too high: {deeper[0]} holds folders and no images;"
+            f" name the folder that holds the class folders, e.g. --dataset=folder:{example}"
+        )
+    if below:
+        print(f"warning: not read, as a class folder's images lie in it directly: {', '.join(below)}", file=sys.stderr)
+    return found

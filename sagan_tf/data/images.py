@@ -1,0 +1,87 @@
+"""From the bytes of an image file to a square uint8 RGB array: the one way for all sources."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# What Pillow is allowed to try. Not all that it can: its EPS reader, for one, runs another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+METHOD = "centre crop to the short side, then Pillow's BILINEAR (triangle filter, antialiased)"
+
+# Large photographs are welcome; beyond twice Pillow's limit (358 million pixels) it raises an error.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+class BadImageError(Exception):
+    """An image that cannot be read; its message says why."""
+
+
+def decode(data: bytes, size: int) -> np.ndarray:
+    """Decodes, crops and resizes one image.
+
+    The image is turned upright as its EXIF says; grey-scale, palette, CMYK and 16-bit images become
+    8-bit RGB; transparent ones are laid on white; of an animation the first frame is taken; colour
+    profiles are ignored.
+
+    Args:
+      data: the file's contents, in one of `FORMATS`.
+      size: height and width of the result.
+
+    Returns:
+      uint8 (size, size, 3).
+
+    Raises:
+      BadImageError: no image, damaged, truncated, empty, or pixels that have no 8-bit meaning.
+    """
+    if not data:
+        raise BadImageError("empty file")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _square(_to_rgb_or_grey(ImageOps.exif_transpose(image)), size)
+    except BadImageError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise BadImageError(f"not an image (readable are {', '.join(FORMATS)})") from None
+    # Pillow's readers raise all sorts of errors on damaged files; none of them may end the program.
+    except Exception as error:
+        raise BadImageError(f"damaged image ({error or type(error).__name__})") from error
+
+
+def square(array: np.ndarray, size: int) -> np.ndarray:
+    """Crops and resizes a decoded image: uint8 (height, width) or (height, width, 3) to (size, size, 3)."""
+    return _square(Image.fromarray(array), size)
+
+
+def _square(image: Image.Image, size: int) -> np.ndarray:
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    box = (left, top, left + side, top + side)
+    if box != (0, 0, size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(image.convert("RGB"))
+
+
+def _to_rgb_or_grey(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGB", "L"):
+        if "transparency" not in image.info:
+            return image
+    elif image.mode == "1":
+        return image.convert("L")
+    elif image.mode.startswith("I"):
+        return _from_16_bit(image)
+    elif image.mode == "F":
+        raise BadImageError("floating-point pixels: their range is not known")
+    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise BadImageError("32-bit pixels: their range is not known")
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -1,0 +1,137 @@
+"""Any image classification set of TensorFlow Datasets, by random access to its files."""
+
+import concurrent.futures
+import os
+import socket
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.data import tfrecord
+from sagan_tf.options import UserError
+
+
+class TfdsExamples:
+    """The examples of one split, in the order of its files.
+
+    TFDS itself offers random access to one of its file formats only, and its shuffle of the others
+    is neither complete nor restartable. Its files are plain TFRecords, so the records are found here
+    by their offsets.
+
+    Attributes:
+      labels: None: only the records know theirs.
+      class_names: as TFDS has them; ("all",) for a set without labels.
+    """
+
+    labels = None
+
+    def __init__(self, name: str, split: str, data_dir: str):
+        """Finds the records; has TFDS download and prepare the set first if it is not there.
+
+        Raises:
+          UserError: no such set or split, no download, or a set without a single image a record.
+        """
+        builder = _builder(name, data_dir)
+        self._image_key, self._label_key, self.class_names = _keys(name, builder.info)
+        _prepare(builder, name)
+        self._name = f"tfds:{name} {split}"
+        instructions = _instructions(builder, name, split)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            found = list(pool.map(_locate, instructions))
+        self._reader = tfrecord.RecordReader([instruction.filename for instruction in instructions])
+        self._files = np.repeat(np.arange(len(found)), [len(offsets) for offsets, _ in found])
+        self._offsets = np.concatenate([offsets for offsets, _ in found])
+        self._lengths = np.concatenate([lengths for _, lengths in found])
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def get(self, index: int) -> tuple[bytes, int]:
+        """The encoded image of a record, and its label. Raises OSError."""
+        place = (self._files[index], self._offsets[index], self._lengths[index])
+        features = tf.train.Example.FromString(self._reader.read(*map(int, place))).features.feature
+        label = features[self._label_key].int64_list.value[0] if self._label_key else 0
+        return features[self._image_key].bytes_list.value[0], label
+
+    def describe(self, index: int) -> str:
+        """Set, split and number of a record."""
+        return f"{self._name}, example {index}"
+
+
+def _builder(name, data_dir):
+    # Not at the top: it takes a second, and TFDS talks to the network unless told not to.
+    import tensorflow_datasets as tfds
+
+    tfds.core.utils.gcs_utils._is_gcs_disabled = True
+    try:
+        return tfds.builder(name, data_dir=data_dir or None)
+    except (tfds.core.DatasetNotFoundError, ValueError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"--dataset=tfds:{name}: TFDS has no such set ({reason})") from error
+
+
+def _keys(name, info):
+    import tensorflow_datasets as tfds
+
+    features = info.features
+    images = [key for key, value in features.items() if isinstance(value, tfds.features.Image)]
+    labels = [key for key, value in features.items() if isinstance(value, tfds.features.ClassLabel)]
+    if info.supervised_keys:
+        images = [key for key in info.supervised_keys[:1] if key in images] or images
+        labels = [key for key in info.supervised_keys[1:] if key in labels] or labels
+    if len(images) != 1 or len(labels) > 1:
+        raise UserError(
+            f"--dataset=tfds:{name}: is no image classification set: it has {len(images)} images"
+            f" and {len(labels)} class labels an example"
+        )
+    if not labels:
+        return images[0], None, ("all",)
+    return images[0], labels[0], tuple(features[labels[0]].names)
+
+
+def _prepare(builder, name) -> None:
+    if builder.is_prepared():
+        return
+    missing = f"--dataset=tfds:{name}: is not in {os.fspath(builder.data_dir)}"
+    advice = "--data_dir names the folder where TFDS has its data"
+    # TFDS's own attempts go on for minutes without a network.
+    if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not _has_network():
+        raise UserError(f"{missing} and there is no network to download it; {advice}")
+    print(f"tfds:{name} is not in {os.fspath(builder.data_dir)}: TFDS downloads and prepares it", flush=True)
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # a network, a website, a missing manual download: TFDS has no common error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+        raise UserError(f"{missing} and TFDS could not prepare it ({reason}); {advice}") from error
+
+
+def _has_network() -> bool:
+    if any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
+        return True
+    try:
+        socket.getaddrinfo("storage.googleapis.com", 443)
+        return True
+    except OSError:
+        return False
+
+
+def _instructions(builder, name, split):
+    info = builder.info
+    if str(info.file_format.value) != "tfrecord":
+        raise UserError(f"--dataset=tfds:{name}: is stored as {info.file_format.value}; allowed is tfrecord")
+    try:
+        instructions = info.splits[split].file_instructions
+    except (KeyError, ValueError, AssertionError) as error:
+        raise UserError(f"--split={split}: tfds:{name} has {', '.join(info.splits)}, and parts as in train[:10%]") from error
+    if not instructions:
+        raise UserError(f"--split={split}: is empty in tfds:{name}")
+    return instructions
+
+
+def _locate(instruction):
+    try:
+        offsets, lengths = tfrecord.index(instruction.filename)
+    except (OSError, ValueError) as error:
+        raise UserError(f"TFDS's file cannot be read: {error}") from error
+    stop = None if instruction.take < 0 else instruction.skip + instruction.take
+    return offsets[instruction.skip : stop], lengths[instruction.skip : stop]
