@@ -1,0 +1,26 @@
+"""Density and coverage (Naeem et al. 2020, equations 4 and 5)."""
+
+import numpy as np
+
+from sagan_tf.metrics.neighbours import centred, squared_distances, squared_radii
+
+NEIGHBOURS = 5  # k, as in the paper
+
+
+def density_coverage(real: np.ndarray, generated: np.ndarray) -> tuple[float, float]:
+    """How many real balls an image lies in, over k, on average; and the share of balls that hold one.
+
+    Balls are around real images and reach to their fifth neighbour. Density may exceed 1.
+
+    Args:
+      real, generated: features (n, D) and (m, D), at least 6 real ones.
+    """
+    real, generated = centred(real, generated)
+    radii = squared_radii(real, NEIGHBOURS)
+    hits = 0
+    covered = np.zeros(len(real), bool)
+    for _, distances in squared_distances(generated, real):
+        inside = distances <= radii
+        hits += int(np.count_nonzero(inside))
+        covered |= inside.any(axis=0)
+    return hits / (NEIGHBOURS * len(generated)), float(covered.mean())

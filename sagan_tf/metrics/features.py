@@ -1,0 +1,181 @@
+"""Networks that turn images into features: TF-GAN's Inception, or a classifier of one's own."""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.metrics import tfgan
+from sagan_tf.options import UserError
+
+CLASSIFIER_FILE = "classifier.json"  # beside the SavedModel of `sagan_tf.train_classifier`
+INCEPTION_NAME = "Inception"
+RESIZE_METHOD = "tf.image.resize bilinear, antialiased"
+LOGITS, FEATURES = "logits", "pool_3"
+_INCEPTION_SIZES = (1008, 2048)  # numbers of logits and of features
+
+
+class Network:
+    """A network with the outputs `logits` and `pool_3`.
+
+    Attributes:
+      name: "Inception", or the classifier's own name, which stands beside its scores.
+      fingerprint: first 16 hex digits of the SHA-256 of the SavedModel's files.
+      image_size: height and width of the images that it takes; others are resized to it here.
+      num_features, num_logits: sizes of the two outputs.
+      class_names: names of the classes that the logits stand for; empty if unknown.
+    """
+
+    def __init__(self, directory: str):
+        """Loads a SavedModel. Raises UserError if it is none, or has other outputs."""
+        self.fingerprint = _fingerprint(directory)
+        about = _read_about(directory)
+        self._model = _load(directory)
+        self.image_size = about["image_size"] if about else _image_size(self._model, directory)
+        self.class_names = tuple(about["class_names"]) if about else ()
+        self._run = tf.function(
+            self._call, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], autograph=False
+        )
+        self.num_features, self.num_logits = self._check_outputs(directory)
+        if about:
+            self.name = about["name"]
+        elif (self.num_logits, self.num_features) == _INCEPTION_SIZES:
+            self.name = INCEPTION_NAME
+        else:
+            self.name = os.path.basename(os.path.abspath(directory))
+
+    @property
+    def is_inception(self) -> bool:
+        """Whether scores may carry the names IS, FID and KID."""
+        return self.name == INCEPTION_NAME
+
+    @property
+    def resize(self) -> str:
+        """How images come to the network's size, for the protocol."""
+        return f"to {self.image_size}x{self.image_size}, {RESIZE_METHOD}"
+
+    def __call__(self, images) -> tuple[np.ndarray, np.ndarray]:
+        """Features float32 (b, num_features) and logits float32 (b, num_logits) of uint8 images (b, H, W, 3)."""
+        outputs = self._run(tf.convert_to_tensor(images))
+        return outputs[FEATURES].numpy(), outputs[LOGITS].numpy()
+
+    def _call(self, images):
+        outputs = _function(self._model)(resize(images, self.image_size))
+        if not isinstance(outputs, dict):
+            return {"(unnamed)": outputs}
+        # TF-GAN flattens too: Inception's last pooling may come as (b, 1, 1, 2048).
+        return {name: tf.reshape(output, (tf.shape(output)[0], -1)) for name, output in outputs.items()}
+
+    def _check_outputs(self, directory: str) -> tuple[int, int]:
+        try:
+            outputs = self._run(tf.zeros((2, self.image_size, self.image_size, 3), tf.uint8))
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"--inception={directory}: does not take float32 images"
+                f" (n, {self.image_size}, {self.image_size}, 3) ({reason})"
+            ) from error
+        missing = [name for name in (LOGITS, FEATURES) if name not in outputs]
+        if missing:
+            raise UserError(
+                f"--inception={directory}: has no output {' or '.join(missing)}, but {', '.join(sorted(outputs))};"
+                " sagan_tf.train_classifier makes a network with the right ones"
+            )
+        return int(outputs[FEATURES].shape[1]), int(outputs[LOGITS].shape[1])
+
+
+def resize(images: tf.Tensor, size: int) -> tf.Tensor:
+    """uint8 (b, H, W, 3) to float32 (b, size, size, 3) in [-1, 1]; bilinear, half-pixel centres.
+
+    When the result is smaller the filter is widened (antialiased); when larger that changes nothing.
+    """
+    images = tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0
+    return tf.ensure_shape(tf.image.resize(images, (size, size), antialias=True), (None, size, size, 3))
+
+
+def load_network(place: str) -> Network:
+    """The network of `--inception`.
+
+    Args:
+      place: a TF-Hub handle (https://...), which is downloaded once, or the directory of a SavedModel.
+
+    Raises:
+      UserError: it cannot be had, with the ways out; or its outputs are others.
+    """
+    if not place.startswith(("https://", "http://")):
+        return Network(place)
+    return Network(_download(place))
+
+
+def _download(handle: str) -> str:
+    import tensorflow_hub
+
+    try:
+        return tensorflow_hub.resolve(handle)
+    except Exception as error:  # URLError, OSError, RuntimeError, ...: hub promises none in particular
+        raise UserError(
+            f"--inception={handle}: cannot be downloaded ({error}). Either download it where there is a network"
+            " and give the unpacked directory (--inception=DIR), or train a classifier on the data itself"
+            " (python -m sagan_tf.train_classifier --dataset=... --output=DIR, then --inception=DIR)"
+        ) from error
+
+
+def _load(directory: str):
+    import tensorflow_hub
+
+    try:
+        return tensorflow_hub.load(directory)
+    except Exception as error:  # whatever the reader of a damaged SavedModel raises
+        raise UserError(f"--inception={directory}: cannot be loaded as a SavedModel ({error})") from error
+
+
+def _function(model):
+    """What to call: the model itself, as TF-GAN does, or its only signature."""
+    if callable(model):
+        return model
+    return model.signatures["serving_default"]
+
+
+def _read_about(directory: str) -> dict | None:
+    path = os.path.join(directory, CLASSIFIER_FILE)
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            about = json.load(file)
+        return {key: about[key] for key in ("name", "image_size", "class_names")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--inception={directory}: {CLASSIFIER_FILE} cannot be used ({error!r})") from error
+
+
+def _image_size(model, directory: str) -> int:
+    """The fixed size in the model's signature, or else Inception's 299."""
+    if not callable(model) and "serving_default" not in model.signatures:
+        raise UserError(
+            f"--inception={directory}: cannot be called and has no signature serving_default"
+            f" (it has: {', '.join(model.signatures) or 'none'})"
+        )
+    signatures = getattr(model, "signatures", {})
+    for function in signatures.values():
+        for spec in function.structured_input_signature[1].values():
+            if spec.shape.rank == 4 and spec.shape[1] is not None:
+                return int(spec.shape[1])
+    return tfgan.evaluation().INCEPTION_DEFAULT_IMAGE_SIZE
+
+
+def _fingerprint(directory: str) -> str:
+    """Hash over the graph and the weights: other files may change without changing the function."""
+    paths = [os.path.join(directory, "saved_model.pb")]
+    variables = os.path.join(directory, "variables")
+    if os.path.isdir(variables):
+        paths += [os.path.join(variables, name) for name in sorted(os.listdir(variables))]
+    if not os.path.isfile(paths[0]):
+        raise UserError(f"--inception={directory}: is no SavedModel (saved_model.pb is missing)")
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()[:16]

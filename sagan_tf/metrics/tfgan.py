@@ -1,0 +1,42 @@
+"""TF-GAN's evaluation functions on a TensorFlow that TF-GAN's own `__init__` cannot stand.
+
+`import tensorflow_gan` touches `tf.estimator`, which TensorFlow 2.16 removed. The evaluation code
+(`tensorflow_gan.python.eval`) does not use it. So its two parent packages are registered as bare
+modules that know only where their files lie: their `__init__` never runs, and the evaluation code
+is imported from there unchanged. This is the only place in the project that imports TF-GAN.
+
+On Python 3.12 and later two of TF-GAN's requirements, tensorflow-probability and tensorflow-hub,
+still import `distutils` and `pkg_resources`, which setuptools (below version 81) provides.
+"""
+
+import functools
+import importlib.util
+import os
+import sys
+import types
+
+_PARENTS = ("tensorflow_gan", "tensorflow_gan.python")
+
+
+@functools.cache
+def evaluation() -> types.ModuleType:
+    """The module `tensorflow_gan.python.eval`.
+
+    Raises:
+      ImportError: TF-GAN, or something that it needs, is not installed.
+    """
+    spec = importlib.util.find_spec(_PARENTS[0])  # finds the folder without running its code
+    if spec is None:
+        raise ImportError("tensorflow-gan is not installed: pip install tensorflow-gan")
+    folder = os.path.dirname(spec.origin)
+    registered = [name for name in _PARENTS if name not in sys.modules]
+    for name in registered:
+        module = types.ModuleType(name)
+        module.__path__ = [os.path.join(folder, *name.split(".")[1:])]
+        sys.modules[name] = module
+    try:
+        return importlib.import_module("tensorflow_gan.python.eval")
+    except BaseException:
+        for name in registered:
+            del sys.modules[name]
+        raise

@@ -1,0 +1,146 @@
+"""Trains a small classifier on a dataset, to score generated images of that kind without Inception."""
+
+import dataclasses
+import os
+
+from sagan_tf import cli
+from sagan_tf.options import UserError, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    dataset: str = option(
+        "digits", "Images to learn: digits, tfds:NAME, folder:PATH (one folder a class), ... as in training."
+    )
+    split: str = option("train", "Split to learn from.")
+    test_split: str = option(
+        "", "Split to test on; if empty: of digits test, of others the --holdout share of --split is kept back."
+    )
+    holdout: float = option(0.1, "Share of --split that is tested on, not learnt.", minimum=0.001, maximum=0.9)
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
+    output: str = option("", "Directory of the SavedModel; must not exist yet.")
+    name: str = option("", "What scores are labelled with; if empty: the dataset's name and 'classifier'.")
+    image_size: int = option(32, "Height and width of the images that it takes.", minimum=8, maximum=512)
+    width: int = option(16, "Channels of the first layer; the features are up to eight times as many.", minimum=1)
+    epochs: float = option(15.0, "Passes over the images.", minimum=0.01)
+    batch_size: int = option(64, "Images in a batch.", minimum=2)
+    flip: bool = option(False, "Mirror half of the images; not for letters or digits.")
+    seed: int = option(0, "Seed of the weights, the order, the shifts and the images kept back.", minimum=0)
+
+    def check(self) -> None:
+        """Refuses what cannot work. Raises UserError."""
+        if not self.output:
+            raise UserError("--output is missing: name the directory for the classifier, e.g. --output=classifiers/digits")
+        if os.path.exists(self.output):
+            raise UserError(f"--output={self.output}: exists already; name another directory")
+        if self.image_size & (self.image_size - 1):
+            raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
+
+
+def main(options: Options, given) -> int:
+    """Trains, tests and saves. Returns the exit code."""
+    del given
+    import keras
+
+    from sagan_tf.metrics import classifier
+
+    train, test = _open(options)
+    if train.num_classes < 2:
+        raise UserError(f"--dataset={options.dataset}: has one class only; there is nothing to classify")
+    steps = max(1, round(options.epochs * train.num_examples / options.batch_size))
+    print(
+        f"{train.num_examples:,} images to learn, {test.num_examples:,} to test,"
+        f" {train.num_classes} classes, {steps:,} steps of {options.batch_size}",
+        flush=True,
+    )
+    keras.utils.set_random_seed(options.seed)
+    model = classifier.Classifier(options.image_size, train.num_classes, options.width)
+    batches = train.batches(options.batch_size, seed=options.seed)
+    classifier.fit(
+        batches, model, steps=steps, flip=options.flip, seed=options.seed, report=lambda line: print(line, flush=True)
+    )
+    share = classifier.accuracy(model, test.once(256))
+    classifier.save(model, options.output, _about(options, train, test, share))
+    print(f"{share:.2%} of {test.num_examples:,} images that it has not seen are classified rightly")
+    print(f"saved; use it with --inception={options.output}")
+    return 0
+
+
+def _open(options: Options):
+    """The datasets to learn from and to test on; they share no image."""
+    from sagan_tf import data
+
+    def open_split(split):
+        return data.open_dataset(
+            options.dataset, split=split, image_size=options.image_size, data_dir=options.data_dir
+        )
+
+    train = open_split(options.split)
+    test_split = options.test_split or ("test" if options.dataset == "digits" else "")
+    if test_split:
+        if test_split == options.split:
+            raise UserError(f"--test_split={test_split}: is what is learnt; name another split")
+        return train, open_split(test_split)
+    return _divide(train, options.holdout, options.seed)
+
+
+def _divide(dataset, share: float, seed: int):
+    """Two datasets, at random: the second one has `share` of the images, and at least one."""
+    import numpy as np
+
+    from sagan_tf.data import Dataset
+
+    order = np.random.default_rng(seed).permutation(dataset.num_examples)
+    kept_back = max(1, round(share * dataset.num_examples))
+    if kept_back >= dataset.num_examples:
+        raise UserError(f"--dataset={dataset.name}: {dataset.num_examples} image(s) are too few; at least 2 are needed")
+    return tuple(
+        Dataset(dataset.name, _Subset(dataset.source, indices), dataset.class_names, dataset.image_size)
+        for indices in (np.sort(order[kept_back:]), np.sort(order[:kept_back]))
+    )
+
+
+class _Subset:
+    """Some of a source's examples (see `sagan_tf.data.sources`)."""
+
+    def __init__(self, source, indices):
+        self._source, self._indices = source, indices
+
+    def __len__(self):
+        return len(self._indices)
+
+    def read(self, indices):
+        return self._source.read(self._indices[indices])
+
+
+def _about(options: Options, train, test, share: float) -> dict:
+    """What `classifier.json` says."""
+    import sagan_tf
+
+    default = f"{os.path.basename(options.dataset.partition(':')[2].rstrip('/')) or options.dataset} classifier"
+    return {
+        "name": options.name or default,
+        "image_size": options.image_size,
+        "class_names": list(train.class_names),
+        "dataset": options.dataset,
+        "split": options.split,
+        "learnt_images": train.num_examples,
+        "test_images": test.num_examples,
+        "test_accuracy": round(share, 5),
+        "epochs": options.epochs,
+        "width": options.width,
+        "flip": options.flip,
+        "seed": options.seed,
+        "version": sagan_tf.__version__,
+    }
+
+
+def console() -> None:
+    """The command `sagan-train-classifier`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.train_classifier")
+
+
+if __name__ == "__main__":
+    console()
