@@ -1,0 +1,33 @@
+"""What all tests share: TensorFlow on four logical CPU devices, and the project's shared data."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # results of these tests are a CPU's, everywhere
+
+import pytest  # noqa: E402
+
+from sagan_tf import cli  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGICAL_CPUS = 4
+
+
+def pytest_configure(config):
+    """Devices can be divided only before TensorFlow's first operation, and only once in a process."""
+    cli.import_tensorflow()
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * LOGICAL_CPUS)
+    assert len(tf.config.list_logical_devices("CPU")) == LOGICAL_CPUS  # this starts TensorFlow
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Directory of data that lies beside the repository, not in it: `../shared`. Skips where there is none."""
+    path = ROOT.parent / "shared"
+    if not path.is_dir():
+        pytest.skip("there is no directory `shared` beside the repository")
+    return path
