@@ -13,9 +13,9 @@ class ConditionalBatchNormalization(keras.layers.Layer):
     depend on its batch. The variance is the biased one, as in the original code. Moments and the
     moving averages are float32 whatever the policy.
 
-    The moving averages start with the first batch rather than at 0 and 1: their n-th update uses
-    the momentum min(momentum, (1 + n) / (10 + n)), so they are right from the start. The original
-    starts at 0 and 1 with a constant decay, which is the same after some thousand steps.
+    The moving averages forget their initial 0 and 1 within the first few updates: update n = 0, 1, ...
+    uses the momentum min(momentum, (1 + n) / (10 + n)). The original's momentum is constant, which is
+    the same after some thousand steps.
 
     Args:
       classes: rows of the tables of gains and biases; 0 for one gain and bias (no labels).
@@ -50,8 +50,6 @@ class ConditionalBatchNormalization(keras.layers.Layer):
         self.synchronized = synchronized
 
     def build(self, input_shape):
-        if isinstance(input_shape, list):  # (inputs, labels)
-            input_shape = input_shape[0]
         channels = input_shape[-1]
         table = (self.classes, channels) if self.classes else (channels,)
 
@@ -90,7 +88,8 @@ class ConditionalBatchNormalization(keras.layers.Layer):
         mean, variance = tf.nn.moments(tf.cast(inputs, tf.float32), axes)
         replica = tf.distribute.get_replica_context()
         if self.synchronized and replica is not None and replica.num_replicas_in_sync > 1:
-            # Var = E[var_i] + Var[mean_i]: one reduction, and no E[x^2] whose digits would cancel.
+            # Var = E[var_i] + Var[mean_i], in one reduction. Only the second part, the smaller one,
+            # loses digits where means are large against deviations.
             local = tf.stack([mean, variance, tf.square(mean)])
             mean, within, mean_of_squares = tf.unstack(replica.all_reduce("MEAN", local))
             variance = within + tf.maximum(mean_of_squares - tf.square(mean), 0.0)
