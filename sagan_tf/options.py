@@ -13,6 +13,7 @@ This is the only module that names absl.flags. It does not import TensorFlow, so
 """
 
 import dataclasses
+import math
 import os
 import sys
 import textwrap
@@ -49,22 +50,36 @@ def option(default, help_text, *, section="", minimum=None, maximum=None, choice
     )
 
 
-class _ListParser(flags.ArgumentParser):
-    """Parses `a,b,c` into a tuple of numbers or strings; the empty string is the empty list."""
+_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_MEANING = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 
-    def __init__(self, element_type):
-        self._element_type = element_type
-        self.syntactic_help = "a comma-separated list"
+
+class _Parser(flags.ArgumentParser):
+    """Reads one value, or a tuple of them from `a,b,c`; the empty text is the empty tuple."""
+
+    def __init__(self, hint):
+        elements = typing.get_args(hint)
+        self._is_list, self._type = bool(elements), elements[0] if elements else hint
+        meaning = _MEANING[self._type]
+        self.syntactic_help = f"a comma-separated list, each element {meaning}" if elements else meaning
 
     def parse(self, argument):
-        if isinstance(argument, tuple):
+        if not isinstance(argument, str):  # a default
             return argument
-        return tuple(self._element_type(item.strip()) for item in argument.split(",") if item.strip())
+        try:
+            if self._is_list:
+                return tuple(self._read(item.strip()) for item in argument.split(",") if item.strip())
+            return self._read(argument)
+        except (KeyError, ValueError):
+            raise ValueError(f"must be {self.syntactic_help}") from None
 
-
-class _ListSerializer(flags.ArgumentSerializer):
-    def serialize(self, value):
-        return format_value(value)
+    def _read(self, text):
+        if self._type is bool:
+            return _TRUTH[text.lower()]
+        value = self._type(text)
+        if self._type is float and not math.isfinite(value):
+            raise ValueError
+        return value
 
 
 def format_value(value) -> str:
@@ -76,19 +91,35 @@ def format_value(value) -> str:
     return str(value)
 
 
-def _define(values: flags.FlagValues, field: dataclasses.Field, hint) -> None:
-    name, default, text = field.name, field.default, field.metadata["help"]
-    if hint is bool:
-        flags.DEFINE_boolean(name, default, text, flag_values=values)
-    elif hint is int:
-        flags.DEFINE_integer(name, default, text, flag_values=values)
-    elif hint is float:
-        flags.DEFINE_float(name, default, text, flag_values=values)
-    elif hint is str:
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    else:
-        parser = _ListParser(typing.get_args(hint)[0])
-        flags.DEFINE(parser, name, default, text, flag_values=values, serializer=_ListSerializer())
+def _flag_values(cls) -> flags.FlagValues:
+    """The flags of the options `cls`, not yet set."""
+    values, hints = flags.FlagValues(), typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint, text = hints[field.name], field.metadata["help"]
+        flag = flags.Flag(_Parser(hint), None, field.name, field.default, text, boolean=hint is bool)
+        flags.DEFINE_flag(flag, values)
+    return values
+
+
+def _read_flags(values: flags.FlagValues, argv) -> None:
+    """Sets `values` from the arguments; what absl says of a mistake becomes one plain line."""
+    if "--flagfile=" in argv:  # absl would read nothing and say nothing
+        raise UserError("--flagfile=: names no file")
+    try:
+        rest = values([sys.argv[0], *argv])[1:]
+    except flags.CantOpenFlagFileError as error:
+        cause = error.__context__  # the OSError
+        raise UserError(f"--flagfile={cause.filename}: {cause.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError("--flagfile: the file is not text") from error
+    except flags.IllegalFlagValueError as error:
+        raise UserError(str(error).removeprefix("flag ")) from error
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{str(error).replace(' ?', '?')} (--help lists the flags)") from error
+    if rest:
+        raise UserError(
+            f"unexpected argument {rest[0]!r}: an option is given as --name=value (--help lists them)"
+        )
 
 
 def parse(cls, argv):
@@ -106,16 +137,8 @@ def parse(cls, argv):
       UserError: an unknown flag, a value of the wrong type or out of bounds, an unreadable
         flagfile, or an argument that is no flag.
     """
-    values = flags.FlagValues()
-    hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        _define(values, field, hints[field.name])
-    try:
-        rest = values([sys.argv[0], *argv])[1:]
-    except flags.Error as error:
-        raise UserError(f"{error} (--help lists the flags)") from error
-    if rest:
-        raise UserError(f"unexpected argument {rest[0]!r}: options are given as --name=value (--help lists them)")
+    values = _flag_values(cls)
+    _read_flags(values, argv)
     fields = {field.name: getattr(values, field.name) for field in dataclasses.fields(cls)}
     given = frozenset(name for name in fields if values[name].present)
     result = cls(**fields)
@@ -136,6 +159,10 @@ def check(options) -> None:
 def _check_item(field: dataclasses.Field, item) -> None:
     choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     given = f"--{field.name}={format_value(item)}"
+    if isinstance(item, str) and item.startswith("--"):
+        raise UserError(f"--{field.name}: has no value, {item} follows")
+    if isinstance(item, str) and (item != item.strip() or not item.isprintable()):
+        raise UserError(f"--{field.name}={item!r}: must be one line without spaces around it")
     if choices is not None and item not in choices:
         raise UserError(f"{given}: allowed are {', '.join(map(str, choices))}")
     if low is not None and not item >= low:
@@ -161,10 +188,14 @@ def from_flagfile(cls, path: str):
 
 def difference(old, new) -> list[str]:
     """One line for every option that differs, e.g. `--seed: 0 before, 1 now`, less those that may change."""
-    return [
-        f"--{field.name}: {format_value(getattr(old, field.name))!r} before, {format_value(getattr(new, field.name))!r} now"
+    changed = [
+        field.name
         for field in dataclasses.fields(old)
         if not field.metadata["may_change"] and getattr(old, field.name) != getattr(new, field.name)
+    ]
+    return [
+        f"--{name}: {format_value(getattr(old, name))!r} before, {format_value(getattr(new, name))!r} now"
+        for name in changed
     ]
 
 
@@ -176,7 +207,7 @@ def help_text(cls, program: str, description: str) -> str:
     for field in dataclasses.fields(cls):
         if field.metadata["section"] != section:
             section = field.metadata["section"]
-            lines += ["", f"{section}:"]
+            lines += ["", f"{section or 'Options'}:"]
         default = format_value(field.default)
         usage = f"--[no]{field.name}" if hints[field.name] is bool else f"--{field.name}"
         text = field.metadata["help"]
