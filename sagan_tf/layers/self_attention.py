@@ -92,7 +92,9 @@ class SelfAttention(keras.layers.Layer):
         self.projection = None
         if form.projected:
             self.projection = self._projection(channels, "projection", (*input_shape[:-1], value_channels))
-        self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False)
+        self.gamma = self.add_weight(
+            name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False
+        )
 
     def call(self, inputs, update_u=False, return_attention=False):
         query = _flatten(self.query(inputs, update_u=update_u))  # (B, N, C/k)
