@@ -35,7 +35,14 @@ class Dataset:
         self.image_size = image_size
 
     def batches(
-        self, batch_size: int, *, seed: int, start_batch: int = 0, shard_index: int = 0, num_shards: int = 1, flip=False
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        start_batch: int = 0,
+        shard_index: int = 0,
+        num_shards: int = 1,
+        flip=False,
     ) -> tf.data.Dataset:
         """The endless stream of shuffled batches.
 
@@ -73,7 +80,9 @@ class Dataset:
 
         # Python runs once a batch, on whole arrays; threads that wait for files or decode leave it free.
         numbers = tf.data.Dataset.range(start_batch, _ENDLESS)
-        batches = numbers.map(self._reader(read, rows), num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
+        batches = numbers.map(
+            self._reader(read, rows), num_parallel_calls=_PARALLEL_BATCHES, deterministic=True
+        )
         batches = batches.map(lambda pixels, labels: (scale(pixels), labels))
         return _unsharded(batches).prefetch(2)
 
@@ -90,7 +99,9 @@ class Dataset:
             return self.source.read(np.arange(start, min(start + batch_size, self.num_examples)))
 
         numbers = tf.data.Dataset.range(-(-self.num_examples // batch_size))
-        batches = numbers.map(self._reader(read, None), num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
+        batches = numbers.map(
+            self._reader(read, None), num_parallel_calls=_PARALLEL_BATCHES, deterministic=True
+        )
         return _unsharded(batches).prefetch(1)
 
     def _reader(self, read, rows):

@@ -84,5 +84,8 @@ def _list_classes(path: str, folders: list[str]) -> list[tuple[int, str]]:
             f" name the folder that holds the class folders, e.g. --dataset=folder:{example}"
         )
     if below:
-        print(f"warning: not read, as a class folder's images lie in it directly: {', '.join(below)}", file=sys.stderr)
+        print(
+            f"warning: not read, as a class folder's images lie in it directly: {', '.join(below)}",
+            file=sys.stderr,
+        )
     return found

@@ -58,9 +58,10 @@ def _square(image: Image.Image, size: int) -> np.ndarray:
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    box = (left, top, left + side, top + side)
-    if box != (0, 0, size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    if width != height:  # not by resize's box argument: its filter reaches beyond the box
+        image = image.crop((left, top, left + side, top + side))
+    if side != size:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image.convert("RGB"))
 
 

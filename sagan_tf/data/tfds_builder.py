@@ -122,7 +122,9 @@ def _instructions(builder, name, split):
     try:
         instructions = info.splits[split].file_instructions
     except (KeyError, ValueError, AssertionError) as error:
-        raise UserError(f"--split={split}: tfds:{name} has {', '.join(info.splits)}, and parts as in train[:10%]") from error
+        raise UserError(
+            f"--split={split}: tfds:{name} has {', '.join(info.splits)}, and parts as in train[:10%]"
+        ) from error
     if not instructions:
         raise UserError(f"--split={split}: is empty in tfds:{name}")
     return instructions

@@ -29,7 +29,9 @@ def index(path: str) -> tuple[np.ndarray, np.ndarray]:
             lengths.append(length)
             position += _HEADER + length + _FOOTER
     if position > end:
-        raise ValueError(f"{path}: damaged or cut off: record {len(offsets) - 1} runs past the end of the file")
+        raise ValueError(
+            f"{path}: damaged or cut off: record {len(offsets) - 1} runs past the end of the file"
+        )
     return np.array(offsets, np.int64), np.array(lengths, np.int64)
 
 
