@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.metrics.features import CLASSIFIER_FILE, FEATURES, LOGITS
+from sagan_tf.metrics.features import CLASSIFIER_FILE, FEATURES, LOGITS, resize
 from sagan_tf.options import UserError
 
 _LEARNING_RATE = 2e-3
@@ -37,7 +37,8 @@ class Classifier(keras.Model):
         self.stages = []
         while image_size >= 8:
             width = min(2 * width, self.num_features)
-            self.stages.append((_conv_block(width), keras.layers.MaxPooling2D(), [_conv_block(width) for _ in range(2)]))
+            inner = [_conv_block(width) for _ in range(2)]
+            self.stages.append((_conv_block(width), keras.layers.MaxPooling2D(), inner))
             image_size //= 2
         self.top = keras.layers.Dense(classes, dtype="float32")
 
@@ -113,15 +114,19 @@ def _augment(images, image_size: int, flip: bool, seed):
     return tf.gather(tf.gather(padded, rows, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def accuracy(model: Classifier, batches: typing.Iterable) -> float:
-    """Share of (uint8 images, labels) that the classifier gets right."""
-    predict = tf.function(lambda x: tf.argmax(model(x)[LOGITS], axis=1, output_type=tf.int32), reduce_retracing=True)
+def accuracy(model: Classifier, batches: typing.Iterable) -> tuple[float, int]:
+    """Share of (uint8 images (b, H, W, 3), labels (b,)) that the classifier gets right, and their number."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    def predict(images):
+        return tf.argmax(model(resize(images, model.image_size))[LOGITS], axis=1)
+
     right = total = 0
     for images, labels in batches:
-        predicted = predict(tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0).numpy()
+        predicted = predict(images).numpy()
         right += int(np.sum(predicted == np.asarray(labels)))
         total += len(predicted)
-    return right / total
+    return right / total, total
 
 
 def save(model: Classifier, directory: str, about: dict) -> None:

@@ -57,7 +57,7 @@ class Network:
         return f"to {self.image_size}x{self.image_size}, {RESIZE_METHOD}"
 
     def __call__(self, images) -> tuple[np.ndarray, np.ndarray]:
-        """Features float32 (b, num_features) and logits float32 (b, num_logits) of uint8 images (b, H, W, 3)."""
+        """Features (b, num_features) and logits (b, num_logits), float32, of uint8 images (b, H, W, 3)."""
         outputs = self._run(tf.convert_to_tensor(images))
         return outputs[FEATURES].numpy(), outputs[LOGITS].numpy()
 
@@ -80,7 +80,8 @@ class Network:
         missing = [name for name in (LOGITS, FEATURES) if name not in outputs]
         if missing:
             raise UserError(
-                f"--inception={directory}: has no output {' or '.join(missing)}, but {', '.join(sorted(outputs))};"
+                f"--inception={directory}: has no output {' or '.join(missing)}, but"
+                f" {', '.join(sorted(outputs))};"
                 " sagan_tf.train_classifier makes a network with the right ones"
             )
         return int(outputs[FEATURES].shape[1]), int(outputs[LOGITS].shape[1])
@@ -116,8 +117,8 @@ def _download(handle: str) -> str:
         return tensorflow_hub.resolve(handle)
     except Exception as error:  # URLError, OSError, RuntimeError, ...: hub promises none in particular
         raise UserError(
-            f"--inception={handle}: cannot be downloaded ({error}). Either download it where there is a network"
-            " and give the unpacked directory (--inception=DIR), or train a classifier on the data itself"
+            f"--inception={handle}: cannot be downloaded ({error}). Either download it where there is a"
+            " network and give the unpacked directory (--inception=DIR), or train a classifier on the data itself"
             " (python -m sagan_tf.train_classifier --dataset=... --output=DIR, then --inception=DIR)"
         ) from error
 

@@ -44,7 +44,7 @@ def class_distances(
     """The distance within each class, whose mean is intra-FID (Miyato and Koyama 2018, section 4.1).
 
     Args:
-      real_features: gives the features (n, D) of the real images of a label; one class is in memory at a time.
+      real_features: gives the features (n, D) of a label's real images; one class is in memory at a time.
       generated: moments of the generated images of each label.
 
     Returns:

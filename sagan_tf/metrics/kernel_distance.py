@@ -22,7 +22,9 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray, seed: int) -> tuple
     larger = max(len(real), len(generated))
     blocks = max(_BLOCKS, -(-larger // MAXIMAL_BLOCK))
     rng = np.random.default_rng(seed)
-    estimates = block_estimates(real, generated, rng.permutation(len(real)), rng.permutation(len(generated)), blocks)
+    estimates = block_estimates(
+        real, generated, rng.permutation(len(real)), rng.permutation(len(generated)), blocks
+    )
     return float(estimates.mean()), float(estimates.std(ddof=1) / np.sqrt(blocks))
 
 
@@ -36,7 +38,9 @@ def block_estimates(real, generated, real_order, generated_order, blocks: int) -
     estimates = []
     for x, y in zip(_split(real_order, blocks), _split(generated_order, blocks), strict=True):
         x, y = real[x].astype(np.float64), generated[y].astype(np.float64)
-        estimates.append(_mean_of_pairs(_kernel(x, x)) + _mean_of_pairs(_kernel(y, y)) - 2 * _kernel(x, y).mean())
+        estimates.append(
+            _mean_of_pairs(_kernel(x, x)) + _mean_of_pairs(_kernel(y, y)) - 2 * _kernel(x, y).mean()
+        )
     return np.array(estimates)
 
 

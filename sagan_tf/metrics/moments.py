@@ -36,11 +36,16 @@ class Moments:
 
     def __init__(self, dimension: int):
         self.dimension = dimension
-        self.count = 0
+        self._count = 0  # rows in the mean and the scatter; others wait
         self._block = max(dimension, 1024)
         self._rows, self._waiting = [], 0
         self._mean = np.zeros(dimension)
         self._scatter = None
+
+    @property
+    def total(self) -> int:
+        """Number of rows added."""
+        return self._count + self._waiting
 
     def update(self, features: np.ndarray) -> None:
         """Adds features, (b, D), of any floating-point type."""
@@ -58,21 +63,21 @@ class Moments:
         rows = np.concatenate(self._rows).astype(np.float64)
         mean = rows.mean(axis=0)
         rows -= mean
-        total, shift = self.count + len(rows), mean - self._mean
+        total, shift = self._count + len(rows), mean - self._mean
         if self._scatter is None:
             self._scatter = np.zeros((self.dimension, self.dimension))
         self._scatter += rows.T @ rows
-        self._scatter += np.outer(shift, shift * (self.count * len(rows) / total))
+        self._scatter += np.outer(shift, shift * (self._count * len(rows) / total))
         self._mean = self._mean + shift * (len(rows) / total)
-        self.count, self._rows, self._waiting = total, [], 0
+        self._count, self._rows, self._waiting = total, [], 0
 
     def result(self) -> Gaussian:
-        """Mean and covariance of what was added; more may be added afterwards.
+        """Mean and covariance of what was added. Call it once, at the end.
 
         Raises:
           ValueError: fewer than two rows were added, so there is no covariance.
         """
-        if self.count + self._waiting < 2:
+        if self.total < 2:
             raise ValueError("a covariance needs at least 2 samples")
         if self._scatter is None and self._waiting <= self.dimension:
             rows = np.concatenate(self._rows).astype(np.float64)
@@ -80,7 +85,7 @@ class Moments:
             return Gaussian(len(rows), mean, (rows - mean) / np.sqrt(len(rows) - 1))
         if self._waiting:
             self._merge()
-        return Gaussian(self.count, self._mean, root(self._scatter / (self.count - 1)))
+        return Gaussian(self._count, self._mean, root(self._scatter / (self._count - 1)))
 
 
 def gaussian(features: np.ndarray) -> Gaussian:

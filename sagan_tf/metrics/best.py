@@ -1,0 +1,46 @@
+"""Which checkpoints are the best by a score."""
+
+import typing
+
+
+class Entry(typing.NamedTuple):
+    """A checkpoint's step and its score."""
+
+    step: int
+    value: float
+
+
+class Best:
+    """The K best steps seen so far. It moves no files: it says which to keep.
+
+    Args:
+      keep: K.
+      larger_is_better: of the score.
+      entries: what an earlier process had kept, in any order.
+    """
+
+    def __init__(self, keep: int, larger_is_better: bool, entries: typing.Iterable[Entry] = ()):
+        self._keep, self._sign = keep, -1.0 if larger_is_better else 1.0
+        self.entries = self._ranked(entries)
+
+    def _ranked(self, entries) -> list[Entry]:
+        """Best first; of equal scores the earlier step; without those that are no number."""
+        comparable = [Entry(*entry) for entry in entries if entry[1] == entry[1]]
+        return sorted(comparable, key=lambda entry: (self._sign * entry.value, entry.step))[: self._keep]
+
+    def offer(self, step: int, value: float) -> tuple[bool, list[int]]:
+        """Considers a checkpoint; a second score of a step replaces the first.
+
+        Returns:
+          Whether it is among the best, and the steps that are no longer.
+        """
+        before = {entry.step for entry in self.entries} - {step}
+        others = [entry for entry in self.entries if entry.step != step]
+        self.entries = self._ranked([*others, Entry(step, value)])
+        after = {entry.step for entry in self.entries}
+        return step in after, sorted(before - after)
+
+    @property
+    def best(self) -> Entry | None:
+        """The best one, if there is any."""
+        return self.entries[0] if self.entries else None

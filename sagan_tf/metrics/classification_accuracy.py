@@ -1,0 +1,70 @@
+"""Classification accuracy score (Ravuri and Vinyals 2019): learn from generated images, test on real ones."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.metrics import classifier
+from sagan_tf.metrics.features import resize
+
+_BATCH = 64
+_WIDTH = 16
+
+
+class TrainingImages:
+    """Collects the generated images, at the classifier's size.
+
+    Args:
+      count: how many there will be.
+      image_size: height and width to bring them to.
+    """
+
+    def __init__(self, count: int, image_size: int):
+        self._images = np.empty((count, image_size, image_size, 3), np.uint8)
+        self._labels = np.empty((count,), np.int32)
+        self._count = 0
+
+    def update(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Adds uint8 (b, H, W, 3) and the labels asked for, int32 (b,)."""
+        size = self._images.shape[1]
+        if images.shape[1] != size:
+            images = tf.round((resize(tf.constant(images), size) + 1.0) * 127.5).numpy()
+        rows = slice(self._count, self._count + len(images))
+        self._images[rows], self._labels[rows] = images, labels
+        self._count += len(images)
+
+    def batches(self, seed: int) -> tf.data.Dataset:
+        """Endless shuffled batches of (float32 images in [-1, 1], labels)."""
+        examples = tf.data.Dataset.from_tensor_slices((self._images, self._labels))
+        examples = examples.shuffle(len(self._labels), seed=seed).repeat().batch(_BATCH, drop_remainder=True)
+        return examples.map(
+            lambda images, labels: (tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0, labels)
+        )
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width."""
+        return self._images.shape[1]
+
+
+def classification_accuracy(
+    generated: TrainingImages, real, classes: int, *, epochs: float, seed: int, report
+) -> tuple[float, int]:
+    """Share of real images that a classifier trained on generated ones gets right, and their number.
+
+    Args:
+      generated: what it learns from.
+      real: iterable of (uint8 images, labels) that no generator was trained on.
+      classes: number of classes.
+      epochs: passes over the generated images.
+      seed: of weights, order and shifts.
+      report: called with a line now and then.
+    """
+    keras.utils.set_random_seed(seed)
+    model = classifier.Classifier(generated.image_size, classes, _WIDTH)
+    steps = max(1, round(epochs * len(generated) / _BATCH))
+    classifier.fit(generated.batches(seed), model, steps=steps, flip=False, seed=seed, report=report)
+    return classifier.accuracy(model, real)

@@ -1,0 +1,99 @@
+"""Puts a scorer together from plain arguments, and scores a generator with it: for commands and for training."""
+
+import typing
+
+from sagan_tf.data import images as image_files
+from sagan_tf.metrics import features, reference, samples
+from sagan_tf.metrics.scores import METRICS, RealTest, Score
+from sagan_tf.metrics.scoring import Scorer, ignore
+
+
+def real_reference(
+    dataset,
+    split: str,
+    network: features.Network,
+    metrics: typing.Sequence[str],
+    *,
+    folder: str,
+    batch_size: int = 64,
+    progress=ignore,
+) -> reference.Reference | None:
+    """Statistics of all images of a dataset, as far as the metrics need them.
+
+    Args:
+      dataset: see `sagan_tf.data`.
+      split: the split that it was opened with.
+      network: what sees the images.
+      metrics: names in `METRICS`.
+      folder: where the file of statistics is kept, to be used again; found by its protocol.
+      batch_size: images that pass through the network together.
+      progress: called with the number of images done.
+
+    Returns:
+      The reference; None if no metric needs one.
+    """
+    if not any(METRICS[name].reference for name in metrics):
+        return None
+    about = reference.protocol(
+        dataset, split, network, num_images=0, seed=0, preprocessing=image_files.METHOD
+    )
+    return reference.cached(
+        folder,
+        dataset,
+        network,
+        about,
+        keep_features=any(METRICS[name].reference_features for name in metrics),
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def real_test(dataset, split: str, image_size: int, epochs: float) -> RealTest:
+    """What the classification accuracy score tests on; see `RealTest`."""
+    description = f"{dataset.name} {split}"
+    return RealTest(description, image_size, epochs, lambda: dataset.once(256))
+
+
+def score_generator(
+    scorer: Scorer,
+    generator: samples.Generator,
+    *,
+    num_samples: int,
+    seed: int = 0,
+    truncation: float = 0.0,
+    distribution: str = "uniform",
+    progress=ignore,
+    report=ignore,
+) -> typing.Iterator[Score]:
+    """Draws images from a generator as it is now, and yields its scores, each as soon as it is known.
+
+    Args:
+      scorer: see `Scorer`.
+      generator: what is scored.
+      num_samples: how many images are drawn.
+      seed, truncation: of z, see `samples.draw_z`.
+      distribution: of the classes, see `samples.draw_labels`.
+      progress, report: see `Scorer.score`.
+
+    Raises:
+      UserError: a metric cannot be had from so many images, or not from these.
+    """
+    yield from scorer.score(
+        generator_samples(scorer, generator, num_samples, seed, truncation, distribution), progress, report
+    )
+
+
+def generator_samples(
+    scorer: Scorer,
+    generator: samples.Generator,
+    num_samples: int,
+    seed: int,
+    truncation: float,
+    distribution: str,
+) -> samples.GeneratorSamples:
+    """The images that `score_generator` scores; `scorer.check` tells beforehand whether it can."""
+    real_labels = scorer.reference.labels if scorer.reference else None
+    labels = samples.draw_labels(
+        distribution, num_samples, max(len(scorer.class_names), 1), seed, real_labels
+    )
+    return samples.GeneratorSamples(generator, labels, seed, truncation)

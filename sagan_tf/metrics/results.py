@@ -1,0 +1,142 @@
+"""Scores as people and programs read them: each value with the protocol that it was measured by."""
+
+import csv
+import json
+import os
+import time
+import typing
+
+import sagan_tf
+from sagan_tf.metrics.scores import Score
+from sagan_tf.options import UserError
+
+# What makes two measurements the same measurement, beside the metric.
+IDENTITY = (
+    "source",
+    "step",
+    "weights",
+    "samples",
+    "seed",
+    "truncation",
+    "class_distribution",
+    "splits",
+    "reference",
+    "network_fingerprint",
+)
+
+
+class Protocol(typing.NamedTuple):
+    """What stands beside every score. None: does not apply."""
+
+    source: str
+    step: int | None
+    weights: str | None
+    samples: int
+    seed: int
+    truncation: float | None
+    class_distribution: str | None
+    splits: int
+    reference: str | None
+    network: str
+    network_fingerprint: str
+    resize: str
+
+
+def record(score: Score, protocol: Protocol) -> dict:
+    """A score as a line of JSON holds it."""
+    value = {
+        "metric": score.metric,
+        "value": score.value,
+        "spread": score.spread,
+        "spread_of": score.spread_of,
+        "note": score.note,
+    }
+    return value | protocol._asdict() | {"version": sagan_tf.__version__, "time": round(time.time(), 3)}
+
+
+def append(path: str, line: dict) -> None:
+    """Adds a line to a file of JSON lines, which is on the disk when this returns. Raises UserError."""
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with open(path, "a+b") as file:
+            if file.tell() and not _ends_line(file):  # a killed process's half line must not spoil this one
+                file.write(b"\n")
+            file.write(json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"--output={path}: cannot be written ({error.strerror})") from error
+
+
+def _ends_line(file) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def read(path: str) -> list[dict]:
+    """The lines of a file that `append` wrote, less any that was cut short; none if there is no file."""
+    if not os.path.exists(path):
+        return []
+    lines = []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+    return lines
+
+
+def is_done(lines: typing.Iterable[dict], metric: str, protocol: Protocol) -> bool:
+    """Whether the metric has been measured by the same protocol before."""
+    wanted = {key: value for key, value in protocol._asdict().items() if key in IDENTITY}
+    return any(line.get("metric") == metric and wanted.items() <= line.items() for line in lines)
+
+
+def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:
+    """The scores under the protocol that they share, as text."""
+    p = protocol
+    who = ", ".join(
+        [p.source, *([f"step {p.step:,}"] if p.step is not None else []), *([p.weights] if p.weights else [])]
+    )
+    how = [f"{p.samples:,} images", f"seed {p.seed}"]
+    if p.class_distribution:
+        how += [
+            f"classes {p.class_distribution}",
+            f"truncation {p.truncation}" if p.truncation else "no truncation",
+        ]
+    lines = [
+        f"scored     {who}",
+        f"samples    {', '.join(how)}",
+        f"reference  {p.reference or 'none'}",
+        f"network    {p.network} ({p.network_fingerprint}), images {p.resize}",
+        "",
+    ]
+    rows = [("metric", "value", "spread", "")] + [_row(score) for score in scores]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for name, value, spread, note in rows:
+        lines.append(f"{name:<{widths[0]}}  {value:>{widths[1]}}  {spread:>{widths[2]}}  {note}".rstrip())
+    return "\n".join(lines)
+
+
+def _row(score: Score) -> tuple[str, str, str, str]:
+    spread = "" if score.spread is None else f"+/- {score.spread:.4g}"
+    return (
+        score.metric,
+        f"{score.value:.5g}",
+        spread,
+        "; ".join(text for text in (score.spread_of, score.note) if text),
+    )
+
+
+def write_classes(path: str, score: Score, class_names: typing.Sequence[str]) -> None:
+    """Writes a CSV with the distance within every class. Raises UserError."""
+    try:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["label", "class", score.metric, "generated_images", "real_images"])
+            for entry in score.classes:
+                name = class_names[entry.label]
+                writer.writerow([entry.label, name, entry.value, entry.generated_samples, entry.real_samples])
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,137 @@
+"""IS, KID, precision/recall, density/coverage and agreement against their formulas, written out, and TF-GAN."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.metrics import neighbours, tfgan
+from sagan_tf.metrics.density_coverage import density_coverage
+from sagan_tf.metrics.inception_score import SoftmaxSums
+from sagan_tf.metrics.kernel_distance import block_estimates, kernel_distance
+from sagan_tf.metrics.label_agreement import Agreement
+from sagan_tf.metrics.precision_recall import precision_recall
+
+
+def _scores(logits, split, splits, batch_size):
+    sums = SoftmaxSums(splits)
+    for start in range(0, len(logits), batch_size):
+        sums.update(logits[start : start + batch_size], split[start : start + batch_size])
+    return sums.scores()
+
+
+def test_inception_score_is_the_formula_on_each_split():
+    rng = np.random.default_rng(0)
+    logits, split = rng.normal(0, 4, (300, 12)), rng.permutation(np.arange(300) % 5)
+    expected = []
+    for part in range(5):
+        p = np.exp(logits[split == part]) / np.exp(logits[split == part]).sum(axis=1, keepdims=True)
+        expected.append(np.exp(np.mean(np.sum(p * np.log(p / p.mean(axis=0)), axis=1))))
+    np.testing.assert_allclose(_scores(logits, split, 5, 300), expected, rtol=1e-12)
+    np.testing.assert_allclose(_scores(logits, split, 5, 7), expected, rtol=1e-12)
+
+
+def test_inception_score_equals_tfgan():
+    logits = np.random.default_rng(0).normal(0, 4, (500, 30)).astype(np.float32)
+    expected = tfgan.evaluation().classifier_score_from_logits(tf.constant(logits, tf.float64))
+    assert _scores(logits, np.zeros(500, int), 1, 64)[0] == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_inception_score_extremes():
+    split = np.zeros(100, int)
+    sure = np.eye(10)[np.arange(100) % 10] * 2000.0  # exponentials overflow, and most p are exactly 0
+    assert _scores(sure, split, 1, 100)[0] == pytest.approx(10.0)
+    assert _scores(np.zeros((100, 10)), split, 1, 100)[0] == pytest.approx(1.0)
+
+
+def _kid_sets():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(230, 16)).astype(np.float32), rng.normal(0.3, 1, (185, 16)).astype(np.float32)
+
+
+def test_kernel_distance_of_one_block_is_the_formula():
+    x, y = (features.astype(np.float64) for features in _kid_sets())
+    n, m = len(x), len(y)
+    total = sum((x[i] @ x[j] / 16 + 1) ** 3 for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    total += sum((y[i] @ y[j] / 16 + 1) ** 3 for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+    total -= 2 * np.mean([(a @ b / 16 + 1) ** 3 for a in x for b in y])
+    assert block_estimates(x, y, np.arange(n), np.arange(m), 1)[0] == pytest.approx(total, rel=1e-9)
+
+
+def test_kernel_distance_equals_tfgan():
+    x, y = _kid_sets()
+    estimates = block_estimates(x, y, np.arange(len(x)), np.arange(len(y)), 10)
+    mean, error = tfgan.evaluation().kernel_classifier_distance_and_std_from_activations(
+        tf.constant(x), tf.constant(y), max_block_size=23, dtype=tf.float64
+    )
+    assert estimates.mean() == pytest.approx(float(mean), rel=1e-9)
+    assert estimates.std(ddof=1) / np.sqrt(10) == pytest.approx(float(error), rel=1e-9)
+
+
+def test_kernel_distance_heeds_the_distance_and_not_the_order():
+    x, y = _kid_sets()
+    value, error = kernel_distance(x, y, seed=0)
+    assert value > 5 * error > 0
+    same, error = kernel_distance(x[:115], x[115:], seed=0)
+    assert abs(same) < 4 * error
+    ordered = x[np.argsort(x[:, 0])]
+    assert kernel_distance(ordered, y[np.argsort(y[:, 0])], seed=1)[0] == pytest.approx(value, abs=8 * error)
+
+
+def _manifold_sets():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(90, 3)), np.concatenate(
+        [rng.normal(0.5, 0.7, (50, 3)), rng.normal(6, 0.5, (20, 3))]
+    )
+
+
+def _distances(a, b):
+    return np.array([[np.sqrt(np.sum((x - y) ** 2)) for y in b] for x in a])
+
+
+def _radii(points, k):
+    return np.array([sorted(np.delete(row, i))[k - 1] for i, row in enumerate(_distances(points, points))])
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_precision_and_recall_are_the_formula(offset, monkeypatch):
+    monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 4 * 90 * 7)  # several blocks
+    real, generated = _manifold_sets()
+    between = _distances(real, generated)
+    precision = np.mean(np.any(between <= _radii(real, 3)[:, None], axis=0))
+    recall = np.mean(np.any(between <= _radii(generated, 3)[None], axis=1))
+    assert 0 < precision < 1 and 0 < recall < 1
+    assert precision_recall(real + offset, generated + offset) == pytest.approx(
+        (precision, recall), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_density_and_coverage_are_the_formula(offset, monkeypatch):
+    monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 4 * 90 * 7)
+    real, generated = _manifold_sets()
+    inside = _distances(real, generated) <= _radii(real, 5)[:, None]
+    density, coverage = inside.sum() / (5 * len(generated)), np.mean(np.any(inside, axis=1))
+    assert 0 < coverage < 1
+    assert density_coverage(real + offset, generated + offset) == pytest.approx(
+        (density, coverage), abs=1e-12
+    )
+
+
+def test_identical_and_collapsed_sets():
+    real, _ = _manifold_sets()
+    assert precision_recall(real, real) == (1.0, 1.0)
+    density, coverage = density_coverage(real, real)
+    assert coverage == 1.0 and density == pytest.approx(1.0, abs=0.3)
+    collapsed = np.repeat(real[:1], 50, axis=0)
+    precision, recall = precision_recall(real, collapsed)
+    assert precision == 1.0 and recall <= 2 / 90
+    assert density_coverage(real, collapsed)[1] < 0.2
+
+
+def test_agreement():
+    agreement = Agreement()
+    logits = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    agreement.update(logits[:3], np.array([1, 1, 1]))
+    agreement.update(logits[3:], np.array([0]))
+    share, error = agreement.result()
+    assert share == 0.75 and error == pytest.approx(np.sqrt(0.75 * 0.25 / 4))
