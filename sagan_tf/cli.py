@@ -8,6 +8,7 @@ from sagan_tf import options
 
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
+_NVIDIA_DEVICE = "/dev/nvidiactl"
 
 
 def run(main, cls, description: str, *, program: str, argv=None, tensorflow: bool = True) -> None:
@@ -43,21 +44,24 @@ def import_tensorflow() -> None:
     """Imports TensorFlow without the notices that its C++ side prints whatever the log level.
 
     They say nothing that a user could act on (which instructions the CPU has, that there is no
-    GPU library). If the import fails they are printed after all.
+    GPU). If the import fails, or if there is a GPU that TensorFlow cannot use, they are printed after all.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         return
     sys.stderr.flush()
     saved = os.dup(2)
+    useful = True
     with tempfile.TemporaryFile() as captured:
         try:
             os.dup2(captured.fileno(), 2)
-            import tensorflow  # noqa: F401
-        except BaseException:
-            captured.seek(0)
-            os.write(saved, captured.read())
-            raise
+            import tensorflow
+
+            gpus = tensorflow.config.list_physical_devices("GPU")
+            useful = not gpus and os.path.exists(_NVIDIA_DEVICE)
         finally:
             os.dup2(saved, 2)
+            if useful:
+                captured.seek(0)
+                os.write(saved, captured.read())
             os.close(saved)

@@ -26,7 +26,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def shared():
-    """Directory of data that lies beside the repository, not in it: `../shared`. Skips where there is none."""
+    """Directory of data that lies beside the repository, not in it: `../shared`. Skips if absent."""
     path = ROOT.parent / "shared"
     if not path.is_dir():
         pytest.skip("there is no directory `shared` beside the repository")
