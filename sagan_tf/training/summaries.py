@@ -62,6 +62,18 @@ class Reporter:
         self._writer.flush()
 
 
+def write_scores(workdir: str, step: int, scores: dict[str, float]) -> None:
+    """Adds scores, by name, of a checkpoint to TensorBoard, from a process that does not train.
+
+    They have event files of their own, which no second writer disturbs.
+    """
+    writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"), filename_suffix=".scores")
+    with writer.as_default():
+        for name, value in scores.items():
+            tf.summary.scalar(f"scores/{name}", value, step)
+    writer.close()
+
+
 def state_scalars(state: State) -> dict[str, float]:
     """What TensorBoard shows of the state itself: gamma of every attention layer, learning rates."""
     scalars = {
