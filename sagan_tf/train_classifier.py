@@ -16,14 +16,19 @@ class Options:
     )
     split: str = option("train", "Split to learn from.")
     test_split: str = option(
-        "", "Split to test on; if empty: of digits test, of others the --holdout share of --split is kept back."
+        "",
+        "Split to test on; if empty: of digits test, of others the --holdout share of --split is kept back.",
     )
-    holdout: float = option(0.1, "Share of --split that is tested on, not learnt.", minimum=0.001, maximum=0.9)
+    holdout: float = option(
+        0.1, "Share of --split that is tested on, not learnt.", minimum=0.001, maximum=0.9
+    )
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
     output: str = option("", "Directory of the SavedModel; must not exist yet.")
     name: str = option("", "What scores are labelled with; if empty: the dataset's name and 'classifier'.")
     image_size: int = option(32, "Height and width of the images that it takes.", minimum=8, maximum=512)
-    width: int = option(16, "Channels of the first layer; the features are up to eight times as many.", minimum=1)
+    width: int = option(
+        16, "Channels of the first layer; the features are up to eight times as many.", minimum=1
+    )
     epochs: float = option(15.0, "Passes over the images.", minimum=0.01)
     batch_size: int = option(64, "Images in a batch.", minimum=2)
     flip: bool = option(False, "Mirror half of the images; not for letters or digits.")
@@ -32,7 +37,9 @@ class Options:
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""
         if not self.output:
-            raise UserError("--output is missing: name the directory for the classifier, e.g. --output=classifiers/digits")
+            raise UserError(
+                "--output is missing: name the directory for the classifier, e.g. --output=classifiers/digits"
+            )
         if os.path.exists(self.output):
             raise UserError(f"--output={self.output}: exists already; name another directory")
         if self.image_size & (self.image_size - 1):
@@ -59,9 +66,14 @@ def main(options: Options, given) -> int:
     model = classifier.Classifier(options.image_size, train.num_classes, options.width)
     batches = train.batches(options.batch_size, seed=options.seed)
     classifier.fit(
-        batches, model, steps=steps, flip=options.flip, seed=options.seed, report=lambda line: print(line, flush=True)
+        batches,
+        model,
+        steps=steps,
+        flip=options.flip,
+        seed=options.seed,
+        report=lambda line: print(line, flush=True),
     )
-    share = classifier.accuracy(model, test.once(256))
+    share, _ = classifier.accuracy(model, test.once(256))
     classifier.save(model, options.output, _about(options, train, test, share))
     print(f"{share:.2%} of {test.num_examples:,} images that it has not seen are classified rightly")
     print(f"saved; use it with --inception={options.output}")
@@ -95,7 +107,9 @@ def _divide(dataset, share: float, seed: int):
     order = np.random.default_rng(seed).permutation(dataset.num_examples)
     kept_back = max(1, round(share * dataset.num_examples))
     if kept_back >= dataset.num_examples:
-        raise UserError(f"--dataset={dataset.name}: {dataset.num_examples} image(s) are too few; at least 2 are needed")
+        raise UserError(
+            f"--dataset={dataset.name}: {dataset.num_examples} image(s) are too few; at least 2 are needed"
+        )
     return tuple(
         Dataset(dataset.name, _Subset(dataset.source, indices), dataset.class_names, dataset.image_size)
         for indices in (np.sort(order[kept_back:]), np.sort(order[:kept_back]))
@@ -119,7 +133,9 @@ def _about(options: Options, train, test, share: float) -> dict:
     """What `classifier.json` says."""
     import sagan_tf
 
-    default = f"{os.path.basename(options.dataset.partition(':')[2].rstrip('/')) or options.dataset} classifier"
+    default = (
+        f"{os.path.basename(options.dataset.partition(':')[2].rstrip('/')) or options.dataset} classifier"
+    )
     return {
         "name": options.name or default,
         "image_size": options.image_size,

@@ -43,7 +43,7 @@ class Classifier(keras.Model):
         self.top = keras.layers.Dense(classes, dtype="float32")
 
     def call(self, images, training=False):
-        """float32 (b, H, W, 3) in [-1, 1] -> {"logits": (b, classes), "pool_3": (b, num_features)}, float32."""
+        """float32 (b, H, W, 3) in [-1, 1] -> {"logits": (b, classes), "pool_3": (b, features)}, float32."""
         x = self.stem(images, training=training)
         for down, pool, inner in self.stages:
             x = y = pool(down(x, training=training))  # pooled after ReLU: the maximum commutes with it

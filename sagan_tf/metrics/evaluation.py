@@ -1,11 +1,12 @@
-"""Puts a scorer together from plain arguments, and scores a generator with it: for commands and for training."""
+"""From plain arguments to a reference and to a generator's scores: for commands and for training."""
 
 import typing
 
 from sagan_tf.data import images as image_files
 from sagan_tf.metrics import features, reference, samples
-from sagan_tf.metrics.scores import METRICS, RealTest, Score
+from sagan_tf.metrics.scores import METRICS, RealTest
 from sagan_tf.metrics.scoring import Scorer, ignore
+from sagan_tf.options import UserError
 
 
 def real_reference(
@@ -54,7 +55,7 @@ def real_test(dataset, split: str, image_size: int, epochs: float) -> RealTest:
     return RealTest(description, image_size, epochs, lambda: dataset.once(256))
 
 
-def score_generator(
+def generator_samples(
     scorer: Scorer,
     generator: samples.Generator,
     *,
@@ -62,38 +63,24 @@ def score_generator(
     seed: int = 0,
     truncation: float = 0.0,
     distribution: str = "uniform",
-    progress=ignore,
-    report=ignore,
-) -> typing.Iterator[Score]:
-    """Draws images from a generator as it is now, and yields its scores, each as soon as it is known.
+) -> samples.GeneratorSamples:
+    """Images of a generator for `Scorer.check` and `Scorer.score`, drawn when they are asked for.
 
     Args:
-      scorer: see `Scorer`.
-      generator: what is scored.
-      num_samples: how many images are drawn.
+      scorer: for its classes, and for the labels of its real images.
+      generator: what is scored, as it will be then.
+      num_samples: how many images.
       seed, truncation: of z, see `samples.draw_z`.
       distribution: of the classes, see `samples.draw_labels`.
-      progress, report: see `Scorer.score`.
 
     Raises:
-      UserError: a metric cannot be had from so many images, or not from these.
+      UserError: the distribution of a reference is asked for where there is none.
     """
-    yield from scorer.score(
-        generator_samples(scorer, generator, num_samples, seed, truncation, distribution), progress, report
-    )
-
-
-def generator_samples(
-    scorer: Scorer,
-    generator: samples.Generator,
-    num_samples: int,
-    seed: int,
-    truncation: float,
-    distribution: str,
-) -> samples.GeneratorSamples:
-    """The images that `score_generator` scores; `scorer.check` tells beforehand whether it can."""
+    if distribution == "reference" and scorer.reference is None:
+        raise UserError(
+            "--class_distribution=reference: needs real images (a metric that compares with them)"
+        )
     real_labels = scorer.reference.labels if scorer.reference else None
-    labels = samples.draw_labels(
-        distribution, num_samples, max(len(scorer.class_names), 1), seed, real_labels
-    )
+    classes = max(len(scorer.class_names), 1)
+    labels = samples.draw_labels(distribution, num_samples, classes, seed, real_labels)
     return samples.GeneratorSamples(generator, labels, seed, truncation)

@@ -118,8 +118,8 @@ def _download(handle: str) -> str:
     except Exception as error:  # URLError, OSError, RuntimeError, ...: hub promises none in particular
         raise UserError(
             f"--inception={handle}: cannot be downloaded ({error}). Either download it where there is a"
-            " network and give the unpacked directory (--inception=DIR), or train a classifier on the data itself"
-            " (python -m sagan_tf.train_classifier --dataset=... --output=DIR, then --inception=DIR)"
+            " network and give the unpacked directory (--inception=DIR), or train a classifier on the data"
+            " itself (python -m sagan_tf.train_classifier --dataset=... --output=DIR, then --inception=DIR)"
         ) from error
 
 

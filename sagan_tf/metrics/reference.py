@@ -66,7 +66,10 @@ class Reference:
     def describe(self) -> str:
         """For the protocol beside a score: dataset, split, number and size of the images."""
         p = self.protocol
-        return f"{p['dataset']} {p['split']}, {p['images']:,} images, {p['image_size']}x{p['image_size']}"
+        drawn = f" of {p['of_images']:,} (seed {p['seed']})" if p["seed"] is not None else ""
+        return (
+            f"{p['dataset']} {p['split']}, {p['images']:,}{drawn} images, {p['image_size']}x{p['image_size']}"
+        )
 
     def gaussian(self) -> Gaussian:
         """Mean and covariance of the features of all images."""
@@ -88,7 +91,7 @@ class Reference:
         return np.memmap(self.path, np.float32, "r", self._offset, shape)
 
     def check(self, network, image_size: int) -> None:
-        """Raises UserError unless generated images of this size, seen by this network, may be compared with it."""
+        """Raises UserError unless images of this size, seen by this network, may be compared with it."""
         here = {
             "image_size": image_size,
             "network": network.name,
@@ -102,8 +105,9 @@ class Reference:
         ]
         if differences:
             raise UserError(
-                f"--reference={self.path}: was made for something else ({'; '.join(differences)}); such scores"
-                " would mean nothing. Make one for this network and size (tools/make_reference.py), or name a dataset"
+                f"--reference={self.path}: was made for something else ({'; '.join(differences)});"
+                " such scores would mean nothing. Make one for this network and size"
+                " (tools/make_reference.py), or name a dataset"
             )
 
 

@@ -1,6 +1,8 @@
 """Scores as people and programs read them: each value with the protocol that it was measured by."""
 
+import contextlib
 import csv
+import itertools
 import json
 import os
 import time
@@ -129,14 +131,25 @@ def _row(score: Score) -> tuple[str, str, str, str]:
     )
 
 
-def write_classes(path: str, score: Score, class_names: typing.Sequence[str]) -> None:
-    """Writes a CSV with the distance within every class. Raises UserError."""
+def write_classes(start: str, score: Score, class_names: typing.Sequence[str]) -> str:
+    """Writes a CSV with the distance within every class; returns its path. Raises UserError.
+
+    Args:
+      start: of the path: the first of START.csv, START-2.csv, ... that is free is taken.
+      score: has `classes`.
+      class_names: of the labels.
+    """
     try:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["label", "class", score.metric, "generated_images", "real_images"])
-            for entry in score.classes:
-                name = class_names[entry.label]
-                writer.writerow([entry.label, name, entry.value, entry.generated_samples, entry.real_samples])
+        for number in itertools.count(1):
+            path = f"{start}.csv" if number == 1 else f"{start}-{number}.csv"
+            with contextlib.suppress(FileExistsError), open(path, "x", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["label", "class", score.metric, "generated_images", "real_images"])
+                for entry in score.classes:
+                    name = class_names[entry.label]
+                    writer.writerow(
+                        [entry.label, name, entry.value, entry.generated_samples, entry.real_samples]
+                    )
+                return path
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error

@@ -144,8 +144,8 @@ def from_saved_model(path: str) -> Generator:
 
 def _describe(signatures) -> str:
     texts = [
-        f"{name}: {', '.join(function.structured_input_signature[1])} -> {', '.join(function.structured_outputs)}"
-        for name, function in signatures.items()
+        f"{name}: {', '.join(f.structured_input_signature[1])} -> {', '.join(f.structured_outputs)}"
+        for name, f in signatures.items()
     ]
     return "; ".join(texts) or "none"
 
@@ -155,7 +155,6 @@ class FolderSamples:
 
     Args:
       path: the folder.
-      class_names: names of the reference's classes; `labels` are known if every folder bears one of them.
       limit: the most images to take; of more, so many are drawn at random.
       seed: of the draw.
 
@@ -163,7 +162,7 @@ class FolderSamples:
       UserError: no such folder, no images, or images that are not square or of different sizes.
     """
 
-    def __init__(self, path: str, class_names, limit: int, seed: int):
+    def __init__(self, path: str, limit: int, seed: int):
         try:
             self._examples = FolderExamples(path)
         except UserError as error:  # which names the flag that training has for it
@@ -171,11 +170,15 @@ class FolderSamples:
         order = np.random.default_rng(seed).permutation(len(self._examples))
         self._order = np.sort(order[:limit])
         self.count = len(self._order)
-        numbers = {name: label for label, name in enumerate(class_names)}
-        known = len(class_names) > 1 and all(name in numbers for name in self._examples.class_names)
-        label_of = np.array([numbers.get(name, -1) for name in self._examples.class_names], np.int32)
-        self.labels = label_of[self._examples.labels[self._order]] if known else None
+        self.labels = None
         self.image_size = self._check_sizes()
+
+    def name_classes(self, class_names) -> None:
+        """Finds the labels, if there is a folder a class and each bears the name of one of these classes."""
+        numbers = {name: label for label, name in enumerate(class_names)}
+        if all(name in numbers for name in self._examples.class_names):
+            label_of = np.array([numbers[name] for name in self._examples.class_names], np.int32)
+            self.labels = label_of[self._examples.labels[self._order]]
 
     def _check_sizes(self) -> int:
         """Reads the headers of all files, which is quick, before any work starts."""

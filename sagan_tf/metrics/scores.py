@@ -153,6 +153,10 @@ class Metric(typing.NamedTuple):
     labels: bool = False
     minimum: int = 2  # generated, and real, images (of each class, for intra-FID)
 
+    def titles(self, inception: bool) -> dict[str, str]:
+        """Key and printed name of each value; `inception` says whether the network is Inception."""
+        return {key: names[0 if inception else 1] for key, names in self.names.items()}
+
 
 def _same(*keys: str) -> dict[str, tuple[str, str]]:
     return {key: (key, key) for key in keys}
@@ -206,9 +210,7 @@ def metric_of(key: str) -> str:
 
 
 def scores_of(name: str, evidence: Evidence, inception: bool) -> typing.Iterator[Score]:
-    """Computes a metric, by its name in `METRICS`; `inception` says whether the network is Inception."""
-    metric = METRICS[name]
-    for key, value, *rest in metric.compute(evidence):
-        spread, *others = rest
-        title = metric.names[key][0 if inception else 1]
-        yield Score(key, title, float(value), None if spread is None else float(spread), *others)
+    """Computes a metric, by its name in `METRICS`; for `inception` see `Metric.titles`."""
+    titles = METRICS[name].titles(inception)
+    for key, value, spread, *others in METRICS[name].compute(evidence):
+        yield Score(key, titles[key], float(value), None if spread is None else float(spread), *others)

@@ -1,5 +1,6 @@
 """Scores a set of generated images by any of the metrics, in one pass over them."""
 
+import copy
 import typing
 
 import numpy as np
@@ -43,6 +44,12 @@ class Scorer:
         self.network, self.reference, self.metrics = network, reference, tuple(metrics)
         self.class_names, self.splits = tuple(class_names), splits
         self._real_test, self._seed, self._batch_size = real_test, seed, batch_size
+
+    def only(self, metrics: typing.Sequence[str]) -> "Scorer":
+        """The same, for some of the metrics."""
+        other = copy.copy(self)
+        other.metrics = tuple(metrics)
+        return other
 
     def check(self, samples) -> None:
         """Raises UserError if some metric cannot be had from `samples` (see `score`), before any work."""

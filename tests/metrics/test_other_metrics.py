@@ -1,4 +1,4 @@
-"""IS, KID, precision/recall, density/coverage and agreement against their formulas, written out, and TF-GAN."""
+"""IS, KID, precision/recall, density/coverage, agreement: against formulas written out, and TF-GAN."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,274 @@
+"""Scores a run, a SavedModel or a folder of images, and says exactly what was measured."""
+
+import dataclasses
+import os
+
+from sagan_tf import cli
+from sagan_tf.options import UserError, option
+
+METRIC_NAMES = ("is", "fid", "intra_fid", "kid", "precision_recall", "density_coverage", "agreement", "cas")
+_INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
+_SCORES = "scores"  # folder within a workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    workdir: str = option("", "Directory of a run, whose generator is scored.", section="What is scored")
+    checkpoint: str = option(
+        "latest", "Which of the run's checkpoints: latest, best, all, or a step.", section="What is scored"
+    )
+    weights: str = option(
+        "ema", "The averaged weights, or the raw ones.", section="What is scored", choices=("ema", "raw")
+    )
+    generated: str = option(
+        "", "Instead of a run: a folder of images, or a SavedModel of a generator.", section="What is scored"
+    )
+    watch: bool = option(
+        False,
+        "Score every checkpoint of a run, as it appears, until the run is complete.",
+        section="What is scored",
+    )
+    watch_every_seconds: float = option(
+        10.0, "How often --watch looks for a new checkpoint.", section="What is scored", minimum=0.1
+    )
+
+    metrics: tuple[str, ...] = option(
+        ("is", "fid"), "What to measure.", section="Metrics", choices=METRIC_NAMES
+    )
+    inception: str = option(
+        _INCEPTION,
+        "The network that sees the images: a TF-Hub handle, or the directory of a SavedModel"
+        " (also one that sagan_tf.train_classifier made).",
+        section="Metrics",
+    )
+    splits: int = option(10, "Parts of the Inception score.", section="Metrics", minimum=1)
+    cas_dataset: str = option(
+        "", "For cas: the real images to test on; if empty, the reference's dataset.", section="Metrics"
+    )
+    cas_split: str = option("test", "For cas: their split.", section="Metrics")
+    cas_epochs: float = option(
+        15.0, "For cas: passes over the generated images.", section="Metrics", minimum=0.01
+    )
+
+    num_samples: int = option(
+        50_000, "Number of images; of a folder with fewer, all.", section="Samples", minimum=2
+    )
+    seed: int = option(
+        0, "Seed of z and labels, and of random draws within metrics.", section="Samples", minimum=0
+    )
+    truncation: float = option(
+        0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Samples", minimum=0.0
+    )
+    class_distribution: str = option(
+        "uniform",
+        "How classes are drawn: at random as in the paper, all equally often, or as among the real images.",
+        section="Samples",
+        choices=("uniform", "balanced", "reference"),
+    )
+    batch_size: int = option(64, "Images that are drawn together.", section="Samples", minimum=1)
+
+    reference: str = option(
+        "",
+        "Real images: a dataset as in training (digits, tfds:NAME, folder:PATH, ...), or a file made by"
+        " tools/make_reference.py; if empty, the run's own dataset.",
+        section="Reference",
+    )
+    reference_split: str = option("train", "Their split.", section="Reference")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", section="Reference")
+
+    output: str = option(
+        "",
+        "File that results are added to, one line of JSON each; if empty, scores/scores.jsonl in the run's"
+        " directory, or NAME.scores.jsonl beside what was --generated.",
+        section="Output",
+    )
+
+    def check(self) -> None:
+        """Refuses combinations that cannot work. Raises UserError."""
+        if bool(self.workdir) == bool(self.generated):
+            raise UserError(
+                "give either --workdir (a run) or --generated (a folder of images or a SavedModel)"
+            )
+        if self.checkpoint not in ("latest", "best", "all") and not self.checkpoint.isdigit():
+            raise UserError(f"--checkpoint={self.checkpoint}: allowed are latest, best, all, or a step")
+        if self.watch and self.generated:
+            raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
+        if not self.metrics:
+            raise UserError(f"--metrics=: is empty; allowed are {', '.join(METRIC_NAMES)}")
+
+
+def main(options: Options, given) -> int:
+    """Scores what the options name. Returns the exit code."""
+    return (_score_run if options.workdir else _score_generated)(options, given)
+
+
+def _score_generated(options: Options, given) -> int:
+    from sagan_tf.metrics import samples
+    from sagan_tf.run_scoring import score_and_keep
+
+    place = options.generated
+    if not os.path.isdir(place):
+        raise UserError(f"--generated={place}: no such folder")
+    is_model = os.path.isfile(os.path.join(place, "saved_model.pb"))
+    if is_model:
+        source = samples.from_saved_model(place)
+    else:
+        source = samples.FolderSamples(place, options.num_samples, options.seed)
+        if "num_samples" in given and source.count < options.num_samples:
+            raise UserError(f"--num_samples={options.num_samples}: {place} holds {source.count} images")
+    output = options.output or f"{place.rstrip('/')}.scores.jsonl"
+    scorer = _make_scorer(options, source.image_size, os.path.dirname(os.path.abspath(output)))
+    if is_model:
+        if source.conditional and not scorer.class_names:
+            raise UserError("--reference is missing: it tells how many classes there are to ask for")
+        images, protocol = _draw(options, scorer, source), _protocol(options, scorer)
+    else:
+        source.name_classes(scorer.class_names)
+        images = source
+        protocol = _protocol(options, scorer)._replace(
+            samples=source.count, truncation=None, class_distribution=None
+        )
+    score_and_keep(scorer, images, protocol, output, f"{output}.intra_fid")
+    return 0
+
+
+def _score_run(options: Options, given) -> int:
+    from sagan_tf import experiment
+    from sagan_tf.run_scoring import RunScorer
+
+    config = experiment.read_config(options.workdir)
+    if not options.reference:
+        split = options.reference_split if "reference_split" in given else config.split
+        options = dataclasses.replace(
+            options,
+            reference=config.dataset,
+            reference_split=split,
+            data_dir=options.data_dir or config.data_dir,
+        )
+    folder = os.path.join(options.workdir, _SCORES)
+    scorer = _make_scorer(options, config.image_size, folder)
+    run = RunScorer(
+        options.workdir,
+        scorer,
+        lambda generator: _draw(options, scorer, generator),
+        _protocol(options, scorer),
+        ema=options.weights == "ema",
+        output=options.output or os.path.join(folder, "scores.jsonl"),
+    )
+    if options.watch:
+        return run.watch(options.watch_every_seconds)
+    if options.checkpoint == "all":
+        return run.score_new()
+    run.score(options.checkpoint)
+    return 0
+
+
+def _make_scorer(options: Options, image_size: int, folder: str):
+    """Loads the network and the real images' statistics; `folder` is where these are kept."""
+    from sagan_tf.metrics.features import load_network
+    from sagan_tf.metrics.scores import METRICS
+    from sagan_tf.metrics.scoring import Scorer
+
+    needed = [name for name in options.metrics if METRICS[name].reference]
+    if needed and not options.reference:
+        raise UserError(f"--metrics={needed[0]}: needs real images to compare with: give --reference")
+    real_test = _real_test(options, image_size) if "cas" in options.metrics else None
+    network = load_network(options.inception)
+    reference, class_names = _open_reference(options, network, image_size, folder)
+    return Scorer(
+        network,
+        reference,
+        options.metrics,
+        class_names,
+        splits=options.splits,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        real_test=real_test,
+    )
+
+
+def _open_reference(options: Options, network, image_size: int, folder: str):
+    """The real images' statistics, if a metric needs them, and the names of the classes, if known."""
+    from sagan_tf.metrics import evaluation
+    from sagan_tf.metrics.reference import Reference
+    from sagan_tf.run_scoring import Progress
+
+    if not options.reference:
+        return None, ()
+    if os.path.isfile(options.reference):
+        reference = Reference(options.reference)
+        return reference, reference.class_names
+    dataset = _open_dataset(options, options.reference, options.reference_split, image_size)
+    with Progress("real images", dataset.num_examples) as progress:
+        reference = evaluation.real_reference(
+            dataset,
+            options.reference_split,
+            network,
+            options.metrics,
+            folder=folder,
+            batch_size=options.batch_size,
+            progress=progress,
+        )
+    return reference, dataset.class_names
+
+
+def _real_test(options: Options, image_size: int):
+    from sagan_tf.metrics import evaluation
+
+    spec = options.cas_dataset or options.reference
+    if not spec or os.path.isfile(spec):
+        raise UserError("--cas_dataset is missing: real images to test on, e.g. --cas_dataset=digits")
+    if spec == options.reference and options.cas_split == options.reference_split:
+        raise UserError(f"--cas_split={options.cas_split}: is what the generator learnt; name another split")
+    dataset = _open_dataset(options, spec, options.cas_split, image_size)
+    return evaluation.real_test(dataset, options.cas_split, min(image_size, 64), options.cas_epochs)
+
+
+def _open_dataset(options: Options, spec: str, split: str, image_size: int):
+    from sagan_tf import data
+
+    return data.open_dataset(spec, split=split, image_size=image_size, data_dir=options.data_dir)
+
+
+def _draw(options: Options, scorer, generator):
+    from sagan_tf.metrics import evaluation
+
+    return evaluation.generator_samples(
+        scorer,
+        generator,
+        num_samples=options.num_samples,
+        seed=options.seed,
+        truncation=options.truncation,
+        distribution=options.class_distribution,
+    )
+
+
+def _protocol(options: Options, scorer):
+    from sagan_tf.metrics.results import Protocol
+
+    network = scorer.network
+    return Protocol(
+        source=options.workdir or options.generated,
+        step=None,
+        weights=None,
+        samples=options.num_samples,
+        seed=options.seed,
+        truncation=options.truncation,
+        class_distribution=options.class_distribution,
+        splits=options.splits,
+        reference=scorer.reference.describe() if scorer.reference else None,
+        network=network.name,
+        network_fingerprint=network.fingerprint,
+        resize=network.resize,
+    )
+
+
+def console() -> None:
+    """The command `sagan-evaluate`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.evaluate")
+
+
+if __name__ == "__main__":
+    console()
