@@ -26,8 +26,8 @@ setup_find_python() {
       return
     fi
   done
-  setup_fail "needs Python 3.10, 3.11, 3.12 or 3.13, and ${candidates[0]} is $("${candidates[0]}" --version 2>&1 ||
-    true); name another with PYTHON=/path/to/python"
+  setup_fail "needs Python 3.10, 3.11, 3.12 or 3.13, but ${candidates[0]} is $("${candidates[0]}" --version 2>/dev/null ||
+    echo missing); name another with PYTHON=/path/to/python"
 }
 
 setup_make_environment() { # the file .venv/unfinished tells what an interruption left from what a user made
