@@ -1,0 +1,192 @@
+"""The networks against NumPy: outputs, and what a pass does to u and to the moving averages."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.networks import Discriminator, Generator
+
+# The oracle: float64, operations in the order in which the paper and the original code write them.
+
+
+def power_iteration(matrix, u):
+    """sigma and the new u: v = u W^T / |.|, u' = v W / |.|, sigma = v W u'^T = |v W|."""
+    v = u @ matrix.T
+    v = v / np.sqrt((v * v).sum())
+    product = v @ matrix
+    sigma = np.sqrt((product * product).sum())
+    return sigma, product / sigma
+
+
+def array(variable):
+    return variable.numpy().astype(np.float64)
+
+
+def matrix_of(kernel, u):
+    """The kernel as the matrix (fan_in, outputs) that u belongs to; the embedding's is its transpose."""
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    return matrix if u.shape[-1] == matrix.shape[-1] else matrix.T
+
+
+def kernel_of(layer):
+    kernel = array(layer.kernel)
+    if layer.spectral_norm:
+        u = array(layer.u)
+        kernel = kernel / power_iteration(matrix_of(kernel, u), u)[0]
+    return kernel
+
+
+def convolution(x, layer):
+    """Stride 1, zero padding, odd kernel."""
+    kernel = kernel_of(layer)
+    size = len(kernel)
+    height, width = x.shape[1:3]
+    padded = np.pad(x, [(0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0)])
+    parts = [
+        padded[:, row : row + height, column : column + width] @ kernel[row, column]
+        for row in range(size)
+        for column in range(size)
+    ]
+    return sum(parts) + array(layer.bias)
+
+
+def normalized(x, layer, labels):
+    """At inference."""
+    x = (x - array(layer.moving_mean)) / np.sqrt(array(layer.moving_variance) + 1e-5)
+    gain, bias = array(layer.gain), array(layer.bias)
+    if layer.classes:
+        gain, bias = gain[labels][:, None, None], bias[labels][:, None, None]
+    return x * gain + bias
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def up(x):
+    return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def pool(x):
+    return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
+
+
+def up_block(x, block, labels):
+    """The shortcut in the naive order: upsampling, then the 1x1 convolution at the high resolution."""
+    y = convolution(up(relu(normalized(x, block.norm_1, labels))), block.conv_1)
+    y = convolution(relu(normalized(y, block.norm_2, labels)), block.conv_2)
+    return y + convolution(up(x), block.shortcut)
+
+
+def down_block(x, block, first, last):
+    """The shortcut as in the original: pool then convolution in the first block, the other way elsewhere."""
+    y = x if first else relu(x)
+    y = convolution(relu(convolution(y, block.conv_1)), block.conv_2)
+    if last:
+        return y + (x if block.shortcut is None else convolution(x, block.shortcut))
+    shortcut = convolution(pool(x), block.shortcut) if first else pool(convolution(x, block.shortcut))
+    return pool(y) + shortcut
+
+
+def generator_oracle(generator, z, labels=None):
+    x = z.astype(np.float64) @ kernel_of(generator.dense) + array(generator.dense.bias)
+    x = x.reshape(len(z), 4, 4, -1)
+    for block in generator.blocks:
+        x = up_block(x, block, labels)
+    return np.tanh(convolution(relu(normalized(x, generator.last_norm, labels)), generator.last_conv))
+
+
+def discriminator_oracle(discriminator, downsampling, images, labels=None):
+    x = images.astype(np.float64)
+    for index, block in enumerate(discriminator.blocks):
+        x = down_block(x, block, first=index == 0, last=index >= downsampling)
+    h = relu(x).sum(axis=(1, 2))  # (B, C)
+    logits = (h @ kernel_of(discriminator.dense) + array(discriminator.dense.bias))[:, 0]
+    if labels is not None:
+        logits = logits + (h * kernel_of(discriminator.embedding)[labels]).sum(axis=1)
+    return logits
+
+
+def assert_equal_to_rounding(value, expected):
+    """Rounding of many layers, seen by values near 0, is measured against the whole."""
+    assert value.shape == expected.shape
+    assert np.linalg.norm(value - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+VARIANTS = [{}, {"spectral_norm": False}, {"classes": 0}, {"size": 64}]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_generator(small, inputs_of, variant):
+    generator = small(Generator, **variant)
+    images = generator(*inputs_of(generator))
+    assert images.dtype == tf.float32
+    assert np.std(images, axis=(1, 2)).min() > 0.01  # not empty
+    assert_equal_to_rounding(images, generator_oracle(generator, *inputs_of(generator)))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_discriminator(small, inputs_of, variant):
+    """Sum over positions, then dense + <h, embedding(label)>."""
+    discriminator = small(Discriminator, **variant)
+    logits = discriminator(*inputs_of(discriminator))
+    assert logits.dtype == tf.float32
+    downsampling = {32: 2, 64: 4}[discriminator.image_size]
+    expected = discriminator_oracle(discriminator, downsampling, *inputs_of(discriminator))
+    assert_equal_to_rounding(logits, expected)
+
+
+def snapshot(network):
+    return {variable.path: array(variable) for variable in network.variables}
+
+
+def assert_same(before, after, paths):
+    for path in paths:
+        np.testing.assert_array_equal(before[path], after[path], err_msg=path)
+
+
+def assert_one_power_iteration(before, after):
+    """Of every u. Returns their paths."""
+    paths = [path for path in before if path.endswith("/u")]
+    for path in paths:
+        kernel = before[path.removesuffix("u") + "kernel"]
+        _, u = power_iteration(matrix_of(kernel, before[path]), before[path])
+        np.testing.assert_allclose(after[path], u, rtol=1e-3, atol=1e-5, err_msg=path)
+        assert np.abs(after[path] - before[path]).max() > 1e-4, path
+    return paths
+
+
+def test_a_generator_pass_that_may_not_changes_nothing(small, inputs_of):
+    generator = small(Generator, attention=(16,))
+    before = snapshot(generator)
+    generator(*inputs_of(generator))
+    generator(*inputs_of(generator), training=True, return_attention=True)
+    assert_same(before, snapshot(generator), before)
+
+
+def test_a_generator_pass_that_may_moves_its_state_once(small, inputs_of):
+    generator = small(Generator, attention=(16,), channels=4)
+    before = snapshot(generator)
+    generator(*inputs_of(generator), training=True, update_state=True)
+    after = snapshot(generator)
+    moved = set(assert_one_power_iteration(before, after))
+    norms = [path.removesuffix("updates") for path in before if path.endswith("/updates")]
+    assert len(norms) == 7  # two in each of three blocks, and the last
+    for norm in norms:
+        assert after[f"{norm}updates"] == 1
+        for name in ("moving_mean", "moving_variance"):
+            assert np.abs(after[norm + name] - before[norm + name]).max() > 1e-3
+        moved |= {f"{norm}{name}" for name in ("updates", "moving_mean", "moving_variance")}
+    assert_same(before, after, set(before) - moved)
+
+
+def test_a_discriminator_pass_moves_u_once_if_it_may(small, inputs_of):
+    discriminator = small(Discriminator, attention=(16,), channels=4)
+    before = snapshot(discriminator)
+    discriminator(*inputs_of(discriminator), return_attention=True)
+    assert_same(before, snapshot(discriminator), before)
+    discriminator(*inputs_of(discriminator), update_u=True)
+    after = snapshot(discriminator)
+    moved = assert_one_power_iteration(before, after)
+    assert len(moved) == len(before) - len(discriminator.trainable_variables)
+    assert_same(before, after, set(before) - set(moved))

@@ -1,0 +1,165 @@
+"""Every image size, attention at every resolution, labels, precision; what a sample and a trace depend on."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.networks import ARCHITECTURES, Discriminator, Generator
+
+BOTH = pytest.mark.parametrize("network", [Generator, Discriminator])
+
+# Channels after the block that reaches a resolution, in multiples of the base channels. 32: Miyato et
+# al. 2018, table 4; 128: the original code; the others: Brock et al. 2019, appendix B.
+WIDTHS = {
+    Generator: {
+        32: {8: 4, 16: 4, 32: 4},
+        64: {8: 16, 16: 8, 32: 4, 64: 2},
+        128: {8: 16, 16: 8, 32: 4, 64: 2, 128: 1},
+        256: {8: 16, 16: 8, 32: 8, 64: 4, 128: 2, 256: 1},
+        512: {8: 16, 16: 8, 32: 8, 64: 4, 128: 2, 256: 1, 512: 1},
+    },
+    Discriminator: {
+        32: {16: 4, 8: 4},
+        64: {32: 1, 16: 2, 8: 4, 4: 8},
+        128: {64: 1, 32: 2, 16: 4, 8: 8, 4: 16},
+        256: {128: 1, 64: 2, 32: 4, 16: 8, 8: 8, 4: 16},
+        512: {256: 1, 128: 1, 64: 2, 32: 4, 16: 8, 8: 8, 4: 16},
+    },
+}
+
+
+@pytest.mark.parametrize("size", ARCHITECTURES)
+def test_every_size_gives_its_shapes(small, inputs_of, size):
+    generator, discriminator = (small(network, size, spectral_norm=False) for network in WIDTHS)
+    images = generator(*inputs_of(generator, batch=1))
+    assert images.shape == (1, size, size, 3)
+    assert np.abs(images).max() <= 1
+    logits = discriminator(images, np.zeros(1, np.int32))
+    assert logits.shape == (1,)
+    assert np.isfinite(logits).all()
+
+
+@BOTH
+@pytest.mark.parametrize("size", ARCHITECTURES)
+def test_attention_can_stand_at_every_resolution(network, size):
+    """After the block that reaches it: the layer's queries are made from that block's channels."""
+    widths = WIDTHS[network][size]
+    instance = network(size, channels=2, classes=0, attention=tuple(widths), spectral_norm=False)
+    instance.build()
+    kernels = {v.path: v.shape[0] for v in instance.variables if v.path.endswith("query/kernel")}
+    name = network.__name__.lower()
+    assert kernels == {f"{name}/attention_{place}/query/kernel": 2 * width for place, width in widths.items()}
+
+
+@pytest.mark.parametrize(
+    ("network", "resolution"),
+    [(network, resolution) for network in WIDTHS for resolution in WIDTHS[network][32]],
+)
+def test_attention_is_used_where_it_is_placed(small, inputs_of, network, resolution):
+    instance, plain = small(network, attention=(resolution,), attention_key_ratio=2), small(network)
+    values = {variable.path: variable for variable in instance.variables}
+    for variable in plain.variables:
+        variable.assign(values.pop(variable.path))
+    assert all(path.startswith(f"{instance.name}/attention_{resolution}/") for path in values)
+    layer, inputs = instance.attention_layers[str(resolution)], inputs_of(instance)
+    layer.gamma.assign(0.0)
+    np.testing.assert_allclose(instance(*inputs), plain(*inputs), rtol=1e-5, atol=1e-6)
+    layer.gamma.assign(1.0)
+    outputs, maps = instance(*inputs, return_attention=True)
+    assert np.abs(outputs - plain(*inputs)).max() > 1e-3
+    assert list(maps) == [resolution]
+    assert maps[resolution].shape == (3, resolution**2, resolution**2 // 4)
+    np.testing.assert_allclose(np.sum(maps[resolution], axis=-1), 1, rtol=1e-5)
+
+
+@BOTH
+def test_form_and_key_ratio_reach_every_attention_layer(small, network):
+    instance = small(network, attention=(8, 16), attention_form="paper_v1", attention_key_ratio=2)
+    kernels = [v for v in instance.variables if "attention" in v.path and v.name == "kernel"]
+    assert len(kernels) == 6  # query, key and value, twice: this form has no projection
+    assert {tuple(v.shape) for v in kernels if "query" in v.path} == {(4, 2)}
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "attention", "message"),
+    [
+        (Generator, 32, (8, 4), "generator attention at 4: allowed are 8, 16, 32$"),
+        (Generator, 128, (256,), "generator attention at 256: allowed are 8, 16, 32, 64, 128$"),
+        (Discriminator, 32, (32,), "discriminator attention at 32: allowed are 16, 8$"),
+        (Discriminator, 128, (128,), "discriminator attention at 128: allowed are 64, 32, 16, 8, 4$"),
+    ],
+)
+def test_attention_elsewhere_is_refused(network, size, attention, message):
+    with pytest.raises(ValueError, match=message):
+        network(size, channels=1, attention=attention)
+
+
+@BOTH
+def test_spectral_norm_is_on_every_kernel_or_on_none(small, network):
+    normalized, plain = (small(network, attention=(16,), spectral_norm=on) for on in (True, False))
+    kernels = [v.path for v in normalized.variables if v.name == "kernel"]
+    us = [v.path for v in normalized.variables if v.name == "u"]
+    assert us == [path.removesuffix("kernel") + "u" for path in kernels]
+    assert [v.path for v in plain.variables if v.name == "kernel"] == kernels
+    assert not any(v.name == "u" for v in plain.variables)
+
+
+@BOTH
+def test_labels_matter_where_there_are_classes(small, inputs_of, network):
+    instance = small(network, channels=2)
+    first, labels = inputs_of(instance)
+    difference = np.abs(instance(first, labels) - instance(first, (labels + 1) % 3))
+    assert difference.reshape(len(labels), -1).max(axis=1).min() > 1e-3
+    unconditional = small(network, classes=0)
+    assert not any("embedding" in v.path for v in unconditional.variables)
+    assert {len(v.shape) for v in unconditional.variables if v.name == "gain"} <= {1}
+    np.testing.assert_array_equal(unconditional(first), unconditional(first, labels))
+
+
+def test_a_sample_at_inference_does_not_depend_on_its_batch(small, inputs_of):
+    generator = small(Generator, attention=(16,), channels=2)
+    z, labels = inputs_of(generator)
+    batch = generator(z, labels)
+    for rows in (slice(0, 1), slice(1, 3)):
+        np.testing.assert_allclose(generator(z[rows], labels[rows]), batch[rows], rtol=1e-5, atol=1e-5)
+    in_training = generator(z, labels, training=True)
+    assert np.abs(generator(z[:2], labels[:2], training=True) - in_training[:2]).max() > 1e-2
+
+
+def test_every_trainable_variable_has_a_gradient(small, inputs_of):
+    generator = small(Generator, attention=(16,), channels=2)
+    discriminator = small(Discriminator, attention=(8,), channels=2)
+    z, labels = inputs_of(generator)
+    variables = generator.trainable_variables + discriminator.trainable_variables
+    with tf.GradientTape() as tape:
+        logits = discriminator(generator(z, labels, training=True), labels)
+        loss = tf.reduce_sum(tf.sin(logits))
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    for variable, gradient in zip(variables, gradients, strict=True):
+        assert gradient is not None, variable.path
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path
+
+
+@BOTH
+def test_bfloat16_inside_float32_outside(small, inputs_of, network):
+    exact = small(network, attention=(16,), channels=4)
+    mixed = small(network, attention=(16,), channels=4, dtype="mixed_bfloat16")
+    assert {variable.dtype for variable in mixed.variables} == {"float32"}
+    assert {block.compute_dtype for block in mixed.blocks} == {"bfloat16"}
+    mixed.set_weights(exact.get_weights())
+    outputs, maps = mixed(*inputs_of(mixed), return_attention=True)
+    assert (outputs.dtype, maps[16].dtype) == (tf.float32, tf.float32)
+    expected = exact(*inputs_of(exact)).numpy()
+    assert 0 < np.abs(outputs - expected).mean() < 0.02 * np.abs(expected).mean()
+
+
+@BOTH
+def test_one_trace_serves_every_batch_size(small, inputs_of, network):
+    instance = small(network, attention=(16,), spectral_norm=False)
+    inputs = inputs_of(instance)
+    signature = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in inputs]
+    compiled = tf.function(lambda *arrays: instance(*arrays), input_signature=signature)
+    for batch in (1, 3):
+        arrays = [array[:batch] for array in inputs]
+        np.testing.assert_allclose(compiled(*arrays), instance(*arrays), rtol=1e-4, atol=1e-5)
+    assert compiled.experimental_get_tracing_count() == 1
