@@ -12,6 +12,7 @@ from sagan_tf.config import Config
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
+from sagan_tf.training.optimizer import FusedAdam
 from sagan_tf.training.state import State
 from sagan_tf.training.step import Alternation, make_train_function
 
@@ -106,9 +107,9 @@ def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -
         )
 
 
-def _adam(config: Config, learning_rate: float) -> keras.optimizers.Adam:
+def _adam(config: Config, learning_rate: float) -> FusedAdam:
     # Epsilon as in the original's optimizer; Keras's own default is 1e-7.
-    return keras.optimizers.Adam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=1e-8)
+    return FusedAdam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=1e-8)
 
 
 def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):

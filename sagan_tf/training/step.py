@@ -5,6 +5,8 @@ import tensorflow as tf
 from sagan_tf.losses import Loss
 from sagan_tf.training.state import State
 
+SCALARS = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")
+
 
 class Alternation:
     """`discriminator_steps` updates of D, then one of G (SAGAN, section 4; TTUR by the optimizers' rates).
@@ -127,10 +129,10 @@ def make_train_function(strategy, state: State, alternation: Alternation, ema_de
 
     @tf.function(reduce_retracing=True)
     def train(iterator, steps):
-        totals = iteration(iterator)
-        for _ in tf.range(steps - 1):
+        totals = {name: 0.0 for name in SCALARS}
+        for _ in tf.range(steps):  # one copy of the iteration in the graph, whatever the number of steps
             scalars = iteration(iterator)
-            totals = {name: totals[name] + value for name, value in scalars.items()}
+            totals = {name: totals[name] + scalars[name] for name in SCALARS}
         return {name: total / tf.cast(steps, tf.float32) for name, total in totals.items()}
 
     return train

@@ -1,0 +1,31 @@
+"""Adam as one fused operation a variable."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class FusedAdam(keras.optimizers.Adam):
+    """`keras.optimizers.Adam`, its update in TensorFlow's fused kernel: the one that the original used.
+
+    The formula and the saved state are Keras's (Kingma and Ba 2015, section 2, last paragraph). Keras
+    spells the update as a dozen operations a variable, which is what a step of a small network, and
+    the compilation of any, spends much of its time on.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        momentum, velocity = self._momentums[index].value, self._velocities[index].value
+        steps = tf.cast(self.iterations.value + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.handle,
+            v=velocity.handle,
+            beta1_power=tf.pow(tf.constant(self.beta_1, tf.float32), steps),
+            beta2_power=tf.pow(tf.constant(self.beta_2, tf.float32), steps),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.convert_to_tensor(gradient),  # that of an embedding comes as slices
+        )

@@ -1,0 +1,212 @@
+"""The alternation: what moves when, the same training on one replica and on two, exact resume."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf import data, experiment, losses
+from sagan_tf.config import Config
+from sagan_tf.training.step import Alternation, make_train_function
+
+TINY = Config(
+    workdir="unused",
+    image_size=32,
+    batch_size=8,
+    z_dim=8,
+    generator_channels=1,
+    discriminator_channels=1,
+    generator_attention=(16,),
+    discriminator_attention=(16,),
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.open_dataset("digits", split="train", image_size=32)
+
+
+class Trainer:
+    """A run in memory."""
+
+    def __init__(self, digits, config, first_step=0, optimizer=None):
+        self.config = config
+        self.strategy = experiment.make_strategy(config.devices)
+        self.state = experiment.make_state(config, digits.num_classes, self.strategy)
+        if optimizer is not None:
+            with self.strategy.scope():
+                for role in ("generator", "discriminator"):
+                    instance = optimizer()
+                    instance.build(getattr(self.state, role).trainable_variables)
+                    setattr(self.state, f"{role}_optimizer", instance)
+        self._train = experiment.make_step(config, self.state, self.strategy)
+        self.seek(digits, first_step)
+
+    def seek(self, digits, step):
+        self._iterator = experiment.make_iterator(self.config, digits, self.strategy, step)
+
+    def train(self, steps):
+        return {tag: float(value) for tag, value in self._train(self._iterator, tf.constant(steps)).items()}
+
+    def weights(self):
+        state = self.state
+        networks = (state.generator, state.discriminator, state.ema_generator)
+        return {variable.path: variable.numpy() for network in networks for variable in network.variables}
+
+
+def largest_difference(ours, theirs):
+    return max(
+        (np.abs(ours[path] - theirs[path]).max() / (np.abs(theirs[path]).max() + 0.05), path) for path in theirs
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"discriminator_steps": 2, "reuse_fakes": False}],
+    ids=["reused fakes", "two D steps, fresh fakes"],
+)
+def test_two_replicas_train_as_one(digits, options):
+    # SGD: Adam divides a gradient that is zero but for rounding by its own size.
+    config = dataclasses.replace(TINY, **options)
+    optimizer = lambda: keras.optimizers.SGD(0.05)  # noqa: E731
+    one = Trainer(digits, dataclasses.replace(config, devices="cpu:1"), optimizer=optimizer)
+    two = Trainer(digits, dataclasses.replace(config, devices="cpu:2"), optimizer=optimizer)
+    initial = one.weights()
+    assert largest_difference(two.weights(), initial)[0] == 0
+    for _ in range(3):
+        expected, scalars = one.train(1), two.train(1)
+        for tag, value in expected.items():
+            assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
+    difference, path = largest_difference(two.weights(), one.weights())
+    assert difference < 1e-4, path
+    assert largest_difference(one.weights(), initial)[0] > 1e-2
+
+
+def test_replicas_hold_the_same_state(digits):
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:2", sync_batch_norm=False))
+    trainer.train(3)
+    for network in (trainer.state.generator, trainer.state.discriminator, trainer.state.ema_generator):
+        for variable in network.variables:
+            first, second = trainer.strategy.experimental_local_results(variable.value)
+            np.testing.assert_array_equal(first.numpy(), second.numpy(), err_msg=variable.path)
+
+
+def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_path):
+    config = dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2)
+    whole = Trainer(digits, config)
+    whole.train(4)
+    expected_losses = whole.train(4)
+
+    first = Trainer(digits, config)
+    first.train(4)
+    saved = experiment.checkpoints(str(tmp_path))
+    saved.save(first.state.checkpoint(), 4)
+    second = Trainer(digits, dataclasses.replace(config, seed=config.seed), first_step=4)
+    assert saved.restore_newest(second.state.checkpoint()) == 4
+    assert second.train(4) == expected_losses
+    difference, path = largest_difference(second.weights(), whole.weights())
+    assert difference == 0, path
+
+
+@pytest.mark.parametrize("reuse_fakes", [True, False])
+def test_state_moves_once_an_iteration(digits, reuse_fakes):
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, reuse_fakes=reuse_fakes))
+    trainer.train(3)
+    counters = [v for v in trainer.state.generator.variables if v.path.endswith("updates")]
+    assert [int(v.numpy()) for v in counters] == [3] * len(counters)
+    assert trainer.state.generator_optimizer.iterations.value.numpy() == 3
+    assert trainer.state.discriminator_optimizer.iterations.value.numpy() == 6
+    assert trainer.state.step.numpy() == 3
+
+
+def test_one_iteration_is_what_it_says(digits):
+    """One iteration against the same thing written out: SGD, one replica, fakes reused."""
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1"), optimizer=lambda: keras.optimizers.SGD(0.1))
+    state = trainer.state
+    z = tf.random.stateless_normal((8, 8), (0, 0))
+    fake_labels = tf.random.stateless_uniform((8,), (0, 0), 0, 10, tf.int32)
+    images, labels = next(iter(digits.batches(8, seed=0)))
+    discriminator, generator, same_generator = map(
+        copy_of, (state.discriminator, state.generator, state.generator)
+    )
+
+    fakes = same_generator(z, fake_labels, training=True)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.nn.relu(1 - discriminator(images, labels)))
+        loss += tf.reduce_mean(tf.nn.relu(1 + discriminator(fakes, fake_labels)))
+    descend(discriminator, tape, loss)
+    discriminator_u = copy_of(state.discriminator)
+    discriminator_u(images, labels, update_u=True)
+    for variable, moved in zip(discriminator.variables, discriminator_u.variables, strict=True):
+        if not variable.trainable:
+            variable.assign(moved.value)
+    with tf.GradientTape() as tape:
+        fakes = generator(z, fake_labels, training=True, update_state=True)
+        generator_loss = -tf.reduce_mean(discriminator(fakes, fake_labels))
+    descend(generator, tape, generator_loss)
+
+    scalars = trainer.train(1)
+    assert scalars["loss/discriminator"] == pytest.approx(float(loss), rel=1e-5)
+    assert scalars["loss/generator"] == pytest.approx(float(generator_loss), rel=1e-5)
+    for expected, network in ((discriminator, state.discriminator), (generator, state.generator)):
+        for ours, theirs in zip(network.variables, expected.variables, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6, err_msg=ours.path)
+
+
+def copy_of(network):
+    copy = type(network).from_config(network.get_config())
+    copy.build()
+    copy.set_weights([variable.numpy() for variable in network.variables])
+    return copy
+
+
+def descend(network, tape, loss, rate=0.1):
+    gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
+    for variable, gradient in zip(network.trainable_variables, gradients, strict=True):
+        variable.assign_sub(rate * tf.convert_to_tensor(gradient))
+
+
+def test_ema_follows_from_the_first_step(digits):
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", ema_decay=0.999))
+    decays, expected = [], {v.path: v.numpy() for v in trainer.state.generator.variables}
+    for step in range(3):
+        trainer.train(1)
+        decays.append(min(0.999, (1 + step) / (10 + step)))
+        for variable in trainer.state.generator.variables:
+            kept = decays[-1] if variable.trainable else 0.0
+            expected[variable.path] = kept * expected[variable.path] + (1 - kept) * variable.numpy()
+    for variable in trainer.state.ema_generator.variables:
+        path = variable.path.replace("ema_generator", "generator", 1)
+        np.testing.assert_allclose(variable.numpy(), expected[path], rtol=1e-5, atol=1e-6, err_msg=path)
+
+
+def test_no_ema_is_the_generator_itself(digits):
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", ema_decay=0.0))
+    trainer.train(2)
+    for average, variable in zip(
+        trainer.state.ema_generator.variables, trainer.state.generator.variables, strict=True
+    ):
+        np.testing.assert_allclose(average.numpy(), variable.numpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_discriminator_gets_no_gradient_in_the_generators_step(digits):
+    """With a discriminator that cannot learn, D's weights stay what they were."""
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_learning_rate=0.0))
+    before = {v.path: v.numpy() for v in trainer.state.discriminator.trainable_variables}
+    trainer.train(2)
+    for variable in trainer.state.discriminator.trainable_variables:
+        np.testing.assert_array_equal(variable.numpy(), before[variable.path], err_msg=variable.path)
+
+
+def test_alternation_needs_no_strategy(digits):
+    """The default strategy will do, as in a notebook."""
+    strategy = tf.distribute.get_strategy()
+    state = experiment.make_state(TINY, 10, strategy)
+    alternation = Alternation(
+        state, losses.LOSSES["hinge"], batch_size=8, discriminator_steps=1, reuse_fakes=True, seed=0
+    )
+    train = make_train_function(strategy, state, alternation, ema_decay=0.9)
+    scalars = train(iter(digits.batches(8, seed=0)), tf.constant(1))
+    assert np.isfinite([float(value) for value in scalars.values()]).all()
