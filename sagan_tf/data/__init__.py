@@ -4,7 +4,9 @@ from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.sources import EncodedSource, in_memory_if_small
 from sagan_tf.options import UserError
 
-__all__ = ["Dataset", "open_dataset"]
+__all__ = ["Dataset", "open_dataset", "open_examples"]
+
+_CROP_MARGIN = 8  # random crops are cut from images that are larger by 1 / 8
 
 
 def open_dataset(
@@ -15,6 +17,7 @@ def open_dataset(
     data_dir: str = "",
     bad_images: str = "refuse",
     in_memory: str = "auto",
+    random_crop: bool = False,
 ) -> Dataset:
     """Opens the dataset that `--dataset` names.
 
@@ -22,14 +25,13 @@ def open_dataset(
     Pillow's antialiased bilinear filter (see `sagan_tf.data.images`).
 
     Args:
-      spec: digits, tfds:NAME (an image classification set of TensorFlow Datasets), or folder:PATH
-        (one folder a class; a folder of images alone is one class).
-      split: of digits train, test or all; of a TFDS set any split that TFDS takes (also
-        `train[:10%]`); a folder has only train.
+      spec: as `open_examples` takes it, or records:DIR (see `sagan_tf.data.records`).
+      split: see `open_examples`.
       image_size: height and width of the images.
       data_dir: where TFDS keeps its data; its default if empty.
       bad_images: "refuse" (UserError at the first image that cannot be read) or "skip".
       in_memory: hold decoded images in memory: "yes", "no", or "auto" (up to 1 GiB).
+      random_crop: resize to an eighth more than `image_size` and, for training, cut at random places.
 
     Returns:
       The dataset.
@@ -37,24 +39,67 @@ def open_dataset(
     Raises:
       UserError: the source is missing, empty, laid out wrongly or damaged.
     """
+    size = image_size + image_size // _CROP_MARGIN if random_crop else image_size
     kind, _, place = spec.partition(":")
-    if kind == "digits":
-        from sagan_tf.data.digits import open_digits
+    if kind == "records":
+        from sagan_tf.data.records import RecordSource
 
-        source, class_names = open_digits(split, image_size)
-        return Dataset(spec, source, class_names, image_size)
+        _check_split(spec, split)
+        source = RecordSource(place, size)
+        class_names = source.class_names
+    else:
+        examples = open_examples(spec, split, data_dir)
+        source, class_names = EncodedSource(examples, size, bad_images == "skip"), examples.class_names
+        if kind == "hdf5" and in_memory == "no":
+            raise UserError(f"--dataset={spec}: HDF5 is too slow for single images: prepare records from it")
+    source = in_memory_if_small(source, spec, size, in_memory)
+    return Dataset(spec, source, class_names, image_size)
+
+
+def open_examples(spec: str, split: str = "train", data_dir: str = ""):
+    """Opens a source of images of any size.
+
+    Args:
+      spec: digits; tfds:NAME (an image classification set of TensorFlow Datasets); folder:PATH (one
+        folder a class; images alone are one class); archive:FILE (.zip or .tar, the same layout);
+        npz:FILE or hdf5:FILE (an array of uint8 images and one of labels).
+      split: of digits train, test or all; of a TFDS set any split that TFDS takes (also
+        `train[:10%]`); of npz and hdf5 what the arrays have in their names, where there are several;
+        others have only train.
+      data_dir: where TFDS keeps its data; its default if empty.
+
+    Returns:
+      An object with `class_names`, `labels` (int32, or None if not known beforehand), `__len__`,
+      `get(index)` -> (image, label), `describe(index)` and `digest()`.
+
+    Raises:
+      UserError: the source is missing, empty or laid out wrongly.
+    """
+    kind, _, place = spec.partition(":")
+    if kind == "tfds":
+        from sagan_tf.data.tfds_builder import TfdsExamples
+
+        return TfdsExamples(place, split, data_dir)
+    if kind in ("digits", "npz", "hdf5"):
+        from sagan_tf.data import arrays
+
+        if kind == "digits":
+            return arrays.open_digits(split)
+        return arrays.open_npz(place, split) if kind == "npz" else arrays.open_hdf5(place, split)
+    if kind not in ("folder", "archive"):
+        raise UserError(
+            f"--dataset={spec}: allowed are digits, tfds:NAME, folder:PATH, archive:FILE, npz:FILE, hdf5:FILE"
+        )
+    _check_split(spec, split)
     if kind == "folder":
         from sagan_tf.data.folder import FolderExamples
 
-        if split != "train":
-            raise UserError(f"--split={split}: a folder has no splits; name the folder of the split instead")
-        examples = FolderExamples(place)
-    elif kind == "tfds":
-        from sagan_tf.data.tfds_builder import TfdsExamples
+        return FolderExamples(place)
+    from sagan_tf.data.archive import ArchiveExamples
 
-        examples = TfdsExamples(place, split, data_dir)
-    else:
-        raise UserError(f"--dataset={spec}: allowed are digits, tfds:NAME and folder:PATH")
-    encoded = EncodedSource(examples, image_size, bad_images == "skip")
-    source = in_memory_if_small(encoded, spec, image_size, in_memory)
-    return Dataset(spec, source, examples.class_names, image_size)
+    return ArchiveExamples(place)
+
+
+def _check_split(spec, split):
+    if split != "train":
+        raise UserError(f"--split={split}: {spec} has no splits; give the place of the split instead")

@@ -3,15 +3,21 @@
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.data.order import ShuffledOrder
+from sagan_tf.data.memory import aligned
+from sagan_tf.data.order import BalancedOrder, ShuffledOrder
+from sagan_tf.options import UserError
 
 _PARALLEL_BATCHES = 2
 _ENDLESS = np.iinfo(np.int64).max
 
 
-def scale(images: tf.Tensor) -> tf.Tensor:
-    """uint8 [0, 255] to float32 [-1, 1], as the original: x * (2 / 255) - 1."""
-    return tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0
+def scale(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (b, h, w, c) in [0, 255] to float32 in [-1, 1], as the original: x * (2 / 255) - 1."""
+    out = aligned(pixels.shape, np.float32)
+    for image, scaled in zip(pixels, out, strict=True):  # one at a time: it stays in the cache
+        np.multiply(image, np.float32(2 / 255), out=scaled, dtype=np.float32)
+        np.subtract(scaled, np.float32(1), out=scaled)
+    return out
 
 
 class Dataset:
@@ -23,7 +29,8 @@ class Dataset:
       num_classes: number of classes.
       class_names: their names; label i is `class_names[i]`.
       image_size: height and width.
-      source: gives images by index; see `sagan_tf.data.sources`.
+      source: gives images by index; see `sagan_tf.data.sources`. Its images may be larger than
+        `image_size`: they are cut at random places for training, else in the middle.
     """
 
     def __init__(self, name: str, source, class_names, image_size: int):
@@ -42,7 +49,8 @@ class Dataset:
         start_batch: int = 0,
         shard_index: int = 0,
         num_shards: int = 1,
-        flip=False,
+        flip: bool = False,
+        balanced: bool = False,
     ) -> tf.data.Dataset:
         """The endless stream of shuffled batches.
 
@@ -53,38 +61,48 @@ class Dataset:
 
         Args:
           batch_size: images in a batch over all shards.
-          seed: of the order and the flips.
+          seed: of the order, the flips and the crops.
           start_batch: the global batch to begin with.
           shard_index, num_shards: yield only this shard's rows
             [shard_index * b / n, (shard_index + 1) * b / n) of each global batch.
           flip: mirror each image with probability 1/2.
+          balanced: take every class equally often instead, see `BalancedOrder`.
 
         Returns:
           tf.data.Dataset of (images float32 (b / n, size, size, 3) in [-1, 1], labels int32 (b / n,)).
 
         Raises:
           ValueError: `batch_size` is not a multiple of `num_shards`.
+          UserError: `balanced`, and the labels of the source are not known beforehand.
         """
         if batch_size % num_shards:
             raise ValueError(f"batch_size {batch_size} is not a multiple of num_shards {num_shards}")
         rows = batch_size // num_shards
-        order = ShuffledOrder(self.num_examples, seed)
+        order = self._order(seed, balanced)
 
         def read(batch):
             start = int(batch) * batch_size + shard_index * rows
-            pixels, labels = self.source.read(order.indices(start, start + rows))
+            positions = (start, start + rows)
+            pixels, labels = self.source.read(order.indices(*positions))
+            if pixels.shape[1] != self.image_size:
+                pixels = self._cut(pixels, order.crops(*positions))
             if flip:
-                mirrored = order.flips(start, start + rows)
+                mirrored = order.flips(*positions)
                 pixels[mirrored] = pixels[mirrored, :, ::-1]
-            return pixels, labels
+            return scale(pixels), labels
 
         # Python runs once a batch, on whole arrays; threads that wait for files or decode leave it free.
-        numbers = tf.data.Dataset.range(start_batch, _ENDLESS)
-        batches = numbers.map(
-            self._reader(read, rows), num_parallel_calls=_PARALLEL_BATCHES, deterministic=True
-        )
-        batches = batches.map(lambda pixels, labels: (scale(pixels), labels))
-        return _unsharded(batches).prefetch(2)
+        return self._map(tf.data.Dataset.range(start_batch, _ENDLESS), read, rows, tf.float32).prefetch(2)
+
+    def _order(self, seed, balanced):
+        if not balanced:
+            return ShuffledOrder(self.num_examples, seed)
+        if self.source.labels is None:
+            raise UserError(
+                f"--balanced_classes: the labels of {self.name} are not known beforehand; prepare it as"
+                " records first (tools/prepare_dataset.py), or hold it in memory (--in_memory=yes)"
+            )
+        return BalancedOrder(self.source.labels, seed)
 
     def once(self, batch_size: int) -> tf.data.Dataset:
         """One pass over all examples in fixed order.
@@ -96,26 +114,33 @@ class Dataset:
 
         def read(batch):
             start = int(batch) * batch_size
-            return self.source.read(np.arange(start, min(start + batch_size, self.num_examples)))
-
-        numbers = tf.data.Dataset.range(-(-self.num_examples // batch_size))
-        batches = numbers.map(
-            self._reader(read, None), num_parallel_calls=_PARALLEL_BATCHES, deterministic=True
-        )
-        return _unsharded(batches).prefetch(1)
-
-    def _reader(self, read, rows):
-        def call(batch):
-            pixels, labels = tf.numpy_function(read, [batch], (tf.uint8, tf.int32), stateful=False)
-            pixels.set_shape((rows, self.image_size, self.image_size, 3))
-            labels.set_shape((rows,))
+            pixels, labels = self.source.read(np.arange(start, min(start + batch_size, self.num_examples)))
+            if pixels.shape[1] != self.image_size:
+                pixels = self._cut(pixels, np.full((len(pixels), 2), 0.5))
             return pixels, labels
 
-        return call
+        numbers = tf.data.Dataset.range(-(-self.num_examples // batch_size))
+        return self._map(numbers, read, None, tf.uint8).prefetch(1)
 
+    def _cut(self, pixels, places):
+        """Cuts `image_size` squares: at (0, 0) the top left corner, near (1, 1) the bottom right one."""
+        out = aligned((len(pixels), self.image_size, self.image_size, 3), np.uint8)
+        corners = (places * (pixels.shape[1] - self.image_size + 1)).astype(int)
+        for image, cut, (top, left) in zip(pixels, out, corners, strict=True):
+            cut[:] = image[top : top + self.image_size, left : left + self.image_size]
+        return out
 
-def _unsharded(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Keeps tf.distribute from dividing the stream again: shards are made here, exactly."""
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return batches.with_options(options)
+    def _map(self, numbers, read, rows, dtype) -> tf.data.Dataset:
+        """`read` of each batch number, two at a time, in order."""
+
+        def call(batch):
+            images, labels = tf.numpy_function(read, [batch], (dtype, tf.int32), stateful=False)
+            images.set_shape((rows, self.image_size, self.image_size, 3))
+            labels.set_shape((rows,))
+            return images, labels
+
+        batches = numbers.map(call, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
+        # tf.distribute is not to divide the stream again: shards are made here, exactly.
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return batches.with_options(options)

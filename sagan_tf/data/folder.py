@@ -1,5 +1,6 @@
 """A folder of images: one folder a class, or all images in one folder."""
 
+import hashlib
 import os
 import sys
 
@@ -44,17 +45,33 @@ class FolderExamples:
 
     def get(self, index: int) -> tuple[bytes, int]:
         """The contents of an image file, and its label. Raises OSError."""
-        with open(os.path.join(self._root, self.describe_within(index)), "rb") as file:
+        with open(os.path.join(self._root, self._within(index)), "rb") as file:
             return file.read(), self._files[index][0]
 
-    def describe_within(self, index: int) -> str:
+    def _within(self, index: int) -> str:
         """Path of an image relative to the folder."""
         label, name = self._files[index]
         return name if self._flat else os.path.join(self.class_names[label], name)
 
     def describe(self, index: int) -> str:
         """Path of an image."""
-        return os.path.join(self._root, self.describe_within(index))
+        return os.path.join(self._root, self._within(index))
+
+    def digest(self) -> str:
+        """SHA-256 of the names and sizes of the files."""
+        digest = hashlib.sha256(repr(self.class_names).encode())
+        for index in range(len(self)):
+            try:
+                size = os.path.getsize(self.describe(index))
+            except OSError:
+                size = -1
+            digest.update(f"{self._within(index)!r} {size}\n".encode())
+        return digest.hexdigest()
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of this name is none that a person put there."""
+    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def _list(path: str) -> tuple[list[str], list[str]]:
@@ -63,7 +80,7 @@ def _list(path: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and entry.name.lower() not in _CLUTTER:
+                if not is_clutter(entry.name):
                     (folders if os.path.isdir(entry.path) else files).append(entry.name)
     except OSError as error:
         raise UserError(f"--dataset=folder: {path} cannot be read ({error.strerror})") from error

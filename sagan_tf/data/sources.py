@@ -8,19 +8,12 @@ import threading
 import numpy as np
 
 from sagan_tf.data import images
+from sagan_tf.data.memory import aligned
 from sagan_tf.options import UserError
 
 MEMORY_LIMIT_BYTES = 1 << 30  # sets up to this size are held in memory, decoded
 _ROWS_IN_A_TASK = 8
-_ALIGNMENT = 64  # TensorFlow takes over NumPy's memory without a copy if it is so aligned
-
-
-def empty_images(count: int, size: int) -> np.ndarray:
-    """An uninitialised uint8 array (count, size, size, 3) that TensorFlow need not copy."""
-    length = count * size * size * 3
-    buffer = np.empty(length + _ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % _ALIGNMENT
-    return buffer[start : start + length].reshape(count, size, size, 3)
+_WORTH_A_LINE = 10_000  # reading as many takes some seconds
 
 
 class ArraySource:
@@ -40,7 +33,7 @@ class ArraySource:
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 (b, size, size, 3) and labels int32 (b,) of the examples `indices`."""
-        out = empty_images(len(indices), self._pixels.shape[1])
+        out = aligned((len(indices), *self._pixels.shape[1:]), np.uint8)
         np.take(self._pixels, indices, axis=0, out=out, mode="clip")
         return out, self.labels[indices]
 
@@ -58,8 +51,9 @@ class EncodedSource:
     def __init__(self, examples, image_size: int, skip_bad: bool):
         """
         Args:
-          examples: has `labels`, `__len__`, `get(index)` -> (bytes of the image file, label) and
-            `describe(index)` -> name of the example.
+          examples: has `labels`, `__len__`, `get(index)` -> (the image, its label) and
+            `describe(index)` -> name of the example. An image is the bytes of a file, or
+            uint8 (height, width) or (height, width, 3).
           image_size: height and width of the images.
           skip_bad: skip images that cannot be decoded; otherwise refuse them.
         """
@@ -77,7 +71,7 @@ class EncodedSource:
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 (b, size, size, 3) and labels int32 (b,) of the examples `indices`."""
-        pixels, labels = empty_images(len(indices), self._size), np.empty(len(indices), np.int32)
+        pixels, labels = self._empty(len(indices))
 
         def fill(row):
             index = int(indices[row])
@@ -91,7 +85,7 @@ class EncodedSource:
 
     def load(self) -> ArraySource:
         """Decodes everything into memory. Skipped images are left out. Raises UserError as `read`."""
-        pixels, labels = empty_images(len(self), self._size), np.empty(len(self), np.int32)
+        pixels, labels = self._empty(len(self))
         good = self._each_row(lambda row: self._decode(row, row, pixels, labels), len(self))
         if not any(good):
             raise UserError("none of the images can be read")
@@ -99,6 +93,9 @@ class EncodedSource:
             return ArraySource(pixels, labels)
         print(f"skipped {good.count(False)} of {len(self)} images that cannot be read", file=sys.stderr)
         return ArraySource(pixels[good], labels[good])
+
+    def _empty(self, count):
+        return aligned((count, self._size, self._size, 3), np.uint8), np.empty(count, np.int32)
 
     def _each_row(self, function, count) -> list:
         """`function` of each row, in order; a task takes several rows, for small images decode in no time."""
@@ -112,7 +109,8 @@ class EncodedSource:
     def _decode(self, index, row, pixels, labels) -> bool:
         try:
             data, label = self._examples.get(index)
-            pixels[row] = images.decode(data, self._size)
+            to_square = images.square if isinstance(data, np.ndarray) else images.decode
+            pixels[row] = to_square(data, self._size)
             labels[row] = label
             return True
         except (images.BadImageError, OSError) as error:
@@ -128,14 +126,17 @@ class EncodedSource:
             return False
 
 
-def in_memory_if_small(source: EncodedSource, name: str, image_size: int, in_memory: str):
+def in_memory_if_small(source, name: str, image_size: int, in_memory: str):
     """`source` itself, or its examples decoded into memory.
 
     Args:
+      source: has `load`.
+      name, image_size: of the dataset.
       in_memory: "yes", "no", or "auto" (if they take no more than `MEMORY_LIMIT_BYTES`).
     """
     size = len(source) * image_size * image_size * 3
     if in_memory == "no" or (in_memory == "auto" and size > MEMORY_LIMIT_BYTES):
         return source
-    print(f"{name}: reading {len(source):,} images into memory ({size / 1e6:,.0f} MB)", flush=True)
+    if len(source) > _WORTH_A_LINE:
+        print(f"{name}: reading {len(source):,} images into memory ({size / 1e6:,.0f} MB)", flush=True)
     return source.load()

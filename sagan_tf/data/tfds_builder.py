@@ -1,6 +1,7 @@
 """Any image classification set of TensorFlow Datasets, by random access to its files."""
 
 import concurrent.futures
+import hashlib
 import os
 import socket
 
@@ -34,6 +35,7 @@ class TfdsExamples:
         builder = _builder(name, data_dir)
         self._image_key, self._label_key, self.class_names = _keys(name, builder.info)
         _prepare(builder, name)
+        self._version = str(builder.info.full_name)
         self._name = f"tfds:{name} {split}"
         instructions = _instructions(builder, name, split)
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
@@ -56,6 +58,13 @@ class TfdsExamples:
     def describe(self, index: int) -> str:
         """Set, split and number of a record."""
         return f"{self._name}, example {index}"
+
+    def digest(self) -> str:
+        """SHA-256 of the version and of where the records lie."""
+        digest = hashlib.sha256(self._version.encode())
+        for places in (self._files, self._offsets, self._lengths):
+            digest.update(places.astype("<i8").tobytes())
+        return digest.hexdigest()
 
 
 def _builder(name, data_dir):

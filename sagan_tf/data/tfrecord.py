@@ -48,3 +48,8 @@ class RecordReader:
         if len(data) != length:
             raise OSError(f"{self._files[file].name} is shorter than before")
         return data
+
+    def read_into(self, file: int, offset: int, out) -> None:
+        """Fills the contiguous array `out` from `offset` of file number `file`. Raises OSError as `read`."""
+        if os.preadv(self._files[file].fileno(), [out], offset) != out.nbytes:
+            raise OSError(f"{self._files[file].name} is shorter than before")

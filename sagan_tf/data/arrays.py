@@ -1,0 +1,159 @@
+"""Images as arrays: scikit-learn's digits, .npz files, and HDF5 files such as BigGAN-PyTorch's I128."""
+
+import functools
+import hashlib
+import os
+import threading
+import zipfile
+
+import numpy as np
+
+from sagan_tf.options import UserError
+
+_TEST_EVERY = 5
+_BLOCK = 64  # images read at once where a file has no chunks of its own
+
+
+class ArrayExamples:
+    """Images in an array, or in something that is indexed like one.
+
+    Attributes:
+      labels: int32 (n,).
+      class_names: their names.
+    """
+
+    def __init__(self, name: str, pixels, labels: np.ndarray, class_names, block: int | None = None):
+        """
+        Args:
+          name: for messages.
+          pixels: uint8 (n, h, w), (n, h, w, 1 or 3) or (n, 1 or 3, h, w).
+          labels: integer (n,).
+          class_names: a name for each label.
+          block: how many images to read at once, for arrays in files; None for arrays in memory.
+        """
+        self._name, self._pixels, self.class_names = name, pixels, tuple(class_names)
+        self.labels = np.asarray(labels, np.int32)
+        self._channels_first = len(pixels.shape) == 4 and pixels.shape[-1] not in (1, 3)
+        self._block, self._lock = block, threading.Lock()
+        self._read_block = functools.lru_cache(2)(
+            lambda number: pixels[number * block : (number + 1) * block]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def get(self, index: int) -> tuple[np.ndarray, int]:
+        """The image, uint8 (h, w) or (h, w, 3), and its label."""
+        if self._block is None:
+            image = self._pixels[index]
+        else:
+            with self._lock:  # HDF5 files are read by one thread at a time
+                image = self._read_block(index // self._block)[index % self._block]
+        if self._channels_first:
+            image = np.moveaxis(image, 0, -1)
+        return np.ascontiguousarray(image[..., 0] if image.shape[2:] == (1,) else image), self.labels[index]
+
+    def describe(self, index: int) -> str:
+        """File and number of an image."""
+        return f"{self._name}, image {index}"
+
+    def digest(self) -> str:
+        """SHA-256 of shape and labels, and of the pixels where they are in memory."""
+        digest = hashlib.sha256(f"{self._pixels.shape} {self.class_names}".encode())
+        digest.update(self.labels.tobytes())
+        if self._block is None:
+            digest.update(np.ascontiguousarray(self._pixels))
+        return digest.hexdigest()
+
+
+def open_digits(split: str) -> ArrayExamples:
+    """The 1,797 handwritten digits (8x8) that scikit-learn carries; values 0..16 become 0..255.
+
+    Args:
+      split: "train" (four fifths), "test" (of each class every fifth digit), or "all".
+
+    Raises:
+      UserError: another split, or scikit-learn is not installed.
+    """
+    if split not in ("train", "test", "all"):
+        raise UserError(f"--split={split}: digits has train, test and all")
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise UserError(f"--dataset=digits: needs scikit-learn ({error})") from error
+    values, labels = load_digits(return_X_y=True)
+    chosen = np.ones(len(labels), bool)
+    if split != "all":
+        rank_in_class = np.empty(len(labels), int)
+        for label in range(10):
+            rank_in_class[labels == label] = np.arange(np.sum(labels == label))
+        chosen = (rank_in_class % _TEST_EVERY == _TEST_EVERY - 1) == (split == "test")
+    pixels = np.rint(values[chosen].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return ArrayExamples("digits", pixels, labels[chosen], [str(digit) for digit in range(10)])
+
+
+def open_npz(path: str, split: str) -> ArrayExamples:
+    """A file written by `numpy.savez`; it is read into memory. Raises UserError as `_choose`."""
+    _check_is_file(f"npz:{path}", path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"--dataset=npz:{path}: cannot be read ({error})") from error
+    pixels, labels, names = _choose(f"npz:{path}", arrays, split)
+    return ArrayExamples(path, pixels, labels, names)
+
+
+def open_hdf5(path: str, split: str) -> ArrayExamples:
+    """An HDF5 file with datasets at its root; images stay in the file. Raises UserError as `_choose`."""
+    _check_is_file(f"hdf5:{path}", path)
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError(f"--dataset=hdf5:{path}: needs h5py ({error})") from error
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"--dataset=hdf5:{path}: cannot be read ({error})") from error
+    arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    pixels, labels, names = _choose(f"hdf5:{path}", arrays, split)
+    return ArrayExamples(path, pixels, labels, names, block=pixels.chunks[0] if pixels.chunks else _BLOCK)
+
+
+def _check_is_file(spec, path):
+    if not os.path.isfile(path):
+        raise UserError(f"--dataset={spec}: no such file")
+
+
+def _choose(spec, arrays, split):
+    """Finds images, labels and names among arrays by their shapes. Raises UserError."""
+    shapes = ", ".join(f"{name} {array.dtype}{tuple(array.shape)}" for name, array in arrays.items())
+    images = {name: array for name, array in arrays.items() if len(array.shape) in (3, 4)}
+    pixels = _the_one(spec, f"array of images (3 or 4 dimensions) among {shapes}", images, split)
+    if pixels.dtype != np.uint8 or not len(pixels):
+        raise UserError(f"--dataset={spec}: images must be uint8, at least one: it has {shapes}")
+    if len(pixels.shape) == 4 and not {pixels.shape[1], pixels.shape[3]} & {1, 3}:
+        raise UserError(f"--dataset={spec}: images must have 1 or 3 channels: it has {shapes}")
+    count = len(pixels)
+    candidates = {
+        name: array
+        for name, array in arrays.items()
+        if array.shape in ((count,), (count, 1)) and array.dtype.kind in "iu"
+    }
+    if not candidates:
+        return pixels, np.zeros(count, np.int32), ("all",)
+    labels = np.asarray(_the_one(spec, f"array of labels among {shapes}", candidates, split)).reshape(-1)
+    if labels.min() < 0 or labels.max() >= max(count, 1000):
+        raise UserError(
+            f"--dataset={spec}: labels go from {labels.min()} to {labels.max()}; they must count from 0"
+        )
+    return pixels, labels, [str(label) for label in range(labels.max() + 1)]
+
+
+def _the_one(spec, what, candidates, split):
+    """The only candidate, or the only one that has the split in its name."""
+    named = {name: array for name, array in candidates.items() if split in name}
+    chosen = named if len(candidates) > 1 and named else candidates
+    if len(chosen) != 1:
+        raise UserError(f"--dataset={spec}: must have one {what}; --split chooses by name, as x_train")
+    return next(iter(chosen.values()))

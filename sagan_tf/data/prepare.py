@@ -1,0 +1,294 @@
+"""Writes any source as prepared records (see `sagan_tf.data.records`)."""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import fcntl
+import io
+import json
+import os
+import time
+import typing
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf.data import images, records, tfrecord
+from sagan_tf.options import UserError
+
+_STATE = "preparing.json"  # the settings, as long as the records are incomplete
+_IMAGES_IN_FLIGHT = 32  # for each worker
+
+
+class Shard(typing.NamedTuple):
+    """What is known of a finished file."""
+
+    file: str
+    bytes: int
+    sha256: str
+    offsets: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+
+
+def prepare(examples, settings: records.Settings, output: str, workers: int, report) -> records.Manifest:
+    """Writes records, or goes on where an earlier call was stopped.
+
+    Files are written under another name and renamed when complete, so that at any moment each is
+    whole or not there. Their contents depend on the examples and the settings alone, not on the
+    number of workers or on interruptions.
+
+    Args:
+      examples: the source: `labels`, `class_names`, `__len__`, `get`, `describe`.
+      settings: how to prepare them.
+      output: directory to write to.
+      workers: threads that decode and encode; Pillow's work runs outside of Python's lock.
+      report: called with lines for the user.
+
+    Raises:
+      UserError: an image that cannot be read, or a directory that holds something else.
+    """
+    with _lock(output):
+        finished = _claim(output, settings)
+        if finished:
+            report(f"{output}: complete already, {finished.num_examples:,} images")
+            return finished
+        return _prepare(examples, settings, output, workers, report)
+
+
+@contextlib.contextmanager
+def _lock(output):
+    """Makes the directory and keeps other processes out of it. Raises UserError."""
+    try:
+        os.makedirs(output, exist_ok=True)
+        directory = os.open(output, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"--output={output}: another process is preparing it") from None
+    finally:
+        os.close(directory)
+
+
+def _prepare(examples, settings, output, workers, report):
+    total = -(-len(examples) // settings.images_per_shard)
+    progress = Progress(len(examples), report)
+    shards, skipped = [], []
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for number in range(total):
+            path = os.path.join(output, f"images-{number:05d}-of-{total:05d}.tfrecord")
+            start = number * settings.images_per_shard
+            indices = range(start, min(start + settings.images_per_shard, len(examples)))
+            if not os.path.isfile(path):
+                _write_shard(path, examples, indices, settings, pool, workers * _IMAGES_IN_FLIGHT, progress)
+            shards.append(_scan(path))
+            skipped += _read_skipped(path)
+            progress.advance_to(indices.stop)
+    manifest = _finish(output, examples.class_names, settings, shards, skipped)
+    report(f"{output}: {manifest.num_examples:,} images in {total} files, {len(skipped)} skipped")
+    return manifest
+
+
+def _claim(output, settings) -> records.Manifest | None:
+    """Makes the directory ours, or returns the manifest if the work is done. Raises UserError."""
+    try:
+        present = os.listdir(output)
+        state = os.path.join(output, _STATE)
+        if records.MANIFEST in present:
+            manifest = records.read_manifest(output)
+            _refuse_other(output, dataclasses.asdict(manifest.settings), settings)
+            return manifest
+        if _STATE in present:
+            with open(state, encoding="utf-8") as file:
+                _refuse_other(output, json.load(file), settings)
+        elif [name for name in present if name != f"{_STATE}.partial"]:
+            raise UserError(f"--output={output}: holds other files; name a new or an empty directory")
+        else:
+            _write(state, json.dumps(dataclasses.asdict(settings)).encode())
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
+    except ValueError as error:
+        raise UserError(f"{state}: is damaged ({error}); remove {output}") from error
+    return None
+
+
+def _refuse_other(output, before, settings) -> None:
+    now = dataclasses.asdict(settings)
+    changed = [
+        f"{key}: {before.get(key)} before, {now[key]} now" for key in now if before.get(key) != now[key]
+    ]
+    if changed:
+        raise UserError(
+            f"--output={output}: holds records of other settings ({'; '.join(changed)}); name another folder"
+        )
+
+
+def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -> None:
+    partial, skipped = f"{path}.partial", []
+    with tf.io.TFRecordWriter(partial) as writer:
+        for index, (data, label, problem) in _in_order(
+            lambda index: _convert(examples, index, settings), indices, pool, in_flight
+        ):
+            if problem:
+                skipped.append([examples.describe(index), problem])
+            else:
+                writer.write(_serialize(data, label))
+            progress.advance_to(index + 1)
+    if skipped:  # before the images: a file of records is complete with its list
+        _write(_skipped_path(path), json.dumps(skipped, ensure_ascii=False).encode())
+    _sync(partial)
+    os.replace(partial, path)
+
+
+def _in_order(function, indices, pool, in_flight):
+    """Yields (index, function(index)) in order, the next `in_flight` under way in the pool."""
+    waiting = collections.deque()
+    try:
+        for index in indices:
+            waiting.append((index, pool.submit(function, index)))
+            if len(waiting) >= in_flight:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        while waiting:
+            done, future = waiting.popleft()
+            yield done, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _convert(examples, index, settings) -> tuple[bytes | None, int, str | None]:
+    """The bytes to store, the label, and why the image cannot be read."""
+    try:
+        data, label = examples.get(index)
+        to_square = images.square if isinstance(data, np.ndarray) else images.decode
+        return _encode(to_square(data, settings.image_size), settings), label, None
+    except (images.BadImageError, OSError) as error:
+        if settings.bad_images == "refuse":
+            raise UserError(
+                f"{examples.describe(index)}: {error}; mend or remove it, or leave such images out with"
+                " --bad_images=skip"
+            ) from error
+        return None, 0, str(error)
+
+
+def _encode(pixels, settings) -> bytes:
+    if settings.encoding == "raw":
+        return pixels.tobytes()
+    file = io.BytesIO()
+    options = {} if settings.encoding == "png" else {"quality": settings.quality}
+    Image.fromarray(pixels).save(file, settings.encoding.upper(), **options)
+    return file.getvalue()
+
+
+def _serialize(data: bytes, label: int) -> bytes:
+    example = tf.train.Example()
+    example.features.feature["image"].bytes_list.value.append(data)
+    example.features.feature["label"].int64_list.value.append(label)
+    return example.SerializeToString(deterministic=True)
+
+
+def _scan(path) -> Shard:
+    """Reads a finished file again: the index and the checksum are those of what is on the disk."""
+    starts, sizes = tfrecord.index(path)
+    reader = tfrecord.RecordReader([path])
+    offsets, lengths, labels = [], [], []
+    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
+        record = reader.read(0, start, size)
+        features = tf.train.Example.FromString(record).features.feature
+        data = features["image"].bytes_list.value[0]
+        offsets.append(start + record.index(data))
+        lengths.append(len(data))
+        labels.append(features["label"].int64_list.value[0])
+    return Shard(
+        os.path.basename(path),
+        os.path.getsize(path),
+        records.sha256(path),
+        np.array(offsets, np.int64),
+        np.array(lengths, np.int32),
+        np.array(labels, np.int32),
+    )
+
+
+def _skipped_path(path) -> str:
+    return f"{path}.skipped.json"
+
+
+def _read_skipped(path) -> list[list[str]]:
+    if not os.path.isfile(_skipped_path(path)):
+        return []
+    with open(_skipped_path(path), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _finish(output, class_names, settings, shards, skipped) -> records.Manifest:
+    labels = np.concatenate([shard.labels for shard in shards])
+    if not len(labels):
+        raise UserError("none of the images can be read")
+    index = io.BytesIO()
+    np.savez(
+        index,
+        offsets=np.concatenate([shard.offsets for shard in shards]),
+        lengths=np.concatenate([shard.lengths for shard in shards]),
+        labels=labels,
+    )
+    index_path = os.path.join(output, records.INDEX)
+    _write(index_path, index.getvalue())
+    manifest = records.Manifest(
+        settings,
+        list(class_names),
+        np.bincount(labels, minlength=len(class_names)).tolist(),
+        [
+            {"file": shard.file, "examples": len(shard.labels), "bytes": shard.bytes, "sha256": shard.sha256}
+            for shard in shards
+        ],
+        records.sha256(index_path),
+        skipped,
+    )
+    _write(os.path.join(output, records.MANIFEST), manifest.to_json().encode())
+    for name in os.listdir(output):
+        if name == _STATE or name.endswith((".partial", ".skipped.json")):
+            os.remove(os.path.join(output, name))
+    return manifest
+
+
+def _write(path: str, data: bytes) -> None:
+    """Writes a file that is there in full or not at all, whenever the power fails."""
+    with open(f"{path}.partial", "wb") as file:
+        file.write(data)
+    _sync(f"{path}.partial")
+    os.replace(f"{path}.partial", path)
+
+
+def _sync(path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+class Progress:
+    """A line now and then: images done, speed, time to go."""
+
+    def __init__(self, total: int, report, seconds_between_lines: float = 5.0):
+        self._total, self._report, self._between = total, report, seconds_between_lines
+        self._start, self._first = time.monotonic(), None
+        self._next = self._start + seconds_between_lines
+
+    def advance_to(self, done: int) -> None:
+        """Notes that `done` images are done."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._start = done, now  # of a continued preparation, the first come for free
+        if now < self._next or done == self._first:
+            return
+        self._next = now + self._between
+        speed = (done - self._first) / (now - self._start)
+        left = int((self._total - done) / speed)
+        self._report(
+            f"{done:,} of {self._total:,} images  {speed:,.0f} images/s"
+            f"  {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} to go"
+        )

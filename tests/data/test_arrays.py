@@ -1,0 +1,147 @@
+"""npz, HDF5 and archives."""
+
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan_tf import data
+from sagan_tf.options import UserError
+
+_RNG = np.random.default_rng(0)
+_PIXELS = _RNG.integers(0, 256, (30, 8, 8, 3), np.uint8)
+_LABELS = np.arange(30) % 4
+
+
+def _open(spec, **options):
+    dataset = data.open_dataset(spec, image_size=8, **options)
+    images, labels = next(iter(dataset.once(100)))
+    return dataset, images.numpy(), labels.numpy()
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("arr_0", "arr_1"), ("x_train", "y_train")])
+@pytest.mark.parametrize("layout", ["last", "first"])
+def test_npz(tmp_path, names, layout):
+    path = tmp_path / "x.npz"
+    pixels = _PIXELS if layout == "last" else _PIXELS.transpose(0, 3, 1, 2)
+    arrays = {names[0]: pixels, names[1]: _LABELS}
+    if names[0] == "x_train":
+        arrays |= {"x_test": _PIXELS[:3], "y_test": _LABELS[:3, None]}
+    np.savez(path, **arrays)
+    dataset, images, labels = _open(f"npz:{path}")
+    np.testing.assert_array_equal(images, _PIXELS)
+    np.testing.assert_array_equal(labels, _LABELS)
+    assert dataset.class_names == ("0", "1", "2", "3")
+    if names[0] == "x_train":
+        assert _open(f"npz:{path}", split="test")[0].num_examples == 3
+
+
+def test_grey_npz_without_labels_is_one_class(tmp_path):
+    np.savez(tmp_path / "x.npz", _PIXELS[..., 0])
+    dataset, images, labels = _open(f"npz:{tmp_path}/x.npz")
+    assert dataset.num_classes == 1 and not labels.any()
+    np.testing.assert_array_equal(images, np.repeat(_PIXELS[..., :1], 3, -1))
+
+
+@pytest.mark.parametrize("chunks", [None, (7, 3, 8, 8)])
+def test_hdf5_of_biggan(tmp_path, chunks):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "ILSVRC8.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("imgs", data=_PIXELS.transpose(0, 3, 1, 2), chunks=chunks)
+        file.create_dataset("labels", data=_LABELS.astype(np.int64))
+    _, images, labels = _open(f"hdf5:{path}")
+    np.testing.assert_array_equal(images, _PIXELS)
+    np.testing.assert_array_equal(labels, _LABELS)
+    with pytest.raises(UserError, match="prepare records"):
+        _open(f"hdf5:{path}", in_memory="no")
+
+
+def test_array_files_that_cannot_be_used(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "x.npz"
+
+    def refused(match, **arrays):
+        np.savez(path, **arrays)
+        with pytest.raises(UserError, match=match):
+            _open(f"npz:{path}")
+
+    refused("must be uint8", a=_PIXELS.astype(np.float32))
+    refused("must have one array of images", a=_LABELS)
+    refused("must have one array of images .*a uint8.*b uint8", a=_PIXELS, b=_PIXELS)
+    refused("must have one array of labels", a=_PIXELS, b=_LABELS, c=_LABELS)
+    refused("must count from 0", a=_PIXELS, b=_LABELS - 1)
+    refused("1 or 3 channels", a=np.zeros((5, 4, 4, 7), np.uint8))
+    path.write_bytes(b"PK\x03\x04 and then nothing")
+    (tmp_path / "x.hdf5").write_bytes(b"nothing")
+    for kind in ("npz", "hdf5"):
+        with pytest.raises(UserError, match="cannot be read"):
+            _open(f"{kind}:{tmp_path}/x.{kind}")
+        with pytest.raises(UserError, match="no such file"):
+            _open(f"{kind}:{tmp_path}/y.{kind}")
+    assert h5py
+
+
+def _png(number):
+    file = io.BytesIO()
+    Image.fromarray(_PIXELS[number]).save(file, "PNG")
+    return file.getvalue()
+
+
+def _pack(path, members):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        return
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for name, content in members.items():
+            item = tarfile.TarInfo(name)
+            item.size = len(content)
+            archive.addfile(item, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.parametrize("prefix", ["", "data/train/"])
+def test_archive(tmp_path, suffix, prefix):
+    path = tmp_path / f"x{suffix}"
+    members = {
+        f"{prefix}{'dog' if number % 2 else 'cat'}/{number:02d}.png": _png(number) for number in range(10)
+    }
+    _pack(path, {**members, "__MACOSX/cat/._00.png": b"x", f"{prefix}.DS_Store": b"x"})
+    dataset, images, labels = _open(f"archive:{path}")
+    assert dataset.class_names == ("cat", "dog") and labels.tolist() == [0] * 5 + [1] * 5
+    np.testing.assert_array_equal(images, _PIXELS[[0, 2, 4, 6, 8, 1, 3, 5, 7, 9]])
+
+
+def test_archives_that_cannot_be_used(tmp_path):
+    def refused(match, name, members):
+        _pack(tmp_path / name, members)
+        with pytest.raises(UserError, match=match):
+            _open(f"archive:{tmp_path}/{name}")
+
+    refused("not side by side", "a.zip", {"train/cat/1.png": _png(1), "val/cat/1.png": _png(2)})
+    refused("not side by side", "b.tar", {"cat/1.png": _png(1), "1.png": _png(2)})
+    refused("holds no images", "c.zip", {})
+    refused("uncompressed .tar", "d.tar.gz", {"cat/1.png": _png(1)})
+    refused(r"d\.zip: cat/1\.png: not an image", "d.zip", {"cat/1.png": b"x"})
+    with pytest.raises(UserError, match="no such file"):
+        _open(f"archive:{tmp_path}/nowhere.zip")
+
+
+def test_archive_of_images_alone_is_one_class(tmp_path):
+    _pack(tmp_path / "x.zip", {"a.png": _png(0), "b.png": _png(1)})
+    assert _open(f"archive:{tmp_path}/x.zip")[0].num_classes == 1
+
+
+def test_damaged_member_is_skipped(tmp_path, capsys):
+    path = tmp_path / "x.zip"
+    _pack(path, {f"{number}.png": _png(number) for number in range(3)})
+    content = bytearray(path.read_bytes())
+    content[content.index(_png(1)) + 30] ^= 255  # its checksum fails
+    path.write_bytes(content)
+    assert _open(f"archive:{path}", bad_images="skip")[0].num_examples == 2
+    assert "1.png: cannot be unpacked" in capsys.readouterr().err

@@ -1,0 +1,223 @@
+"""Prepared records: written, interrupted, read, checked."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf import data
+from sagan_tf.data import images, prepare, records
+from sagan_tf.data.folder import FolderExamples
+from sagan_tf.options import UserError
+
+_COUNT, _SIZE = 50, 16
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos")
+    for number in range(_COUNT):
+        (path / f"class{number % 3}").mkdir(exist_ok=True)
+        array = np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)
+        Image.fromarray(array).save(path / f"class{number % 3}" / f"{number:03d}.png")
+    return str(path)
+
+
+def _settings(folder, encoding="raw", bad_images="refuse", size=_SIZE):
+    digest = FolderExamples(folder).digest()
+    return records.Settings(
+        f"folder:{folder}", "train", size, encoding, 95, 8, bad_images, images.METHOD, digest
+    )
+
+
+def _prepare(folder, output, workers=2, report=lambda line: None, examples=None, **settings):
+    return prepare.prepare(
+        examples or FolderExamples(folder), _settings(folder, **settings), str(output), workers, report
+    )
+
+
+def _contents(directory):
+    return {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in os.listdir(directory)
+    }
+
+
+@pytest.fixture(scope="module")
+def prepared(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "raw"
+    _prepare(folder, path)
+    return path
+
+
+@pytest.mark.parametrize("encoding", records.ENCODINGS)
+@pytest.mark.parametrize("in_memory", ["yes", "no"])
+def test_same_images_as_from_the_source(folder, tmp_path, encoding, in_memory):
+    manifest = _prepare(folder, tmp_path / "out", encoding=encoding)
+    assert manifest.class_names == ["class0", "class1", "class2"] and manifest.class_counts == [17, 17, 16]
+    assert [shard["examples"] for shard in manifest.shards] == [8] * 6 + [2]
+    source = data.open_dataset(f"folder:{folder}", image_size=_SIZE)
+    again = data.open_dataset(f"records:{tmp_path}/out", image_size=_SIZE, in_memory=in_memory)
+    assert again.class_names == source.class_names and again.num_examples == _COUNT
+    for expected, found in (
+        (source.once(20), again.once(20)),
+        (source.batches(7, seed=1), again.batches(7, seed=1)),
+    ):
+        for (pixels, labels), (found_pixels, found_labels) in zip(
+            expected.take(9), found.take(9), strict=True
+        ):
+            np.testing.assert_array_equal(labels, found_labels)
+            difference = np.abs(pixels.numpy().astype(float) - found_pixels.numpy())
+            if encoding in ("raw", "png"):
+                assert difference.max() == 0
+            else:  # noise is the hardest that these encodings can be given
+                assert difference.mean() < (40 if pixels.dtype == tf.uint8 else 40 / 127.5)
+
+
+def test_jpeg_is_decoded_as_pillow_does(folder, tmp_path):
+    _prepare(folder, tmp_path / "out", encoding="jpeg")
+    dataset = data.open_dataset(f"records:{tmp_path}/out", image_size=_SIZE, in_memory="no")
+    files = sorted(str(path) for path in (tmp_path / "out").glob("*.tfrecord"))
+    examples = [tf.train.Example.FromString(item.numpy()) for item in tf.data.TFRecordDataset(files)]
+    pixels, labels = next(iter(dataset.once(_COUNT)))
+    for image, label, example in zip(pixels, labels, examples, strict=True):
+        stored = example.features.feature["image"].bytes_list.value[0]
+        np.testing.assert_array_equal(image, images.decode(stored, _SIZE))
+        assert int(label) == example.features.feature["label"].int64_list.value[0]
+
+
+class _Stops:
+    """A source that ends the program at its n-th image, as far as the records can tell."""
+
+    def __init__(self, folder, at):
+        self._examples, self._at = FolderExamples(folder), at
+        self.class_names, self.labels = self._examples.class_names, self._examples.labels
+
+    def __len__(self):
+        return len(self._examples)
+
+    def describe(self, index):
+        return self._examples.describe(index)
+
+    def get(self, index):
+        if index >= self._at:
+            raise KeyboardInterrupt
+        return self._examples.get(index)
+
+
+def test_interrupted_anywhere_the_bytes_are_the_same(folder, prepared, tmp_path):
+    for at in (0, 3, 8, 23, 24, 49):
+        with pytest.raises(KeyboardInterrupt):
+            _prepare(folder, tmp_path / "out", workers=1, examples=_Stops(folder, at))
+        with pytest.raises(UserError, match="not to the end"):
+            data.open_dataset(f"records:{tmp_path}/out", image_size=_SIZE)
+    _prepare(folder, tmp_path / "out", workers=3)
+    assert _contents(tmp_path / "out") == _contents(prepared)
+    lines = []
+    _prepare(folder, tmp_path / "out", report=lines.append)
+    assert "complete already" in lines[0]
+
+
+def test_another_preparation_is_not_overwritten(folder, prepared, tmp_path):
+    before = _contents(prepared)
+    with pytest.raises(UserError, match="image_size: 16 before, 24 now"):
+        _prepare(folder, prepared, size=24)
+    with contextlib.suppress(KeyboardInterrupt):
+        _prepare(folder, tmp_path / "half", workers=1, examples=_Stops(folder, 20))
+    with pytest.raises(UserError, match="encoding: raw before, png now"):
+        _prepare(folder, tmp_path / "half", encoding="png")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    with pytest.raises(UserError, match="holds other files"):
+        _prepare(folder, tmp_path / "mine")
+    with pytest.raises(UserError, match="cannot be written"):
+        _prepare(folder, tmp_path / "mine" / "diary.txt")
+    assert _contents(prepared) == before
+
+
+def test_bad_images_are_named_in_the_manifest(folder, tmp_path):
+    import shutil
+
+    source = tmp_path / "source"
+    shutil.copytree(folder, source)
+    (source / "class1" / "004x.png").write_bytes(b"no image")
+    (source / "class2" / "zzz.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"004x\.png: not an image"):
+        _prepare(str(source), tmp_path / "refused")
+    manifest = _prepare(str(source), tmp_path / "out", bad_images="skip")
+    assert manifest.num_examples == _COUNT
+    assert [(os.path.basename(name), why[:10]) for name, why in manifest.skipped] == [
+        ("004x.png", "not an ima"),
+        ("zzz.png", "empty file"),
+    ]
+    assert not [name for name in os.listdir(tmp_path / "out") if "skipped" in name]
+
+
+@pytest.mark.parametrize("damage", ["shard", "index", "manifest", "lost"])
+def test_damage_is_found(folder, tmp_path, damage):
+    out = tmp_path / "out"
+    manifest = _prepare(folder, out)
+    records.verify(str(out))
+    shard = out / manifest.shards[3]["file"]
+    if damage == "lost":
+        shard.unlink()
+    else:
+        target = {"shard": shard, "index": out / records.INDEX, "manifest": out / records.MANIFEST}[damage]
+        content = bytearray(target.read_bytes())
+        content[len(content) // 2] ^= 255
+        target.write_bytes(content)
+    if damage == "shard":  # its size is right: only the checksum tells
+        with pytest.raises(UserError, match=f"{shard.name}: is not what was written"):
+            records.verify(str(out))
+    else:
+        name = {"lost": shard.name, "index": "index.npz", "manifest": "manifest.json"}[damage]
+        with pytest.raises(UserError, match=name):
+            data.open_dataset(f"records:{out}", image_size=_SIZE)
+
+
+def test_mistakes(prepared, tmp_path):
+    with pytest.raises(UserError, match="no such directory"):
+        data.open_dataset(f"records:{tmp_path}/nowhere", image_size=_SIZE)
+    with pytest.raises(UserError, match="has no manifest.json"):
+        data.open_dataset(f"records:{tmp_path}", image_size=_SIZE)
+    with pytest.raises(UserError, match="16 x 16, and 32 is needed"):
+        data.open_dataset(f"records:{prepared}", image_size=32)
+    (tmp_path / "new").mkdir()
+    manifest = json.loads((prepared / records.MANIFEST).read_text())
+    (tmp_path / "new" / records.MANIFEST).write_text(json.dumps({**manifest, "version": 2}))
+    with pytest.raises(UserError, match="version 2; allowed is 1"):
+        data.open_dataset(f"records:{tmp_path}/new", image_size=_SIZE)
+
+
+def test_two_at_once_are_kept_apart(folder, tmp_path):
+    with prepare._lock(str(tmp_path)), pytest.raises(UserError, match="another process is preparing"):
+        _prepare(folder, tmp_path)
+
+
+def test_progress_tells_speed_and_time_to_go(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(prepare.time, "monotonic", lambda: now[0])
+    lines = []
+    progress = prepare.Progress(1000, lines.append, seconds_between_lines=5.0)
+    for second in range(0, 12):
+        now[0] = float(second)
+        progress.advance_to(100 + 10 * second)
+    assert lines == [
+        "150 of 1,000 images  10 images/s  0:01:25 to go",
+        "200 of 1,000 images  10 images/s  0:01:20 to go",
+    ]
+
+
+def test_settings_are_all_compared(folder, tmp_path):
+    with contextlib.suppress(KeyboardInterrupt):
+        _prepare(folder, tmp_path, workers=1, examples=_Stops(folder, 0))
+    settings = _settings(folder)
+    for field in dataclasses.fields(settings):
+        other = dataclasses.replace(settings, **{field.name: "other"})
+        with pytest.raises(UserError, match=f"{field.name}: .* before, other now"):
+            prepare._claim(str(tmp_path), other)
