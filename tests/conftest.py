@@ -3,25 +3,26 @@
 import os
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # results of these tests are a CPU's, everywhere
+import pytest
 
-import pytest  # noqa: E402
-
-from sagan_tf import cli  # noqa: E402
+from sagan_tf import cli
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGICAL_CPUS = 4
 
 
-def pytest_configure(config):
+def _start_tensorflow():
     """Devices can be divided only before TensorFlow's first operation, and only once in a process."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # what the tests expect is a CPU's result
     cli.import_tensorflow()
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * LOGICAL_CPUS)
-    assert len(tf.config.list_logical_devices("CPU")) == LOGICAL_CPUS  # this starts TensorFlow
+    assert len(tf.config.list_logical_devices("CPU")) == LOGICAL_CPUS
+
+
+_start_tensorflow()  # here, as other conftest.py files import TensorFlow before any hook of this one runs
 
 
 @pytest.fixture(scope="session")
