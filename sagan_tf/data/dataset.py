@@ -29,6 +29,7 @@ class Dataset:
       num_classes: number of classes.
       class_names: their names; label i is `class_names[i]`.
       image_size: height and width.
+      failure: the UserError that ended a stream, if one did: TensorFlow makes another error of it.
       source: gives images by index; see `sagan_tf.data.sources`. Its images may be larger than
         `image_size`: they are cut at random places for training, else in the middle.
     """
@@ -40,6 +41,7 @@ class Dataset:
         self.class_names = tuple(class_names)
         self.num_classes = len(self.class_names)
         self.image_size = image_size
+        self.failure: UserError | None = None
 
     def batches(
         self,
@@ -133,8 +135,15 @@ class Dataset:
     def _map(self, numbers, read, rows, dtype) -> tf.data.Dataset:
         """`read` of each batch number, two at a time, in order."""
 
+        def read_or_note(batch):
+            try:
+                return read(batch)
+            except UserError as error:
+                self.failure = error
+                raise
+
         def call(batch):
-            images, labels = tf.numpy_function(read, [batch], (dtype, tf.int32), stateful=False)
+            images, labels = tf.numpy_function(read_or_note, [batch], (dtype, tf.int32), stateful=False)
             images.set_shape((rows, self.image_size, self.image_size, 3))
             labels.set_shape((rows,))
             return images, labels

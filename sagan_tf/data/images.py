@@ -1,5 +1,6 @@
 """From the bytes of an image file to a square uint8 RGB array: the one way for all sources."""
 
+import contextlib
 import io
 import warnings
 
@@ -38,13 +39,28 @@ def decode(data: bytes, size: int) -> np.ndarray:
     Raises:
       BadImageError: no image, damaged, truncated, empty, or pixels that have no 8-bit meaning.
     """
+    with _opened(data) as image:
+        # libjpeg can decode at 1/2, 1/4 or 1/8, which is far quicker for photographs.
+        image.draft(None, (_DRAFT * size, _DRAFT * size))
+        return _square(_to_rgb_or_grey(ImageOps.exif_transpose(image)), size)
+
+
+def short_side(image: bytes | np.ndarray) -> int:
+    """The smaller of height and width, pixels, of an image file or array. Raises BadImageError."""
+    if isinstance(image, np.ndarray):
+        return min(image.shape[:2])
+    with _opened(image) as opened:
+        return min(opened.size)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes):
+    """The image in a file, its pixels not read yet; whatever Pillow raises within is a BadImageError."""
     if not data:
         raise BadImageError("empty file")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            # libjpeg can decode at 1/2, 1/4 or 1/8, which is far quicker for photographs.
-            image.draft(None, (_DRAFT * size, _DRAFT * size))
-            return _square(_to_rgb_or_grey(ImageOps.exif_transpose(image)), size)
+            yield image
     except BadImageError:
         raise
     except Image.UnidentifiedImageError:

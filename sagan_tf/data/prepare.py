@@ -22,6 +22,14 @@ _STATE = "preparing.json"  # the settings, as long as the records are incomplete
 _IMAGES_IN_FLIGHT = 32  # for each worker
 
 
+class Converted(typing.NamedTuple):
+    """An image as it is to be stored."""
+
+    data: bytes
+    label: int
+    short_side: int
+
+
 class Shard(typing.NamedTuple):
     """What is known of a finished file."""
 
@@ -78,7 +86,7 @@ def _lock(output):
 def _prepare(examples, settings, output, workers, report):
     total = -(-len(examples) // settings.images_per_shard)
     progress = Progress(len(examples), report)
-    shards, skipped = [], []
+    shards, skipped, short_sides = [], [], collections.Counter()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for number in range(total):
             path = os.path.join(output, f"images-{number:05d}-of-{total:05d}.tfrecord")
@@ -87,9 +95,11 @@ def _prepare(examples, settings, output, workers, report):
             if not os.path.isfile(path):
                 _write_shard(path, examples, indices, settings, pool, workers * _IMAGES_IN_FLIGHT, progress)
             shards.append(_scan(path))
-            skipped += _read_skipped(path)
+            notes = _read_json(_notes_path(path))
+            skipped += notes["skipped"]
+            short_sides.update(notes["short_sides"])
             progress.advance_to(indices.stop)
-    manifest = _finish(output, examples.class_names, settings, shards, skipped)
+    manifest = _finish(output, examples.class_names, settings, shards, short_sides, skipped)
     report(f"{output}: {manifest.num_examples:,} images in {total} files, {len(skipped)} skipped")
     return manifest
 
@@ -104,8 +114,7 @@ def _claim(output, settings) -> records.Manifest | None:
             _refuse_other(output, dataclasses.asdict(manifest.settings), settings)
             return manifest
         if _STATE in present:
-            with open(state, encoding="utf-8") as file:
-                _refuse_other(output, json.load(file), settings)
+            _refuse_other(output, _read_json(state), settings)
         elif [name for name in present if name != f"{_STATE}.partial"]:
             raise UserError(f"--output={output}: holds other files; name a new or an empty directory")
         else:
@@ -129,18 +138,20 @@ def _refuse_other(output, before, settings) -> None:
 
 
 def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -> None:
-    partial, skipped = f"{path}.partial", []
+    partial, skipped, short_sides = f"{path}.partial", [], collections.Counter()
     with tf.io.TFRecordWriter(partial) as writer:
-        for index, (data, label, problem) in _in_order(
+        for index, converted in _in_order(
             lambda index: _convert(examples, index, settings), indices, pool, in_flight
         ):
-            if problem:
-                skipped.append([examples.describe(index), problem])
+            if isinstance(converted, str):
+                skipped.append([examples.describe(index), converted])
             else:
-                writer.write(_serialize(data, label))
+                writer.write(_serialize(converted.data, converted.label))
+                short_sides[converted.short_side] += 1
             progress.advance_to(index + 1)
-    if skipped:  # before the images: a file of records is complete with its list
-        _write(_skipped_path(path), json.dumps(skipped, ensure_ascii=False).encode())
+    # First the notes: where the images are complete, so are they.
+    notes = {"skipped": skipped, "short_sides": short_sides}
+    _write(_notes_path(path), json.dumps(notes, ensure_ascii=False).encode())
     _sync(partial)
     os.replace(partial, path)
 
@@ -162,19 +173,20 @@ def _in_order(function, indices, pool, in_flight):
             future.cancel()
 
 
-def _convert(examples, index, settings) -> tuple[bytes | None, int, str | None]:
-    """The bytes to store, the label, and why the image cannot be read."""
+def _convert(examples, index, settings) -> Converted | str:
+    """An image in the form to store, or why it cannot be read."""
     try:
         data, label = examples.get(index)
+        side = images.short_side(data)
         to_square = images.square if isinstance(data, np.ndarray) else images.decode
-        return _encode(to_square(data, settings.image_size), settings), label, None
+        return Converted(_encode(to_square(data, settings.image_size), settings), int(label), side)
     except (images.BadImageError, OSError) as error:
         if settings.bad_images == "refuse":
             raise UserError(
                 f"{examples.describe(index)}: {error}; mend or remove it, or leave such images out with"
                 " --bad_images=skip"
             ) from error
-        return None, 0, str(error)
+        return str(error)
 
 
 def _encode(pixels, settings) -> bytes:
@@ -215,18 +227,16 @@ def _scan(path) -> Shard:
     )
 
 
-def _skipped_path(path) -> str:
-    return f"{path}.skipped.json"
+def _notes_path(path) -> str:
+    return f"{path}.notes.json"
 
 
-def _read_skipped(path) -> list[list[str]]:
-    if not os.path.isfile(_skipped_path(path)):
-        return []
-    with open(_skipped_path(path), encoding="utf-8") as file:
+def _read_json(path):
+    with open(path, encoding="utf-8") as file:
         return json.load(file)
 
 
-def _finish(output, class_names, settings, shards, skipped) -> records.Manifest:
+def _finish(output, class_names, settings, shards, short_sides, skipped) -> records.Manifest:
     labels = np.concatenate([shard.labels for shard in shards])
     if not len(labels):
         raise UserError("none of the images can be read")
@@ -248,11 +258,12 @@ def _finish(output, class_names, settings, shards, skipped) -> records.Manifest:
             for shard in shards
         ],
         records.sha256(index_path),
+        {side: short_sides[side] for side in sorted(short_sides, key=int)},
         skipped,
     )
     _write(os.path.join(output, records.MANIFEST), manifest.to_json().encode())
     for name in os.listdir(output):
-        if name == _STATE or name.endswith((".partial", ".skipped.json")):
+        if name == _STATE or name.endswith((".partial", ".notes.json")):
             os.remove(os.path.join(output, name))
     return manifest
 

@@ -8,6 +8,7 @@ A directory holds
 - `manifest.json`: see `Manifest`. It is written last: a directory with one is complete.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -61,6 +62,7 @@ class Manifest:
       class_names, class_counts: classes and the number of images of each.
       shards: for each file its name, `examples`, `bytes` and `sha256`.
       index_sha256: of the index.
+      short_sides: how many images had which short side before they were resized, pixels.
       skipped: the name of each image that could not be read, and why.
       version: of this format.
     """
@@ -70,6 +72,7 @@ class Manifest:
     class_counts: list[int]
     shards: list[dict]
     index_sha256: str
+    short_sides: dict[str, int]
     skipped: list[list[str]]
     version: int = _VERSION
 
@@ -131,9 +134,11 @@ class RecordSource:
       class_names: names of the classes.
     """
 
+    in_memory = False
+
     def __init__(self, directory: str, image_size: int):
         """Raises UserError if the records are missing, damaged, or smaller than `image_size`."""
-        manifest = read_manifest(directory)
+        self._manifest = manifest = read_manifest(directory)
         self._size = manifest.settings.image_size
         if self._size != image_size:
             raise UserError(
@@ -149,6 +154,17 @@ class RecordSource:
         counts = [shard["examples"] for shard in manifest.shards]
         self._files = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         self._reader = RecordReader([os.path.join(directory, shard["file"]) for shard in manifest.shards])
+
+    @property
+    def skipped(self) -> int:
+        """How many images could not be read when the records were prepared."""
+        return len(self._manifest.skipped)
+
+    def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
+        """How many images had which short side before they were resized, and of how many that is: all."""
+        del sample
+        sides = collections.Counter({int(side): count for side, count in self._manifest.short_sides.items()})
+        return sides, sides.total()
 
     def _check_files(self, directory, manifest):
         for shard in manifest.shards:
@@ -175,7 +191,7 @@ class RecordSource:
         for start in range(0, len(self), _LOAD):
             stop = min(start + _LOAD, len(self))
             pixels[start:stop] = self.read(np.arange(start, stop))[0]
-        return ArraySource(pixels, self.labels)
+        return ArraySource(pixels, self.labels, self)
 
     def _read_raw(self, indices):
         pixels = aligned((len(indices), self._size, self._size, 3), np.uint8)

@@ -1,5 +1,6 @@
 """Where examples come from: random access to images by index, in memory or decoded as they are read."""
 
+import collections
 import concurrent.futures
 import os
 import sys
@@ -23,10 +24,22 @@ class ArraySource:
       labels: int32 (n,).
     """
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray):
-        """Args: pixels: uint8 (n, size, size, 3); labels: (n,)."""
+    in_memory = True
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, origin):
+        """Args: pixels: uint8 (n, size, size, 3); labels: (n,); origin: the source they were read from."""
         self._pixels = pixels
+        self._origin = origin
         self.labels = np.asarray(labels, np.int32)
+
+    @property
+    def skipped(self) -> int:
+        """How many images could not be read."""
+        return self._origin.skipped
+
+    def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
+        """See `EncodedSource.short_sides`."""
+        return self._origin.short_sides(sample)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,6 +60,8 @@ class EncodedSource:
     Attributes:
       labels: int32 (n,), or None where only the examples know theirs.
     """
+
+    in_memory = False
 
     def __init__(self, examples, image_size: int, skip_bad: bool):
         """
@@ -90,9 +105,35 @@ class EncodedSource:
         if not any(good):
             raise UserError("none of the images can be read")
         if all(good):
-            return ArraySource(pixels, labels)
+            return ArraySource(pixels, labels, self)
         print(f"skipped {good.count(False)} of {len(self)} images that cannot be read", file=sys.stderr)
-        return ArraySource(pixels[good], labels[good])
+        return ArraySource(pixels[good], labels[good], self)
+
+    @property
+    def skipped(self) -> int:
+        """How many images were found that cannot be read."""
+        return len(self._named)
+
+    def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
+        """How many images have which short side before they are resized, pixels.
+
+        Args:
+          sample: how many images to look at, evenly spaced.
+
+        Returns:
+          The counts, and how many images they are of: those that can be read.
+        """
+        indices = np.linspace(0, len(self) - 1, min(sample, len(self))).round().astype(int)
+
+        def side(row):
+            try:
+                return images.short_side(self._examples.get(int(indices[row]))[0])
+            except (images.BadImageError, OSError):
+                return None
+
+        sides = collections.Counter(self._each_row(side, len(indices)))
+        del sides[None]
+        return sides, sides.total()
 
     def _empty(self, count):
         return aligned((count, self._size, self._size, 3), np.uint8), np.empty(count, np.int32)

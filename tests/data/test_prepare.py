@@ -60,6 +60,7 @@ def prepared(folder, tmp_path_factory):
 def test_same_images_as_from_the_source(folder, tmp_path, encoding, in_memory):
     manifest = _prepare(folder, tmp_path / "out", encoding=encoding)
     assert manifest.class_names == ["class0", "class1", "class2"] and manifest.class_counts == [17, 17, 16]
+    assert manifest.short_sides == {"20": _COUNT}
     assert [shard["examples"] for shard in manifest.shards] == [8] * 6 + [2]
     source = data.open_dataset(f"folder:{folder}", image_size=_SIZE)
     again = data.open_dataset(f"records:{tmp_path}/out", image_size=_SIZE, in_memory=in_memory)
@@ -155,7 +156,7 @@ def test_bad_images_are_named_in_the_manifest(folder, tmp_path):
         ("004x.png", "not an ima"),
         ("zzz.png", "empty file"),
     ]
-    assert not [name for name in os.listdir(tmp_path / "out") if "skipped" in name]
+    assert not [name for name in os.listdir(tmp_path / "out") if "notes" in name]
 
 
 @pytest.mark.parametrize("damage", ["shard", "index", "manifest", "lost"])

@@ -1,0 +1,63 @@
+"""Looks at a dataset as training will see it: classes, sizes, duplicates, unreadable images, samples."""
+
+import dataclasses
+
+from sagan_tf import cli
+from sagan_tf.options import UserError, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to look at."""
+
+    dataset: str = option(
+        "",
+        "Images to look at: digits, tfds:NAME, folder:PATH, archive:FILE, records:DIR, npz:FILE, hdf5:FILE.",
+    )
+    split: str = option("train", "Split of the dataset.")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
+    image_size: int = option(128, "Height and width that training will use.", minimum=8, maximum=1024)
+    bad_images: str = option(
+        "skip",
+        "Name each image that cannot be read and go on, or stop at the first.",
+        choices=("skip", "refuse"),
+    )
+    full: bool = option(False, "Look at every image, and compare records with their checksums.")
+    output: str = option("data_check", "Directory to write data_check.png and data_check.txt to.")
+
+    def check(self) -> None:
+        """Refuses what is missing. Raises UserError."""
+        if not self.dataset:
+            raise UserError("--dataset is missing: name the images, e.g. --dataset=folder:photos")
+
+
+def main(options: Options, given) -> int:
+    """Looks at the dataset. Returns the exit code."""
+    del given
+    from sagan_tf import data
+    from sagan_tf.data.preflight import preflight
+
+    kind, _, place = options.dataset.partition(":")
+    if kind == "records" and options.full:
+        from sagan_tf.data import records
+
+        records.verify(place)
+        print(f"{options.dataset}: every file is as its checksum says")
+    dataset = data.open_dataset(
+        options.dataset,
+        split=options.split,
+        image_size=options.image_size,
+        data_dir=options.data_dir,
+        bad_images=options.bad_images,
+    )
+    preflight(dataset, options.output, full=options.full)
+    return 0
+
+
+def console() -> None:
+    """The command `sagan-check-data`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.check_data")
+
+
+if __name__ == "__main__":
+    console()
