@@ -7,7 +7,7 @@ from sagan_tf import cli
 from sagan_tf.options import UserError, option
 
 METRIC_NAMES = ("is", "fid", "intra_fid", "kid", "precision_recall", "density_coverage", "agreement", "cas")
-_INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
+INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 _SCORES = "scores"  # folder within a workdir
 
 
@@ -38,7 +38,7 @@ class Options:
         ("is", "fid"), "What to measure.", section="Metrics", choices=METRIC_NAMES
     )
     inception: str = option(
-        _INCEPTION,
+        INCEPTION,
         "The network that sees the images: a TF-Hub handle, or the directory of a SavedModel"
         " (also one that sagan_tf.train_classifier made).",
         section="Metrics",

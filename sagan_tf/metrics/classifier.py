@@ -141,7 +141,7 @@ def save(model: Classifier, directory: str, about: dict) -> None:
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]  # tracked, so saved
 
-    @tf.function
+    @tf.function(autograph=False)
     def call(images):
         if images.dtype == tf.uint8:
             images = tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0

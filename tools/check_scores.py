@@ -1,0 +1,167 @@
+"""Shows what each metric sees: real images against real ones that were spoilt in known ways.
+
+Half of the images serve as the real ones, the other half, spoilt, as the generated ones. Prints a
+table, and fails if a metric does not rank the spoilt images as it must.
+"""
+
+import dataclasses
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
+
+from sagan_tf import cli  # noqa: E402
+from sagan_tf.evaluate import METRIC_NAMES  # noqa: E402
+from sagan_tf.options import option  # noqa: E402
+
+# Which versions of the images each value must find worse than the untouched ones, and, of two
+# versions in brackets, the second worse than the first.
+MUST_SEE = {
+    "is": ["noise 30", "noise 60", "blur 2"],
+    "fid": ["blur 1", "noise 30", ("blur 1", "blur 2"), ("noise 30", "noise 60"), "collapsed"],
+    "intra_fid": ["blur 1", "noise 30", ("noise 30", "noise 60"), "collapsed", "labels shuffled"],
+    "kid": ["blur 1", "noise 30", ("blur 1", "blur 2"), ("noise 30", "noise 60"), "collapsed"],
+    "precision": ["noise 60"],
+    "recall": ["collapsed"],
+    "density": ["noise 60"],
+    "coverage": ["blur 2", "noise 60", "collapsed"],
+    "agreement": ["noise 60", "blur 2", "labels shuffled"],
+    "cas": ["noise 60", "collapsed", "labels shuffled"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Which images, network and metrics."""
+
+    dataset: str = option("digits", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.")
+    split: str = option("all", "Their split.")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
+    image_size: int = option(32, "Height and width of the images.", minimum=8)
+    num_images: int = option(10_000, "The most images in each half.", minimum=100)
+    inception: str = option("", "The network: a TF-Hub handle, or the directory of a SavedModel.")
+    metrics: tuple[str, ...] = option(METRIC_NAMES, "What to measure.", choices=METRIC_NAMES)
+    cas_epochs: float = option(15.0, "For cas: passes over the spoilt images.", minimum=0.01)
+    seed: int = option(0, "Seed of the halves and of all that is random.", minimum=0)
+
+
+class Images:
+    """Images in memory, in the form that a scorer takes."""
+
+    def __init__(self, pixels, labels):
+        self.pixels, self.labels = pixels, labels
+        self.count, self.image_size = len(pixels), pixels.shape[1]
+
+    def batches(self, batch_size):
+        """Yields uint8 (b, H, W, 3)."""
+        for start in range(0, self.count, batch_size):
+            yield self.pixels[start : start + batch_size]
+
+
+def main(options: Options, given) -> int:
+    """Prints the table. Returns the exit code."""
+    del given
+    import numpy as np
+
+    real, other, names = _halves(options)
+    columns = {}
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = _make_scorer(options, real, names, folder)
+        for title, images in _spoil(other, np.random.default_rng(options.seed)).items():
+            print(f"scoring: {title}", file=sys.stderr, flush=True)
+            columns[title] = {score.key: score for score in scorer.score(images)}
+    titles = {score.key: score.metric for score in columns["untouched"].values()}
+    print(f"{scorer.reference.describe()} against as many others; network: {scorer.network.name}\n")
+    print("| " + " | ".join(["", *columns]) + " |")
+    print("| --- |" + " ---: |" * len(columns))
+    for key, title in titles.items():
+        print("| " + " | ".join([title, *(f"{column[key].value:.4g}" for column in columns.values())]) + " |")
+    wrong = _wrong(
+        {title: {key: score.value for key, score in column.items()} for title, column in columns.items()}
+    )
+    print("\n" + ("\n".join(wrong) or "every metric ranks them as it must"))
+    return 1 if wrong else 0
+
+
+def _halves(options: Options):
+    """Two disjoint random samples of the images, and the names of the classes."""
+    import numpy as np
+
+    from sagan_tf import data
+
+    dataset = data.open_dataset(
+        options.dataset, split=options.split, image_size=options.image_size, data_dir=options.data_dir
+    )
+    order = np.random.default_rng(options.seed).permutation(dataset.num_examples)
+    count = min(options.num_images, dataset.num_examples // 2)
+    halves = (np.sort(order[:count]), np.sort(order[count : 2 * count]))
+    return *(Images(*dataset.source.read(half)) for half in halves), dataset.class_names
+
+
+def _make_scorer(options: Options, real: Images, names, folder: str):
+    from sagan_tf.data import Dataset
+    from sagan_tf.data.images import METHOD
+    from sagan_tf.data.sources import ArraySource
+    from sagan_tf.metrics import evaluation, features, reference
+    from sagan_tf.metrics.scoring import Scorer
+
+    dataset = Dataset(options.dataset, ArraySource(real.pixels, real.labels), names, options.image_size)
+    network = features.load_network(options.inception)
+    about = reference.protocol(
+        dataset, f"{options.split}, half", network, num_images=0, seed=0, preprocessing=METHOD
+    )
+    path = os.path.join(folder, "reference.h5")
+    made = reference.write(
+        path, dataset, network, about, keep_features=True, batch_size=64, progress=lambda done: None
+    )
+    test = evaluation.real_test(dataset, "half", options.image_size, options.cas_epochs)
+    return Scorer(network, made, options.metrics, names, seed=options.seed, real_test=test)
+
+
+def _spoil(images: Images, rng) -> dict[str, Images]:
+    """The images, untouched and spoilt; each version has as many."""
+    import numpy as np
+
+    pixels, labels = images.pixels, images.labels
+    firsts = {label: np.flatnonzero(labels == label)[0] for label in np.unique(labels)}
+    return {
+        "untouched": images,
+        "blur 1": Images(_blur(pixels, 1.0), labels),
+        "blur 2": Images(_blur(pixels, 2.0), labels),
+        "noise 30": Images(_noise(pixels, 30, rng), labels),
+        "noise 60": Images(_noise(pixels, 60, rng), labels),
+        "collapsed": Images(pixels[[firsts[label] for label in labels]], labels),
+        "labels shuffled": Images(pixels, rng.permutation(labels)),
+    }
+
+
+def _blur(pixels, radius: float):
+    import numpy as np
+    from PIL import Image, ImageFilter
+
+    return np.stack([np.asarray(Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius))) for p in pixels])
+
+
+def _noise(pixels, deviation: float, rng):
+    import numpy as np
+
+    return np.clip(pixels + rng.normal(0, deviation, pixels.shape), 0, 255).astype(np.uint8)
+
+
+def _wrong(values: dict[str, dict[str, float]]) -> list[str]:
+    """One line for each rank that is not as it must be."""
+    from sagan_tf.metrics.scores import METRICS, metric_of
+
+    lines = []
+    for key in values["untouched"]:
+        sign = 1 if METRICS[metric_of(key)].larger_is_better else -1
+        for case in MUST_SEE[key]:
+            better, worse = case if isinstance(case, tuple) else ("untouched", case)
+            if not sign * values[better][key] > sign * values[worse][key]:
+                lines.append(f"WRONG: {key} does not find {worse!r} worse than {better!r}")
+    return lines
+
+
+if __name__ == "__main__":
+    cli.run(main, Options, __doc__, program="tools/check_scores")
