@@ -227,3 +227,48 @@ def test_bytes_of_a_png_named_jpg_are_what_counts(tmp_path):
     (tmp_path / "wrong.jpg").write_bytes(file.getvalue())
     images, _ = next(iter(data.open_dataset(f"folder:{tmp_path}", image_size=9).once(1)))
     np.testing.assert_array_equal(images[0], array)
+
+
+@pytest.mark.parametrize("in_memory", ["yes", "no"])
+def test_random_crops(folder, in_memory):
+    options = {"image_size": 32, "random_crop": True, "in_memory": in_memory}
+    dataset = data.open_dataset(f"folder:{folder}", **options)
+    larger = next(iter(data.open_dataset(f"folder:{folder}", image_size=36).once(20)))[0].numpy()
+    centre = next(iter(dataset.once(20)))[0].numpy()
+    np.testing.assert_array_equal(centre, larger[:, 2:34, 2:34])
+    places = set()
+    for image in _take(dataset.batches(100, seed=0), 1)[0][0]:
+        pixels = np.rint((image + 1) * 127.5).astype(np.uint8)
+        windows = [
+            (y, x)
+            for whole in larger
+            for y in range(5)
+            for x in range(5)
+            if np.array_equal(whole[y : y + 32, x : x + 32], pixels)
+        ]
+        assert len(windows) == 1
+        places.add(windows[0])
+    assert {y for y, _ in places} == {x for _, x in places} == set(range(5)) and len(places) > 15
+
+
+def test_balanced_batches(folder):
+    for number in range(3):
+        (folder / "cat" / f"{number * 3:02d}.png").unlink()
+    dataset = data.open_dataset(f"folder:{folder}", image_size=8)
+    labels = np.concatenate([labels for _, labels in _take(dataset.batches(30, seed=0, balanced=True), 5)])
+    assert np.bincount(labels).tolist() == [50, 50, 50]
+
+
+def test_balanced_needs_labels(folder):
+    dataset = data.open_dataset(f"folder:{folder}", image_size=8, in_memory="no")
+    dataset.source.labels = None  # as of a TFDS set that is not held in memory
+    with pytest.raises(UserError, match="--balanced_classes.*prepare"):
+        dataset.batches(8, seed=0, balanced=True)
+
+
+def test_failure_in_the_stream_is_kept_as_the_users_error(folder):
+    (folder / "cat" / "broken.png").write_bytes(b"x")
+    dataset = data.open_dataset(f"folder:{folder}", image_size=8, in_memory="no")
+    with pytest.raises(tf.errors.OpError):
+        next(iter(dataset.batches(50, seed=0)))
+    assert "broken.png: not an image" in str(dataset.failure)

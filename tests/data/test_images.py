@@ -30,7 +30,7 @@ def _weights(source, target):
 def _resize(array, size):
     """float64 result for uint8 (side, side) or (side, side, 3)."""
     weights = _weights(array.shape[0], size)
-    return np.einsum("ih,jw,hw...->ij...", weights, weights, array.astype(np.float64))
+    return np.einsum("ih,jw,hw...->ij...", weights, weights, array.astype(np.float64), optimize=True)
 
 
 def _encode(image, kind="PNG", **options):
@@ -113,21 +113,18 @@ def test_what_is_wrong_is_said():
         images.decode(_encode(Image.fromarray(np.full((4, 4), 70000, np.int32)), "TIFF"), 8)
 
 
-def test_random_bytes_never_do_worse_than_a_bad_image():
-    rng = np.random.default_rng(0)
-    seeds = [
-        _encode(Image.fromarray(_noise(24, 24)), kind)
-        for kind in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-    ]
-    read = bad = 0
-    for number in range(1500):
-        data = np.frombuffer(seeds[number % len(seeds)], np.uint8).copy()
-        places = rng.integers(0, len(data), rng.integers(1, 4))
-        data[places] = rng.integers(0, 256, len(places))
-        length = rng.integers(1, len(data)) if number % 4 == 0 else len(data)
-        try:
-            assert images.decode(data.tobytes()[:length], 8).shape == (8, 8, 3)
-            read += 1
-        except images.BadImageError:
-            bad += 1
-    assert read > 50 and bad > 50 and read + bad == 1500
+def test_large_jpeg_is_decoded_small_and_near_enough():
+    y, x = np.mgrid[:1200, :1600]
+    waves = 127 + 60 * np.sin(x / 9) + 60 * np.cos((x + y) / 23)
+    data = _encode(Image.fromarray(waves.astype(np.uint8)), "JPEG", quality=95)
+    with Image.open(io.BytesIO(data)) as whole:
+        expected = _resize(_crop(np.asarray(whole)), 64)
+    difference = np.abs(images.decode(data, 64)[..., 0] - expected)
+    assert difference.max() <= 8 and difference.mean() < 1
+
+
+def test_short_side():
+    assert images.short_side(_encode(Image.new("RGB", (30, 20)))) == 20
+    assert images.short_side(np.zeros((9, 12, 3), np.uint8)) == 9
+    with pytest.raises(images.BadImageError):
+        images.short_side(b"x")

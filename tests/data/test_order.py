@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sagan_tf.data.order import ShuffledOrder
+from sagan_tf.data.order import BalancedOrder, ShuffledOrder
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])
@@ -48,3 +48,30 @@ def test_order_is_pinned():
 
 
 PINNED = [2, 4, 3, 6, 5, 0, 1, 7]
+
+
+_LABELS = np.array([0] * 50 + [1] * 7 + [3] * 2)  # class 2 has no examples
+
+
+def test_balanced_classes_are_equally_frequent():
+    found = BalancedOrder(_LABELS, seed=0).indices(0, 300)
+    rounds = _LABELS[found].reshape(100, 3)
+    assert (np.sort(rounds, 1) == [0, 1, 3]).all()
+    assert len({tuple(row) for row in rounds}) == 6  # every order of the classes occurs
+    for label, count in ((0, 50), (1, 7), (3, 2)):
+        of_class = found[_LABELS[found] == label]
+        for start in range(0, 100 - count + 1, count):  # within a class still every example once an epoch
+            assert sorted(of_class[start : start + count]) == np.flatnonzero(_LABELS == label).tolist()
+
+
+def test_balanced_order_can_be_taken_up_anywhere():
+    whole = BalancedOrder(_LABELS, seed=4).indices(0, 500)
+    for start, stop in [(0, 1), (2, 7), (100, 164), (499, 500)]:
+        np.testing.assert_array_equal(BalancedOrder(_LABELS, seed=4).indices(start, stop), whole[start:stop])
+
+
+def test_crops_are_uniform_and_can_be_taken_up_anywhere():
+    crops = ShuffledOrder(1000, seed=0).crops(0, 3000)
+    assert crops.shape == (3000, 2) and crops.min() >= 0 and crops.max() < 1
+    assert abs(crops.mean() - 0.5) < 0.02 and abs(np.corrcoef(crops.T)[0, 1]) < 0.07
+    np.testing.assert_array_equal(ShuffledOrder(1000, seed=0).crops(990, 1010), crops[990:1010])

@@ -1,0 +1,103 @@
+"""What preflight and check_data say about datasets with known faults."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan_tf import check_data, data
+from sagan_tf.data import preflight as preflight_module
+from sagan_tf.data.preflight import preflight
+from sagan_tf.options import UserError
+
+
+def _folder(path, counts, size=(40, 48)):
+    number = 0
+    for name, count in counts.items():
+        (path / name).mkdir(parents=True)
+        for _ in range(count):
+            array = np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
+            Image.fromarray(array).save(path / name / f"{number:04d}.png")
+            number += 1
+    return data.open_dataset(f"folder:{path}", image_size=32, bad_images="skip")
+
+
+def test_sound_data_has_no_warnings(tmp_path):
+    lines = []
+    found = preflight(_folder(tmp_path / "x", {"cat": 60, "dog": 70}), str(tmp_path / "out"), lines.append)
+    assert found.warnings == [] and lines[:-1] == found.lines
+    assert lines[0].endswith("130 images at 32 x 32, 2 classes")
+    assert [line.split() for line in lines[2:4]] == [["0", "cat", "60"], ["1", "dog", "70"]]
+    assert "32 to    63  ######" in lines[5] and lines[5].endswith("100.0%")
+    assert lines[6] == "duplicates: 0 images are the same as another"
+    assert (tmp_path / "out" / "data_check.txt").read_text().splitlines() == found.lines
+    with Image.open(tmp_path / "out" / "data_check.png") as grid:
+        np.testing.assert_array_equal(np.asarray(grid), found.grid)
+
+
+def test_grid_shows_the_images_of_each_class(tmp_path):
+    dataset = _folder(tmp_path / "x", {"cat": 9, "dog": 3})
+    grid = preflight(dataset, str(tmp_path / "out"), lambda line: None).grid
+    images, labels = next(iter(dataset.once(100)))
+    tile, pitch = 64, 64 + 12 + 2
+    for row, columns in ((0, 8), (1, 3)):
+        members = images.numpy()[labels.numpy() == row]
+        first = grid[row * pitch + 12 : row * pitch + 12 + tile, :tile]
+        np.testing.assert_array_equal(first[::2, ::2], members[0])
+        last = grid[row * pitch + 12 : row * pitch + 12 + tile, (columns - 1) * (tile + 2) :][:, :tile]
+        np.testing.assert_array_equal(last[::2, ::2], members[-1])
+    assert (grid[pitch + 12 : pitch + 12 + tile, 3 * (tile + 2) :] == 255).all()
+
+
+def test_every_fault_is_found(tmp_path):
+    _folder(tmp_path / "x", {"cat": 60, "dog": 3, "emu": 0}, size=(20, 48))
+    for number in range(5):
+        os.link(tmp_path / "x" / "cat" / f"{number:04d}.png", tmp_path / "x" / "cat" / f"again{number}.png")
+    (tmp_path / "x" / "dog" / "bad.png").write_bytes(b"")
+    dataset = data.open_dataset(f"folder:{tmp_path}/x", image_size=32, bad_images="skip")
+    lines = []
+    found = preflight(dataset, str(tmp_path / "out"), lines.append)
+    for text in (
+        "1 of 3 classes have no images (emu)",
+        "the largest class has 65 images, the smallest 3",
+        "1 classes have fewer than 50 images",
+        "7.4% of the images are the same",
+        "100% of the images are smaller than 32 pixels",
+        "1 images cannot be read",
+    ):
+        assert [warning for warning in found.warnings if text in warning], text
+    assert len(found.warnings) == 6 and "duplicates: 5 images" in "\n".join(lines)
+
+
+def test_one_class(tmp_path):
+    found = preflight(_folder(tmp_path / "x", {"all": 60}), str(tmp_path / "out"), lambda line: None)
+    assert len(found.warnings) == 1 and "one class" in found.warnings[0]
+
+
+def test_a_sample_is_called_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight_module, "_SAMPLE", 20)
+    _folder(tmp_path / "x", {"cat": 30, "dog": 30})
+    dataset = data.open_dataset(f"folder:{tmp_path}/x", image_size=32, in_memory="no")
+    text = "\n".join(preflight(dataset, str(tmp_path / "out"), lambda line: None).lines)
+    assert (
+        "same as another (of a sample of 20 images)" in text and "pixels (of a sample of 20 images)" in text
+    )
+    assert "cat  30" in text  # a folder's labels are all known
+    text = "\n".join(preflight(dataset, str(tmp_path / "out"), lambda line: None, full=True).lines)
+    assert "same as another\n" in text + "\n"
+
+
+def test_unwritable_directory(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        preflight(_folder(tmp_path / "x", {"a": 1}), str(tmp_path / "file"), lambda line: None)
+
+
+def test_check_data(tmp_path, capsys):
+    _folder(tmp_path / "x", {"cat": 2, "dog": 2})
+    options = check_data.Options(dataset=f"folder:{tmp_path}/x", image_size=32, output=str(tmp_path / "out"))
+    assert check_data.main(options, set()) == 0
+    assert "warning: 2 classes have fewer than 50 images" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--dataset is missing"):
+        check_data.Options().check()
