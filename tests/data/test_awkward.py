@@ -170,11 +170,6 @@ def _decode_all(contents):
     return results
 
 
-def test_damaged_bytes_are_read_or_bad():
-    results = _decode_all(_fuzzed(1000))
-    assert results["read"] > 100 and results["bad"] > 300 and results.total() == 1000
-
-
-@pytest.mark.slow
-def test_ten_thousand_damaged_files():
-    assert _decode_all(_fuzzed(10_000)).total() == 10_000
+def test_ten_thousand_damaged_files_are_read_or_bad():
+    results = _decode_all(_fuzzed(10_000))
+    assert results["read"] > 1000 and results["bad"] > 3000 and results.total() == 10_000
