@@ -13,7 +13,7 @@ from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.optimizer import FusedAdam
-from sagan_tf.training.state import State
+from sagan_tf.training.state import State, named_variables
 from sagan_tf.training.step import Alternation, make_train_function
 
 CONFIG_FILE = "config.cfg"
@@ -196,7 +196,8 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
         class_names = tuple(file.read().splitlines())
     generator = make_generator(config, len(class_names))
     discriminator = make_discriminator(config, len(class_names))
-    objects = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
+    networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
+    objects = {name: named_variables(network) for name, network in networks.items()}
     saved = checkpoints(workdir)
     steps = saved.steps()
     if not steps:

@@ -31,7 +31,8 @@ def _resolve(config: Config, given) -> Config:
     if not os.path.isfile(os.path.join(config.workdir, experiment.CONFIG_FILE)):
         return config
     old = experiment.read_config(config.workdir)
-    new = dataclasses.replace(old, workdir=config.workdir, **{name: getattr(config, name) for name in given})
+    changed = {name: getattr(config, name) for name in given | {"workdir"}}
+    new = dataclasses.replace(old, **changed)
     options.check(new)
     changes = options.difference(old, new)
     if changes:
@@ -73,6 +74,11 @@ def _train(config: Config, strategy, dataset) -> int:
     train = experiment.make_step(config, state, strategy)
     iterator = experiment.make_iterator(config, dataset, strategy, first_step)
 
+    def summarize(step, scalars):
+        speed = {"speed/images_per_second": config.batch_size * scalars["speed/steps_per_second"]}
+        reporter.scalars(step, scalars | speed | state_scalars(state))
+        reporter.flush()
+
     def save(step, _=None):
         if step not in saved.steps():
             saved.save(checkpoint, step)
@@ -82,7 +88,7 @@ def _train(config: Config, strategy, dataset) -> int:
         reporter.text(0, "configuration", _as_table(config))
         samples.write_reals(dataset, state.generator.classes, reporter)
     events = [
-        loop.Event(config.summary_every_steps, lambda step, scalars: reporter.scalars(step, scalars | state_scalars(state))),
+        loop.Event(config.summary_every_steps, summarize),
         loop.Event(config.sample_every_steps, lambda step, _: sampler.write_samples(step)),
         loop.Event(config.checkpoint_every_steps, save),
     ]
@@ -98,11 +104,10 @@ def _train(config: Config, strategy, dataset) -> int:
             report=loop.report,
             interrupt=interrupt,
         )
-    reporter.flush()
     if interrupt.signal:
         save(step)
-        print(f"{interrupt.signal}: saved step {step}; the same command takes the run up")
-        return 128 + int(interrupt.signal)
+        print(f"{interrupt.signal.name}: saved step {step}; the same command takes the run up")
+        return 128 + interrupt.signal
     return 0
 
 

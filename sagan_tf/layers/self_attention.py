@@ -9,16 +9,16 @@ from sagan_tf.layers.spectral_normalization import SNDense
 
 
 class AttentionForm(typing.NamedTuple):
-    """What distinguishes the forms: channels of a value are C / value_ratio."""
+    """What distinguishes the forms."""
 
-    value_ratio: int
+    value_ratio: int | None  # a value has C / value_ratio channels; None: as many as a key
     pooled: bool  # keys and values 2x max-pooled in every dimension
     projected: bool  # values brought back to C channels by a last 1x1 convolution (v in the paper)
 
 
 ATTENTION_FORMS = {
     "original": AttentionForm(value_ratio=2, pooled=True, projected=True),  # sn_non_local_block_sim
-    "paper_v2": AttentionForm(value_ratio=8, pooled=False, projected=True),  # arXiv:1805.08318v2
+    "paper_v2": AttentionForm(value_ratio=None, pooled=False, projected=True),  # arXiv:1805.08318v2
     "paper_v1": AttentionForm(value_ratio=1, pooled=False, projected=False),  # arXiv:1805.08318v1
 }
 
@@ -84,8 +84,7 @@ class SelfAttention(keras.layers.Layer):
         if len(input_shape) not in (3, 4, 5):
             raise ValueError(f"input of shape {input_shape}: must be (batch, 1 to 3 spatial axes, channels)")
         channels, form = input_shape[-1], ATTENTION_FORMS[self.form]
-        value_ratio = self.key_ratio if self.form == "paper_v2" else form.value_ratio
-        value_channels = max(1, channels // value_ratio)
+        value_channels = max(1, channels // (form.value_ratio or self.key_ratio))
         self.query = self._projection(channels // self.key_ratio, "query", input_shape)
         self.key = self._projection(channels // self.key_ratio, "key", input_shape)
         self.value = self._projection(value_channels, "value", input_shape)

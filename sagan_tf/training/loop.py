@@ -33,7 +33,7 @@ class Interrupt:
 
     def _note(self, number, frame):
         del frame
-        self.signal = signal.Signals(number).name
+        self.signal = signal.Signals(number)
         signal.signal(number, self._previous[number])
 
     def __exit__(self, *_):

@@ -6,6 +6,15 @@ import tensorflow as tf
 from sagan_tf.networks import Discriminator, Generator
 
 
+def named_variables(owner) -> dict[str, tf.Variable]:
+    """The variables of a network or optimizer by their path below it, e.g. `block_8/conv_1/kernel`.
+
+    Checkpoints are made of these rather than of Keras objects: those do not hand all of their layers
+    to TensorFlow (none that was appended to a list), and what is not handed over is not saved, in silence.
+    """
+    return {variable.path.partition("/")[2]: variable.value for variable in owner.variables}
+
+
 class State:
     """The mutable state of a run. Make it inside the strategy's scope.
 
@@ -35,14 +44,8 @@ class State:
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """All of the state as one object to save and restore."""
-        return tf.train.Checkpoint(
-            generator=self.generator,
-            discriminator=self.discriminator,
-            ema_generator=self.ema_generator,
-            generator_optimizer=self.generator_optimizer,
-            discriminator_optimizer=self.discriminator_optimizer,
-            step=self.step,
-        )
+        parts = ("generator", "discriminator", "ema_generator", "generator_optimizer", "discriminator_optimizer")
+        return tf.train.Checkpoint(step=self.step, **{part: named_variables(getattr(self, part)) for part in parts})
 
     def update_ema(self, decay: float) -> None:
         """Moves the average by one step; call it in cross-replica context, after the generator's update.
