@@ -1,0 +1,173 @@
+"""The command `train`: a run from the command line, taken up, stopped; mistakes in one line each."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan_tf import cli, train
+from sagan_tf.config import Config
+
+TINY = (
+    "--image_size=32 --batch_size=4 --z_dim=8 --generator_channels=1 --discriminator_channels=1"
+    " --generator_attention=16 --discriminator_attention=16 --summary_every_steps=2 --sample_every_steps=4"
+    " --checkpoint_every_steps=4 --steps_per_call=2 --devices=cpu:1"
+).split()
+
+
+def run(capfd, *arguments):
+    """Runs the command in this process: exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as stop:
+        cli.run(train.main, Config, train.__doc__, program="sagan_tf.train", argv=arguments)
+    out, error = capfd.readouterr()
+    return stop.value.code, out, error
+
+
+def refusal(capfd, *arguments):
+    """The one line with which the command refuses to start."""
+    code, _, error = run(capfd, *arguments)
+    lines = [line for line in error.splitlines() if line.startswith("train: error: ")]
+    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of 8 steps, made by the command in a process of its own."""
+    workdir = tmp_path_factory.mktemp("run") / "digits"
+    command = [sys.executable, "-m", "sagan_tf.train", *TINY, f"--workdir={workdir}", "--train_steps=8"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "step 8/8" in done.stdout and "to go" in done.stdout
+    return workdir
+
+
+def test_workdir_holds_everything(finished):
+    assert sorted(os.listdir(finished / "checkpoints")) == ["00000004", "00000008"]
+    assert sorted(os.listdir(finished / "samples")) == ["ema_00000004.png", "ema_00000008.png", "real_00000000.png"]
+    assert Image.open(finished / "samples" / "ema_00000008.png").size == (10 * 34 - 2, 10 * 34 - 2)
+    assert os.listdir(finished / "tensorboard")
+    assert (finished / "classes.txt").read_text().split() == list("0123456789")
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert {"loss/discriminator", "loss/generator", "logits/real", "logits/fake"} <= set(lines[-1])
+    assert {"gamma/generator_16", "gamma/discriminator_16", "learning_rate/generator"} <= set(lines[-1])
+    assert lines[-1]["speed/images_per_second"] > 0
+
+
+def test_same_command_on_a_complete_run_says_so(finished, capfd):
+    code, out, _ = run(capfd, f"--workdir={finished}", *TINY, "--train_steps=8")
+    assert code == 0 and "complete at step 8" in out
+
+
+def test_contradicting_flags_are_refused_by_name(finished, capfd):
+    line = refusal(capfd, f"--workdir={finished}", *TINY, "--seed=3", "--train_steps=9")
+    assert "--seed: '0' before, '3' now" in line and "train_steps" not in line
+
+
+def test_taken_up_with_the_workdir_alone_it_is_the_run_that_went_on(finished, tmp_path, capfd):
+    """8 steps, then 4 more, against 12 at once: the same losses and the same weights."""
+    code, out, error = run(capfd, f"--workdir={finished}", "--train_steps=12")
+    assert code == 0 and "from step 8" in out, error
+    whole = tmp_path / "whole"
+    code, _, error = run(capfd, f"--workdir={whole}", *TINY, "--train_steps=12")
+    assert code == 0, error
+
+    def losses(workdir):
+        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        return {line["step"]: (line["loss/discriminator"], line["loss/generator"]) for line in lines}
+
+    assert losses(finished) == losses(whole)
+    names = [sorted((d / "checkpoints" / "00000012").glob("state.data*")) for d in (finished, whole)]
+    assert names[0][0].read_bytes() == names[1][0].read_bytes()
+
+
+def test_stopped_by_a_signal_it_saves_and_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "sagan_tf.train", *TINY, f"--workdir={tmp_path}", "--train_steps=100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("step "):
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stdout.read()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert "SIGTERM: saved step" in rest and "the same command takes the run up" in rest
+    step = int(rest.split("saved step ")[1].split(";")[0])
+    assert (tmp_path / "checkpoints" / f"{step:08d}" / "manifest.json").exists()
+
+
+def test_dry_run_prints_a_flagfile_and_writes_nothing(tmp_path, capfd):
+    code, out, _ = run(capfd, "--dry_run", f"--workdir={tmp_path / 'none'}", *TINY)
+    assert code == 0 and "--generator_channels=1" in out and not (tmp_path / "none").exists()
+
+
+def folder(tmp_path, classes=("cat", "dog"), count=3):
+    for name in classes:
+        (tmp_path / name).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(np.full((40, 50, 3), 40 * index, np.uint8)).save(tmp_path / name / f"{index}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--chanels=3"], "chanels"),
+        (["--batch_size=many"], "batch_size"),
+        (["--dataset=folder:/no/such/place"], "/no/such/place"),
+        (["--dataset=cats"], "--dataset=cats: allowed are"),
+        (["--batch_size=3", "--devices=cpu:2"], "--batch_size=3.*multiple of their number, 2"),
+        (["--generator_attention=24"], "--generator_attention=24.*allowed are 8, 16, 32"),
+        (["--discriminator_attention=32"], "--discriminator_attention=32.*allowed are 8, 16"),
+        (["--devices=tpu:1"], "--devices=tpu:1: allowed are"),
+        (["--devices=gpu:64"], "--devices=gpu:64: TensorFlow has"),
+        (["--flagfile=/no/such/file.cfg"], "/no/such/file.cfg"),
+        (["--workdir=/proc/none/run"], "--workdir=/proc/none/run: cannot be written"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, capfd, flags, message):
+    line = refusal(capfd, *TINY, f"--workdir={tmp_path / 'run'}", *flags)
+    assert re.search(message, line), line
+    assert not (tmp_path / "run" / "config.cfg").exists()
+
+
+def test_workdir_is_needed(capfd):
+    assert "--workdir is missing" in refusal(capfd, *TINY)
+
+
+def test_folder_mistakes_are_one_line(tmp_path, capfd):
+    workdir = f"--workdir={tmp_path / 'run'}"
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    assert "empty" in refusal(capfd, *TINY, workdir, f"--dataset=folder:{tmp_path / 'empty'}")
+    folder(tmp_path / "high" / "train")
+    assert "level" in refusal(capfd, *TINY, workdir, f"--dataset=folder:{tmp_path / 'high'}")
+
+
+def test_corrupt_image_is_named_then_skipped(tmp_path, capfd):
+    images = folder(tmp_path / "images")
+    (images / "cat" / "1.png").write_bytes(b"not a picture")
+    arguments = [*TINY, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
+    assert "1.png" in refusal(capfd, *arguments)
+    code, out, error = run(capfd, *arguments, "--bad_images=skip")
+    assert code == 0 and "1.png" in out + error
+
+
+def test_second_trainer_in_a_workdir_is_refused(tmp_path, capfd):
+    with train._lock(str(tmp_path)):
+        assert "another process is training in it" in refusal(capfd, *TINY, f"--workdir={tmp_path}")
+
+
+def test_flagfiles_of_the_project_are_sound(capfd):
+    files = sorted((pathlib.Path(__file__).parent.parent / "flags").glob("*.cfg"))
+    assert len(files) >= 3
+    for file in files:
+        code, _, error = run(capfd, f"--flagfile={file}", "--dry_run")
+        assert code == 0, error
+        assert file.read_text().count("# ") >= 3

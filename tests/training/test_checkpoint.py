@@ -1,0 +1,87 @@
+"""Checkpoints: complete or absent, verified, the newest sound one is taken."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
+
+
+def checkpoint(value: float) -> tf.train.Checkpoint:
+    return tf.train.Checkpoint(weights=tf.Variable(np.full(100, value, np.float32)))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path / "checkpoints"))
+    for step in (10, 20, 30):
+        checkpoints.save(checkpoint(step), step)
+    return checkpoints
+
+
+def data_file(checkpoints, step):
+    directory = checkpoints.path(step)
+    return os.path.join(directory, next(name for name in os.listdir(directory) if ".data-" in name))
+
+
+def damage(path, how):
+    if how == "missing":
+        os.remove(path)
+        return
+    with open(path, "rb") as file:
+        content = bytearray(file.read())
+    if how == "truncated":
+        del content[len(content) // 2 :]
+    else:
+        content[len(content) // 2] ^= 1
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def test_restores_what_was_saved(saved):
+    target = checkpoint(0)
+    saved.restore(target, 20)
+    np.testing.assert_array_equal(target.weights.numpy(), 20.0)
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "one bit flipped"])
+def test_damaged_newest_falls_back_and_says_so(saved, how):
+    damage(data_file(saved, 30), how)
+    target, lines = checkpoint(0), []
+    assert saved.restore_newest(target, lines.append) == 20
+    np.testing.assert_array_equal(target.weights.numpy(), 20.0)
+    assert len(lines) == 1 and "step 30 is damaged" in lines[0] and "state.data" in lines[0]
+
+
+def test_missing_manifest_is_damage(saved):
+    os.remove(os.path.join(saved.path(30), "manifest.json"))
+    with pytest.raises(DamagedCheckpointError, match="manifest.json"):
+        saved.verify(30)
+
+
+def test_half_written_checkpoint_is_none(saved):
+    """What a kill during writing leaves behind is not taken for a checkpoint, and is overwritten later."""
+    os.rename(saved.path(30), saved.path(30) + ".partial")
+    assert saved.steps() == [10, 20]
+    saved.save(checkpoint(31), 30)
+    assert saved.steps() == [10, 20, 30]
+    saved.verify(30)
+
+
+def test_keeps_the_latest(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), keep=2)
+    for step in (1, 2, 3):
+        checkpoints.save(checkpoint(step), step)
+    assert checkpoints.steps() == [2, 3]
+
+
+def test_no_checkpoint_yet(tmp_path):
+    assert Checkpoints(str(tmp_path / "none")).restore_newest(checkpoint(0)) is None
+
+
+def test_object_missing_from_checkpoint_is_an_error(saved):
+    target = tf.train.Checkpoint(weights=tf.Variable(np.zeros(100, np.float32)), other=tf.Variable(1.0))
+    with pytest.raises(AssertionError):
+        saved.restore(target, 20)

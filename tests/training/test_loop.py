@@ -1,0 +1,70 @@
+"""The loop: events at their steps, means, signals, progress."""
+
+import os
+import signal
+
+import pytest
+
+from sagan_tf.training import loop
+
+
+class Calls:
+    """Stands for the compiled function; the scalar of a step is its number."""
+
+    def __init__(self):
+        self.step, self.counts = 0, []
+
+    def __call__(self, iterator, count):
+        count = int(count)
+        steps = range(self.step + 1, self.step + count + 1)
+        self.step += count
+        self.counts.append(count)
+        return {"loss/discriminator": sum(steps) / count, "loss/generator": 0.0}
+
+
+def run(calls, events, last_step=10, steps_per_call=4, report=lambda line: None, interrupt=None):
+    calls.step = 0
+    return loop.run(
+        calls,
+        None,
+        first_step=0,
+        last_step=last_step,
+        steps_per_call=steps_per_call,
+        events=events,
+        report=report,
+        interrupt=interrupt or loop.Interrupt(),
+    )
+
+
+def test_events_happen_at_their_steps_and_at_the_end():
+    seen, calls = {3: [], 5: []}, Calls()
+    events = [loop.Event(every, lambda step, _, every=every: seen[every].append(step)) for every in seen]
+    assert run(calls, events) == 10
+    assert seen == {3: [3, 6, 9, 10], 5: [5, 10]}
+    assert calls.counts == [3, 2, 1, 3, 1]
+
+
+def test_scalars_are_means_since_the_event_before():
+    means, calls = [], Calls()
+    run(calls, [loop.Event(5, lambda step, scalars: means.append(scalars["loss/discriminator"]))])
+    assert means == [pytest.approx(3.0), pytest.approx(8.0)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_loop_after_the_call_in_progress(number):
+    before = signal.getsignal(number)
+    with loop.Interrupt() as interrupt:
+        calls = Calls()
+        event = loop.Event(4, lambda step, scalars: os.kill(os.getpid(), number))
+        assert run(calls, [event], interrupt=interrupt) == 4
+        assert interrupt.signal == number
+    assert signal.getsignal(number) == before
+
+
+def test_lines_tell_speed_and_time_to_go(monkeypatch):
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
+    lines = []
+    run(Calls(), [], last_step=400, steps_per_call=100, report=lines.append)
+    assert lines[0].startswith("step 100/400  D ")
+    assert lines[1].endswith("5.00 steps/s  0:00:40 to go")
