@@ -11,11 +11,15 @@ _PARALLEL_BATCHES = 2
 _ENDLESS = np.iinfo(np.int64).max
 
 
-def scale(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (b, h, w, c) in [0, 255] to float32 in [-1, 1], as the original: x * (2 / 255) - 1."""
+def scale(pixels: np.ndarray, mirrored: np.ndarray | None = None) -> np.ndarray:
+    """uint8 (b, h, w, c) in [0, 255] to float32 in [-1, 1], as the original: x * (2 / 255) - 1.
+
+    Images where `mirrored`, bool (b,), is true are turned left to right.
+    """
     out = aligned(pixels.shape, np.float32)
-    for image, scaled in zip(pixels, out, strict=True):  # one at a time: it stays in the cache
-        np.multiply(image, np.float32(2 / 255), out=scaled, dtype=np.float32)
+    mirrored = np.zeros(len(pixels), bool) if mirrored is None else mirrored
+    for image, scaled, mirror in zip(pixels, out, mirrored, strict=True):  # one at a time stays in the cache
+        np.multiply(image[:, ::-1] if mirror else image, np.float32(2 / 255), out=scaled, dtype=np.float32)
         np.subtract(scaled, np.float32(1), out=scaled)
     return out
 
@@ -82,19 +86,20 @@ class Dataset:
         rows = batch_size // num_shards
         order = self._order(seed, balanced)
 
-        def read(batch):
+        def positions(batch):
             start = int(batch) * batch_size + shard_index * rows
-            positions = (start, start + rows)
-            pixels, labels = self.source.read(order.indices(*positions))
-            if pixels.shape[1] != self.image_size:
-                pixels = self._cut(pixels, order.crops(*positions))
-            if flip:
-                mirrored = order.flips(*positions)
-                pixels[mirrored] = pixels[mirrored, :, ::-1]
-            return scale(pixels), labels
+            return start, start + rows
 
-        # Python runs once a batch, on whole arrays; threads that wait for files or decode leave it free.
-        return self._map(tf.data.Dataset.range(start_batch, _ENDLESS), read, rows, tf.float32).prefetch(2)
+        def finish(batch, pixels):
+            if pixels.shape[1] != self.image_size:
+                pixels = self._cut(pixels, order.crops(*positions(batch)))
+            return scale(pixels, order.flips(*positions(batch)) if flip else None)
+
+        numbers = tf.data.Dataset.range(start_batch, _ENDLESS)
+        batches = self._read(
+            numbers, lambda batch: order.indices(*positions(batch)), finish, rows, tf.float32
+        )
+        return batches.prefetch(2)
 
     def _order(self, seed, balanced):
         if not balanced:
@@ -114,15 +119,18 @@ class Dataset:
           be short.
         """
 
-        def read(batch):
+        def indices(batch):
             start = int(batch) * batch_size
-            pixels, labels = self.source.read(np.arange(start, min(start + batch_size, self.num_examples)))
+            return np.arange(start, min(start + batch_size, self.num_examples))
+
+        def finish(batch, pixels):
+            del batch
             if pixels.shape[1] != self.image_size:
                 pixels = self._cut(pixels, np.full((len(pixels), 2), 0.5))
-            return pixels, labels
+            return pixels
 
         numbers = tf.data.Dataset.range(-(-self.num_examples // batch_size))
-        return self._map(numbers, read, None, tf.uint8).prefetch(1)
+        return self._read(numbers, indices, finish, None, tf.uint8).prefetch(1)
 
     def _cut(self, pixels, places):
         """Cuts `image_size` squares: at (0, 0) the top left corner, near (1, 1) the bottom right one."""
@@ -132,24 +140,54 @@ class Dataset:
             cut[:] = image[top : top + self.image_size, left : left + self.image_size]
         return out
 
-    def _map(self, numbers, read, rows, dtype) -> tf.data.Dataset:
-        """`read` of each batch number, two at a time, in order."""
+    def _read(self, numbers, indices, finish, rows, dtype) -> tf.data.Dataset:
+        """The batches of these numbers, two at a time under way, in order.
 
-        def read_or_note(batch):
-            try:
-                return read(batch)
-            except UserError as error:
-                self.failure = error
-                raise
+        Python runs once a batch, on whole arrays; threads that wait for files, copy or decode leave it free.
+        """
 
-        def call(batch):
-            images, labels = tf.numpy_function(read_or_note, [batch], (dtype, tf.int32), stateful=False)
+        def mapped(batches, function):
+            return batches.map(function, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
+
+        def in_python(function, inputs, types):
+            return tf.numpy_function(self._noting_failure(function), inputs, types, stateful=False)
+
+        def read_all(batch):
+            pixels, labels = self.source.read(indices(batch))
+            return finish(batch, pixels), labels
+
+        def shaped(images, labels):
             images.set_shape((rows, self.image_size, self.image_size, 3))
             labels.set_shape((rows,))
             return images, labels
 
-        batches = numbers.map(call, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
+        if self.source.decode is None:
+            batches = mapped(numbers, lambda batch: shaped(*in_python(read_all, [batch], (dtype, tf.int32))))
+        else:  # TensorFlow decodes, as a step of its own: called from within Python it would wait for itself
+            types = (tf.string, tf.int32)
+            stored = mapped(
+                numbers,
+                lambda batch: (
+                    batch,
+                    *in_python(lambda k: self.source.read_stored(indices(k)), [batch], types),
+                ),
+            )
+            pixels = mapped(stored, lambda batch, data, labels: (batch, self.source.decode(data), labels))
+            batches = mapped(
+                pixels,
+                lambda batch, images, labels: shaped(in_python(finish, [batch, images], dtype), labels),
+            )
         # tf.distribute is not to divide the stream again: shards are made here, exactly.
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return batches.with_options(options)
+
+    def _noting_failure(self, function):
+        def call(*inputs):
+            try:
+                return function(*inputs)
+            except UserError as error:
+                self.failure = error
+                raise
+
+        return call
