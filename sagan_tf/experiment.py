@@ -36,7 +36,11 @@ def make_strategy(devices: str) -> tf.distribute.MirroredStrategy:
         available = len(tf.config.list_logical_devices("CPU"))
     if int(count) > available:
         raise UserError(f"--devices={devices}: TensorFlow has {available} such devices here")
-    return tf.distribute.MirroredStrategy([f"{kind.upper()}:{i}" for i in range(int(count))])
+    names = [f"{kind.upper()}:{i}" for i in range(int(count))]
+    if kind == "gpu":
+        return tf.distribute.MirroredStrategy(names)
+    # Collective operations, the default, confuse two strategies of one process: their keys are the same.
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def check_batch_size(config: Config, strategy: tf.distribute.Strategy) -> None:

@@ -51,7 +51,7 @@ def main(options: Options, given) -> int:
     del given
     import keras
 
-    from sagan_tf.metrics import classifier
+    from sagan_tf.metrics import classifier, subset
 
     train, test = _open(options)
     if train.num_classes < 2:
@@ -73,7 +73,7 @@ def main(options: Options, given) -> int:
         seed=options.seed,
         report=lambda line: print(line, flush=True),
     )
-    share, _ = classifier.accuracy(model, test.once(256))
+    share, _ = classifier.accuracy(model, subset.read_once(test, 256))
     classifier.save(model, options.output, _about(options, train, test, share))
     print(f"{share:.2%} of {test.num_examples:,} images that it has not seen are classified rightly")
     print(f"saved; use it with --inception={options.output}")
@@ -83,6 +83,7 @@ def main(options: Options, given) -> int:
 def _open(options: Options):
     """The datasets to learn from and to test on; they share no image."""
     from sagan_tf import data
+    from sagan_tf.metrics import subset
 
     def open_split(split):
         return data.open_dataset(
@@ -95,38 +96,13 @@ def _open(options: Options):
         if test_split == options.split:
             raise UserError(f"--test_split={test_split}: is what is learnt; name another split")
         return train, open_split(test_split)
-    return _divide(train, options.holdout, options.seed)
-
-
-def _divide(dataset, share: float, seed: int):
-    """Two datasets, at random: the second one has `share` of the images, and at least one."""
-    import numpy as np
-
-    from sagan_tf.data import Dataset
-
-    order = np.random.default_rng(seed).permutation(dataset.num_examples)
-    kept_back = max(1, round(share * dataset.num_examples))
-    if kept_back >= dataset.num_examples:
+    kept_back = max(1, round(options.holdout * train.num_examples))
+    if kept_back >= train.num_examples:
         raise UserError(
-            f"--dataset={dataset.name}: {dataset.num_examples} image(s) are too few; at least 2 are needed"
+            f"--dataset={options.dataset}: holds {train.num_examples} image; at least 2 are needed"
         )
-    return tuple(
-        Dataset(dataset.name, _Subset(dataset.source, indices), dataset.class_names, dataset.image_size)
-        for indices in (np.sort(order[kept_back:]), np.sort(order[:kept_back]))
-    )
-
-
-class _Subset:
-    """Some of a source's examples (see `sagan_tf.data.sources`)."""
-
-    def __init__(self, source, indices):
-        self._source, self._indices = source, indices
-
-    def __len__(self):
-        return len(self._indices)
-
-    def read(self, indices):
-        return self._source.read(self._indices[indices])
+    test, rest = subset.draw(train, kept_back, options.seed)
+    return rest, test
 
 
 def _about(options: Options, train, test, share: float) -> dict:

@@ -12,7 +12,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
 from sagan_tf import cli  # noqa: E402
-from sagan_tf.evaluate import METRIC_NAMES  # noqa: E402
+from sagan_tf.evaluate import INCEPTION, METRIC_NAMES  # noqa: E402
 from sagan_tf.options import option  # noqa: E402
 
 # Which versions of the images each value must find worse than the untouched ones, and, of two
@@ -40,7 +40,7 @@ class Options:
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
     image_size: int = option(32, "Height and width of the images.", minimum=8)
     num_images: int = option(10_000, "The most images in each half.", minimum=100)
-    inception: str = option("", "The network: a TF-Hub handle, or the directory of a SavedModel.")
+    inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
     metrics: tuple[str, ...] = option(METRIC_NAMES, "What to measure.", choices=METRIC_NAMES)
     cas_epochs: float = option(15.0, "For cas: passes over the spoilt images.", minimum=0.01)
     seed: int = option(0, "Seed of the halves and of all that is random.", minimum=0)
@@ -86,36 +86,41 @@ def main(options: Options, given) -> int:
 
 def _halves(options: Options):
     """Two disjoint random samples of the images, and the names of the classes."""
-    import numpy as np
-
     from sagan_tf import data
+    from sagan_tf.metrics.subset import draw
 
     dataset = data.open_dataset(
         options.dataset, split=options.split, image_size=options.image_size, data_dir=options.data_dir
     )
-    order = np.random.default_rng(options.seed).permutation(dataset.num_examples)
     count = min(options.num_images, dataset.num_examples // 2)
-    halves = (np.sort(order[:count]), np.sort(order[count : 2 * count]))
-    return *(Images(*dataset.source.read(half)) for half in halves), dataset.class_names
+    real, rest = draw(dataset, count, options.seed)
+    return real, Images(*_read(draw(rest, count, options.seed)[0])), dataset.class_names
 
 
-def _make_scorer(options: Options, real: Images, names, folder: str):
-    from sagan_tf.data import Dataset
+def _read(dataset):
+    """All images, uint8 (n, H, W, 3), and their labels."""
+    import numpy as np
+
+    from sagan_tf.metrics.subset import read_once
+
+    batches = list(read_once(dataset, 256))
+    return (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+
+
+def _make_scorer(options: Options, real, names, folder: str):
     from sagan_tf.data.images import METHOD
-    from sagan_tf.data.sources import ArraySource
     from sagan_tf.metrics import evaluation, features, reference
     from sagan_tf.metrics.scoring import Scorer
 
-    dataset = Dataset(options.dataset, ArraySource(real.pixels, real.labels), names, options.image_size)
     network = features.load_network(options.inception)
     about = reference.protocol(
-        dataset, f"{options.split}, half", network, num_images=0, seed=0, preprocessing=METHOD
+        real, f"{options.split}, half", network, num_images=0, seed=0, preprocessing=METHOD
     )
     path = os.path.join(folder, "reference.h5")
     made = reference.write(
-        path, dataset, network, about, keep_features=True, batch_size=64, progress=lambda done: None
+        path, real, network, about, keep_features=True, batch_size=64, progress=lambda done: None
     )
-    test = evaluation.real_test(dataset, "half", options.image_size, options.cas_epochs)
+    test = evaluation.real_test(real, "half", options.image_size, options.cas_epochs)
     return Scorer(network, made, options.metrics, names, seed=options.seed, real_test=test)
 
 

@@ -86,19 +86,31 @@ def _lock(output):
 def _prepare(examples, settings, output, workers, report):
     total = -(-len(examples) // settings.images_per_shard)
     progress = Progress(len(examples), report)
-    shards, skipped, short_sides = [], [], collections.Counter()
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        for number in range(total):
-            path = os.path.join(output, f"images-{number:05d}-of-{total:05d}.tfrecord")
-            start = number * settings.images_per_shard
-            indices = range(start, min(start + settings.images_per_shard, len(examples)))
-            if not os.path.isfile(path):
-                _write_shard(path, examples, indices, settings, pool, workers * _IMAGES_IN_FLIGHT, progress)
-            shards.append(_scan(path))
-            notes = _read_json(_notes_path(path))
-            skipped += notes["skipped"]
-            short_sides.update(notes["short_sides"])
-            progress.advance_to(indices.stop)
+    paths = [os.path.join(output, f"images-{number:05d}-of-{total:05d}.tfrecord") for number in range(total)]
+    waiting = []
+    # A file is put on the disk and read again while the next one is made.
+    with (
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+        concurrent.futures.ThreadPoolExecutor(1) as closer,
+    ):
+        try:
+            for number, path in enumerate(paths):
+                start = number * settings.images_per_shard
+                indices = range(start, min(start + settings.images_per_shard, len(examples)))
+                if not os.path.isfile(path):
+                    _write_shard(
+                        path, examples, indices, settings, pool, workers * _IMAGES_IN_FLIGHT, progress
+                    )
+                waiting.append(closer.submit(_close, path))
+                progress.advance_to(indices.stop)
+            shards = [future.result() for future in waiting]
+        except (tf.errors.OpError, OSError) as error:
+            raise UserError(f"--output={output}: cannot be written ({error})") from error
+    skipped, short_sides = [], collections.Counter()
+    for path in paths:
+        notes = _read_json(_notes_path(path))
+        skipped += notes["skipped"]
+        short_sides.update(notes["short_sides"])
     manifest = _finish(output, examples.class_names, settings, shards, short_sides, skipped)
     report(f"{output}: {manifest.num_examples:,} images in {total} files, {len(skipped)} skipped")
     return manifest
@@ -138,8 +150,8 @@ def _refuse_other(output, before, settings) -> None:
 
 
 def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -> None:
-    partial, skipped, short_sides = f"{path}.partial", [], collections.Counter()
-    with tf.io.TFRecordWriter(partial) as writer:
+    skipped, short_sides = [], collections.Counter()
+    with tf.io.TFRecordWriter(f"{path}.partial") as writer:
         for index, converted in _in_order(
             lambda index: _convert(examples, index, settings), indices, pool, in_flight
         ):
@@ -152,8 +164,13 @@ def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -
     # First the notes: where the images are complete, so are they.
     notes = {"skipped": skipped, "short_sides": short_sides}
     _write(_notes_path(path), json.dumps(notes, ensure_ascii=False).encode())
-    _sync(partial)
-    os.replace(partial, path)
+
+
+def _close(path) -> Shard:
+    if not os.path.isfile(path):
+        _sync(f"{path}.partial")
+        os.replace(f"{path}.partial", path)
+    return _scan(path)
 
 
 def _in_order(function, indices, pool, in_flight):

@@ -6,6 +6,7 @@ from sagan_tf.data import images as image_files
 from sagan_tf.metrics import features, reference, samples
 from sagan_tf.metrics.scores import METRICS, RealTest
 from sagan_tf.metrics.scoring import Scorer, ignore
+from sagan_tf.metrics.subset import read_once
 from sagan_tf.options import UserError
 
 
@@ -52,7 +53,7 @@ def real_reference(
 def real_test(dataset, split: str, image_size: int, epochs: float) -> RealTest:
     """What the classification accuracy score tests on; see `RealTest`."""
     description = f"{dataset.name} {split}"
-    return RealTest(description, image_size, epochs, lambda: dataset.once(256))
+    return RealTest(description, image_size, epochs, lambda: read_once(dataset, 256))
 
 
 def generator_samples(

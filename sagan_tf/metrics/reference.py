@@ -18,6 +18,7 @@ import numpy as np
 import sagan_tf
 from sagan_tf.metrics.moments import Gaussian
 from sagan_tf.metrics.statistics import FEATURES, MOMENTS, Statistics
+from sagan_tf.metrics.subset import draw, read_once
 from sagan_tf.options import UserError
 
 _FORMAT = 1
@@ -156,18 +157,17 @@ def write(
     """
     if os.path.exists(path):
         raise UserError(f"{path}: exists already; name another file")
-    indices = np.arange(dataset.num_examples)
     if about["seed"] is not None:
-        indices = np.sort(np.random.default_rng(about["seed"]).permutation(len(indices))[: about["images"]])
-    if len(indices) < 2:
+        dataset, _ = draw(dataset, about["images"], about["seed"])
+    if dataset.num_examples < 2:
         raise UserError(
-            f"{about['dataset']} {about['split']}: has {len(indices)} image; a reference needs at least 2"
+            f"--dataset={dataset.name}: only {dataset.num_examples} image; a reference needs at least 2"
         )
     partial = f"{path}.{os.getpid()}.partial"
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with h5py.File(partial, "w") as file:
-            _fill(file, indices, dataset, network, keep_features, batch_size, progress)
+            _fill(file, dataset, network, keep_features, batch_size, progress)
             file.attrs["format"] = _FORMAT
             file.attrs["protocol"] = json.dumps(about | {"version": sagan_tf.__version__})
         os.rename(partial, path)
@@ -179,22 +179,20 @@ def write(
     return Reference(path)
 
 
-def _fill(file, indices, dataset, network, keep_features: bool, batch_size: int, progress) -> None:
-    statistics = Statistics({MOMENTS}, len(indices))
-    labels = file.create_dataset("labels", (len(indices),), np.int32)
-    kept = (
-        file.create_dataset(FEATURES, (len(indices), network.num_features), np.float32)
-        if keep_features
-        else None
-    )
-    for start in range(0, len(indices), batch_size):
-        images, batch_labels = dataset.source.read(indices[start : start + batch_size])
+def _fill(file, dataset, network, keep_features: bool, batch_size: int, progress) -> None:
+    count = dataset.num_examples
+    statistics = Statistics({MOMENTS}, count)
+    labels = file.create_dataset("labels", (count,), np.int32)
+    if keep_features:
+        kept = file.create_dataset(FEATURES, (count, network.num_features), np.float32)
+    for images, batch_labels in read_once(dataset, batch_size):
+        rows = slice(statistics.count, statistics.count + len(images))
         features, logits = network(images)
         statistics.update(features, logits)
-        labels[start : start + len(images)] = batch_labels
+        labels[rows] = batch_labels
         if keep_features:
-            kept[start : start + len(images)] = features
-        progress(start + len(images))
+            kept[rows] = features
+        progress(statistics.count)
     gaussian = statistics.moments()
     file["mean"], file["root"] = gaussian.mean, gaussian.root
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from sagan_tf.data import Dataset
-from sagan_tf.data.sources import ArraySource
 
 CLASSES = ("circle", "square", "star")
 SIZE = 16
@@ -16,6 +15,21 @@ def make_images(count, seed=0, size=SIZE):
     return coarse.repeat(size // 4, axis=1).repeat(size // 4, axis=2)
 
 
+class _Source:
+    """See `sagan_tf.data.sources`."""
+
+    decode = None
+
+    def __init__(self, pixels, labels):
+        self._pixels, self.labels = pixels, labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def read(self, indices):
+        return self._pixels[indices], self.labels[indices]
+
+
 def make_dataset(count=90, seed=0, size=SIZE, classes=CLASSES):
     labels = np.arange(count, dtype=np.int32) % len(classes)
-    return Dataset("shapes", ArraySource(make_images(count, seed, size), labels), classes, size)
+    return Dataset("shapes", _Source(make_images(count, seed, size), labels), classes, size)

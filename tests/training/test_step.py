@@ -1,6 +1,7 @@
 """The alternation: what moves when, the same training on one replica and on two, exact resume."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -70,9 +71,8 @@ def largest_difference(ours, theirs):
 def test_two_replicas_train_as_one(digits, options):
     # SGD: Adam divides a gradient that is zero but for rounding by its own size.
     config = dataclasses.replace(TINY, **options)
-    optimizer = lambda: keras.optimizers.SGD(0.05)  # noqa: E731
-    one = Trainer(digits, dataclasses.replace(config, devices="cpu:1"), optimizer=optimizer)
-    two = Trainer(digits, dataclasses.replace(config, devices="cpu:2"), optimizer=optimizer)
+    one = Trainer(digits, dataclasses.replace(config, devices="cpu:1"), optimizer=functools.partial(keras.optimizers.SGD, 0.05))
+    two = Trainer(digits, dataclasses.replace(config, devices="cpu:2"), optimizer=functools.partial(keras.optimizers.SGD, 0.05))
     initial = one.weights()
     assert largest_difference(two.weights(), initial)[0] == 0
     for _ in range(3):
