@@ -5,7 +5,8 @@ import dataclasses
 from sagan_tf.options import UserError, option
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
-DATASET_KINDS = ("digits", "tfds", "folder", "records", "npz", "hdf5")
+DATASET_KINDS = ("digits", "tfds", "folder", "archive", "records", "npz", "hdf5")
+AUGMENTATIONS = ("color", "translation", "cutout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Config:
 
     dataset: str = option(
         "digits",
-        "Images to learn from: digits, tfds:NAME, folder:PATH (one folder a class), records:DIR, npz:FILE, hdf5:FILE.",
+        "Images to learn from: digits, tfds:NAME, folder:PATH (one folder a class), archive:FILE (zip or tar of the"
+        " same), records:DIR (made by tools/prepare_dataset.py), npz:FILE, hdf5:FILE.",
         section="Data",
     )
     split: str = option("train", "Split of the dataset.", section="Data")
@@ -40,6 +42,26 @@ class Config:
     )
     conditional: bool = option(True, "Train on the classes; otherwise labels are ignored.", section="Data")
     flip: bool = option(False, "Mirror half of the real images (not in the original).", section="Data")
+    random_crop: bool = option(
+        False, "Cut real images at random places, out of slightly larger ones (not in the original).", section="Data"
+    )
+    balanced_classes: bool = option(
+        False, "Show every class equally often, however many images it has.", section="Data"
+    )
+    augment: tuple[str, ...] = option(
+        (),
+        "Differentiable augmentation of real and fake images, for small datasets (not in the original);"
+        " a list, empty for none.",
+        section="Data",
+        choices=AUGMENTATIONS,
+    )
+    in_memory: str = option(
+        "auto",
+        "Hold the decoded images in memory: yes, no, or auto (up to 1 GiB).",
+        section="Data",
+        choices=("auto", "yes", "no"),
+        may_change=True,
+    )
 
     image_size: int = option(128, "Height and width of the images.", section="Networks", choices=IMAGE_SIZES)
     z_dim: int = option(128, "Length of z.", section="Networks", minimum=1)

@@ -62,6 +62,8 @@ def open_dataset(config: Config):
         image_size=config.image_size,
         data_dir=config.data_dir,
         bad_images=config.bad_images,
+        in_memory=config.in_memory,
+        random_crop=config.random_crop,
     )
 
 
@@ -125,6 +127,7 @@ def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
         discriminator_steps=config.discriminator_steps,
         reuse_fakes=config.reuse_fakes,
         seed=config.seed,
+        augmentations=config.augment,
     )
     return make_train_function(strategy, state, alternation, config.ema_decay)
 
@@ -142,6 +145,7 @@ def make_iterator(config: Config, dataset, strategy: tf.distribute.Strategy, fir
             shard_index=context.input_pipeline_id,
             num_shards=context.num_input_pipelines,
             flip=config.flip,
+            balanced=config.balanced_classes,
         )
         if strategy.num_replicas_in_sync == context.num_input_pipelines:
             return worker

@@ -60,9 +60,11 @@ def _lock(workdir: str):
 
 def _train(config: Config, strategy, dataset) -> int:
     from sagan_tf import experiment
+    from sagan_tf.data.preflight import preflight
     from sagan_tf.training import loop, samples
     from sagan_tf.training.summaries import Reporter, state_scalars
 
+    check = preflight(dataset, config.workdir, loop.report)
     state = experiment.make_state(config, dataset.num_classes, strategy)
     checkpoint, saved = state.checkpoint(), experiment.checkpoints(config.workdir, config.keep_checkpoints)
     first_step = saved.restore_newest(checkpoint, loop.report) or 0
@@ -86,6 +88,7 @@ def _train(config: Config, strategy, dataset) -> int:
     sampler = samples.Sampler(state.ema_generator, reporter, config.seed)
     if first_step == 0:
         reporter.text(0, "configuration", _as_table(config))
+        reporter.picture(0, "data", check.grid)
         samples.write_reals(dataset, state.generator.classes, reporter)
     events = [
         loop.Event(config.summary_every_steps, summarize),

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from sagan_tf.augment import augment
 from sagan_tf.losses import Loss
 from sagan_tf.training.state import State
 
@@ -25,7 +26,9 @@ class Alternation:
       discriminator_steps: D updates for each G update.
       reuse_fakes: whether the G step takes the fakes of the last D step (G has not moved since, so
         they are as good as fresh ones, and cost one pass through G less).
-      seed: seed of z and of the fakes' labels.
+      seed: seed of z, of the fakes' labels and of augmentations.
+      augmentations: policies of `sagan_tf.augment` that real and fake images pass before D. What they
+        draw depends on the replica as well.
     """
 
     def __init__(
@@ -37,10 +40,12 @@ class Alternation:
         discriminator_steps: int,
         reuse_fakes: bool,
         seed: int,
+        augmentations: tuple[str, ...] = (),
     ):
         self.state, self.loss = state, loss
         self.batch_size, self.discriminator_steps = batch_size, discriminator_steps
         self.reuse_fakes, self.seed = reuse_fakes, seed
+        self.augmentations = augmentations
 
     def __call__(self, images, labels):
         """Runs one iteration in replica context.
@@ -56,30 +61,31 @@ class Alternation:
         for index in range(steps - 1):
             fakes, fake_labels = self._fakes(index, update_state=False)
             # Rows index, index + steps, ...: the same images whatever the number of replicas.
-            self._discriminator_step(images[index::steps], labels[index::steps], fakes, fake_labels)
+            self._discriminator_step(index, images[index::steps], labels[index::steps], fakes, fake_labels)
         images, labels = images[steps - 1 :: steps], labels[steps - 1 :: steps]
 
         generator, discriminator = self.state.generator, self.state.discriminator
         variables = [variable.value for variable in generator.trainable_variables]
         if not self.reuse_fakes:
             fakes, fake_labels = self._fakes(steps - 1, update_state=False)
-            scalars = self._discriminator_step(images, labels, fakes, fake_labels)
+            scalars = self._discriminator_step(steps - 1, images, labels, fakes, fake_labels)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             fakes, fake_labels = self._fakes(steps - 1 if self.reuse_fakes else steps, update_state=True)
             if self.reuse_fakes:
                 with tape.stop_recording():
-                    scalars = self._discriminator_step(images, labels, fakes, fake_labels)
-            losses = self.loss.generator(discriminator(fakes, fake_labels))
-            loss = tf.reduce_sum(losses) / self.batch_size
+                    scalars = self._discriminator_step(steps - 1, images, labels, fakes, fake_labels)
+            logits = discriminator(self._augment(fakes, steps), fake_labels)
+            loss = tf.reduce_sum(self.loss.generator(logits)) / self.batch_size
         gradients = tape.gradient(loss, variables)
         self.state.generator_optimizer.apply(gradients, generator.trainable_variables)
         return scalars | {"loss/generator": loss}
 
-    def _discriminator_step(self, images, labels, fakes, fake_labels):
+    def _discriminator_step(self, draw: int, images, labels, fakes, fake_labels):
         discriminator = self.state.discriminator
         variables = [variable.value for variable in discriminator.trainable_variables]
-        both = tf.concat([images, fakes], axis=0)  # one pass: D has no statistics over the batch
+        # One pass over both: D has no statistics over the batch.
+        both = self._augment(tf.concat([images, fakes], axis=0), draw)
         both_labels = tf.concat([labels, fake_labels], axis=0)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
@@ -104,10 +110,23 @@ class Alternation:
         generator, replica = self.state.generator, tf.distribute.get_replica_context()
         rows = self.batch_size // replica.num_replicas_in_sync
         first = rows * replica.replica_id_in_sync_group
-        seed = tf.stack([tf.cast(self.seed, tf.int64), self.state.step * (self.discriminator_steps + 1) + draw])
+        seed = self._draw_seed(draw)
         z = tf.random.stateless_normal((self.batch_size, generator.z_dim), seed)
         labels = tf.random.stateless_uniform((self.batch_size,), seed, 0, max(generator.classes, 1), tf.int32)
         return z[first : first + rows], labels[first : first + rows]
+
+    def _augment(self, images, draw: int):
+        """Images as D is to see them."""
+        if not self.augmentations:
+            return images
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = tf.random.experimental.stateless_fold_in(self._draw_seed(draw), replica)
+        return augment(images, seed, self.augmentations)
+
+    def _draw_seed(self, draw: int):
+        """The seed (2,) of the draw-th random draw of this step."""
+        draws = self.discriminator_steps + 1
+        return tf.stack([tf.cast(self.seed, tf.int64), self.state.step * draws + draw])
 
 
 def make_train_function(strategy, state: State, alternation: Alternation, ema_decay: float):

@@ -41,6 +41,11 @@ class Reporter:
         with self._writer.as_default():
             tf.summary.text(tag, markdown, step)
 
+    def picture(self, step: int, tag: str, image: np.ndarray) -> None:
+        """Writes one uint8 picture (height, width, 3) to TensorBoard."""
+        with self._writer.as_default():
+            tf.summary.image(tag, image[None], step)
+
     def grid(self, step: int, tag: str, images, columns: int) -> str:
         """Writes images as one grid, to TensorBoard and as a PNG; returns the PNG's path.
 
@@ -51,8 +56,7 @@ class Reporter:
           columns: images in a row.
         """
         grid = image_grid(to_uint8(images), columns)
-        with self._writer.as_default():
-            tf.summary.image(tag, grid[None], step)
+        self.picture(step, tag, grid)
         path = os.path.join(self._samples, f"{tag.rpartition('/')[2]}_{step:08d}.png")
         Image.fromarray(grid).save(path)
         return path

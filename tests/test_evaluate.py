@@ -1,0 +1,302 @@
+"""The command `evaluate`: runs, folders and SavedModels; every checkpoint once; mistakes in one line each."""
+
+import json
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf import cli, evaluate, experiment
+from sagan_tf.config import Config
+from sagan_tf.data import open_dataset
+from sagan_tf.metrics import classifier, results
+from sagan_tf.options import UserError
+
+CONFIG = Config(
+    dataset="digits",
+    image_size=32,
+    z_dim=8,
+    generator_channels=1,
+    discriminator_channels=1,
+    generator_attention=(),
+    discriminator_attention=(),
+    batch_size=4,
+    train_steps=20,
+    devices="cpu:1",
+)
+DIGITS = tuple("0123456789")
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory):
+    """An untrained classifier of digits, as a SavedModel."""
+    model = classifier.Classifier(32, 10, width=2)
+    model(tf.zeros((1, 32, 32, 3)))
+    folder = str(tmp_path_factory.mktemp("classifier") / "model")
+    classifier.save(model, folder, {"name": "tiny classifier", "image_size": 32, "class_names": DIGITS})
+    return folder
+
+
+class _Run:
+    """A run's directory, to which checkpoints can be added."""
+
+    def __init__(self, workdir):
+        import dataclasses
+
+        self.workdir = str(workdir)
+        workdir.mkdir()
+        config = dataclasses.replace(CONFIG, workdir=self.workdir)
+        experiment.write_description(config, DIGITS)
+        self.state = experiment.make_state(config, 10, experiment.make_strategy("cpu:1"))
+        self.scores = os.path.join(self.workdir, "scores", "scores.jsonl")
+
+    def save(self, step):
+        """Adds a checkpoint, whose averaged generator is unlike that of every other step."""
+        for variable in self.state.ema_generator.trainable_variables:
+            variable.assign(variable + 0.001 * step * tf.random.stateless_normal(variable.shape, (step, 0)))
+        experiment.checkpoints(self.workdir).save(self.state.checkpoint(), step)
+
+    def lines(self):
+        return results.read(self.scores)
+
+
+@pytest.fixture
+def run(tmp_path):
+    made = _Run(tmp_path / "run")
+    made.save(10)
+    made.save(20)
+    return made
+
+
+@pytest.fixture
+def command(inception, capfd):
+    """Runs the command in this process: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        arguments = [f"--inception={inception}", "--num_samples=60", *arguments]
+        with pytest.raises(SystemExit) as stop:
+            cli.run(
+                evaluate.main, evaluate.Options, evaluate.__doc__, program="sagan_tf.evaluate", argv=arguments
+            )
+        out, error = capfd.readouterr()
+        return stop.value.code, out, error
+
+    return call
+
+
+def _refusal(command, *arguments):
+    code, _, error = command(*arguments)
+    lines = [line for line in error.splitlines() if line.startswith("evaluate: error: ")]
+    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
+    return lines[0]
+
+
+def test_scores_the_newest_checkpoint(run, command):
+    code, out, error = command(
+        f"--workdir={run.workdir}", "--metrics=is,fid,intra_fid", "--class_distribution=balanced"
+    )
+    assert code == 0, error
+    for part in (
+        "step 20, EMA weights",
+        "60 images",
+        "digits train, 1,442 images",
+        "tiny classifier",
+        "frechet_distance",
+    ):
+        assert part in out
+    assert "fid " not in out.replace("intra_fid_", "")  # no Inception, no FID
+    lines = run.lines()
+    assert [line["metric"] for line in lines] == [
+        "classifier_score",
+        "frechet_distance",
+        "intra_frechet_distance",
+    ]
+    assert all(line["step"] == 20 and line["samples"] == 60 for line in lines)
+    assert len(open(os.path.join(run.workdir, "scores", "intra_fid_00000020.csv")).readlines()) == 11
+    assert any(name.endswith(".scores") for name in os.listdir(os.path.join(run.workdir, "tensorboard")))
+
+
+def test_same_score_whatever_the_batch_size_and_another_with_other_weights(run, command):
+    arguments = (f"--workdir={run.workdir}", "--metrics=fid")
+    for more in ("--batch_size=60", "--batch_size=7", "--weights=raw", "--checkpoint=10", "--seed=1"):
+        assert command(*arguments, more)[0] == 0
+    first, same, *others = [line["value"] for line in run.lines()]
+    assert same == pytest.approx(first, rel=1e-4)
+    assert all(abs(value / first - 1) > 1e-3 for value in others)
+
+
+def test_all_and_again_only_what_is_new(run, command):
+    arguments = (f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is")
+    command(*arguments)
+    assert [line["step"] for line in run.lines()] == [10, 20]
+    command(*arguments)
+    assert len(run.lines()) == 2
+    run.save(15)
+    command(*arguments[:2], "--metrics=is,fid")
+    assert [(line["step"], line["metric"]) for line in run.lines()[2:]] == [
+        (10, "frechet_distance"),
+        (15, "classifier_score"),
+        (15, "frechet_distance"),
+        (20, "frechet_distance"),
+    ]
+
+
+def test_killed_at_any_result_nothing_is_skipped_or_repeated(run, command, monkeypatch):
+    arguments = (f"--workdir={run.workdir}", "--watch", "--watch_every_seconds=0.1", "--metrics=is,fid")
+    append, left = results.append, [3]
+
+    def die_at_the_third(path, line):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        append(path, line)
+
+    monkeypatch.setattr(results, "append", die_at_the_third)
+    assert command(*arguments)[0] == 130
+    assert len(run.lines()) == 2
+    monkeypatch.setattr(results, "append", append)
+    code, out, _ = command(*arguments)
+    assert code == 0
+    done = [(line["step"], line["metric"]) for line in run.lines()]
+    assert sorted(done) == sorted(
+        (step, metric) for step in (10, 20) for metric in ("classifier_score", "frechet_distance")
+    )
+
+
+def test_watch_scores_what_appears_and_ends_with_the_run(tmp_path, command):
+    run = _Run(tmp_path / "run")  # no checkpoint yet
+
+    def train():
+        for step in (5, 10, 20):
+            time.sleep(1.0)
+            run.save(step)
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    code, _, error = command(
+        f"--workdir={run.workdir}", "--watch", "--watch_every_seconds=0.1", "--metrics=is"
+    )
+    trainer.join()
+    assert code == 0, error
+    assert [line["step"] for line in run.lines()] == [5, 10, 20]
+
+
+def test_damaged_checkpoint_is_left_out_and_the_others_are_scored(run, command):
+    folder = os.path.join(run.workdir, "checkpoints", "00000010")
+    name = next(name for name in os.listdir(folder) if "data" in name)
+    with open(os.path.join(folder, name), "r+b") as file:
+        file.truncate(100)
+    os.makedirs(os.path.join(run.workdir, "checkpoints", "00000030.partial"))  # being written
+    code, _, error = command(f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is")
+    assert code == 1 and "step 10 is left out" in error and "Traceback" not in error
+    assert [line["step"] for line in run.lines()] == [20]
+
+
+def _save_pictures(folder, count=40, size=32):
+    dataset = open_dataset("digits", split="test", image_size=size)
+    images, labels = next(iter(dataset.once(count)))
+    for number, (image, label) in enumerate(zip(images.numpy(), labels.numpy(), strict=True)):
+        path = folder / str(label) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+
+
+def test_folder(tmp_path, command):
+    _save_pictures(tmp_path / "pictures")
+    metrics = "--metrics=is,fid,kid,precision_recall,density_coverage,agreement"
+    code, out, error = command(f"--generated={tmp_path}/pictures", "--reference=digits", metrics)
+    assert code == 0, error
+    assert "40 images" in out and "truncation" not in out
+    lines = [json.loads(line) for line in open(f"{tmp_path}/pictures.scores.jsonl")]
+    assert {"recall", "coverage", "agreement"} <= {line["metric"] for line in lines}
+    assert all(line["truncation"] is None and line["step"] is None for line in lines)
+
+
+def test_folder_refusals(tmp_path, command):
+    folder = f"--generated={tmp_path}/pictures"
+    assert "no such folder" in _refusal(command, folder, "--metrics=is")
+    _save_pictures(tmp_path / "pictures")
+    assert "give --reference" in _refusal(command, folder, "--metrics=is,fid")
+    assert "holds 40 images" in _refusal(command, folder, "--metrics=is", "--num_samples=41")
+    Image.new("RGB", (16, 16)).save(tmp_path / "pictures" / "3" / "x.png")
+    assert "x.png: is 16x16" in _refusal(command, folder, "--metrics=is")
+
+
+class _Served(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32), tf.TensorSpec((None,), tf.int32)])
+    def __call__(self, z, labels):
+        return tf.tile(
+            tf.tanh(z[:, None, None, :3] + tf.cast(labels, tf.float32)[:, None, None, None]), (1, 32, 32, 1)
+        )
+
+
+def test_saved_model(tmp_path, command):
+    model = _Served()
+    tf.saved_model.save(model, str(tmp_path / "model"), {"serving_default": model.__call__})
+    code, out, error = command(
+        f"--generated={tmp_path}/model", "--reference=digits", "--metrics=fid", "--truncation=0.5"
+    )
+    assert code == 0, error
+    assert "truncation 0.5" in out and os.path.isfile(tmp_path / "model.scores.jsonl")
+    assert "--reference is missing" in _refusal(command, f"--generated={tmp_path}/model", "--metrics=is")
+
+
+def test_classification_accuracy(run, command, monkeypatch):
+    seen = {}
+
+    def fit(batches, model, *, steps, **_):
+        images, labels = next(iter(batches))
+        seen.update(steps=steps, shape=images.shape, low=float(tf.reduce_min(images)), labels=labels.numpy())
+        model(images)
+
+    monkeypatch.setattr(classifier, "fit", fit)
+    code, out, error = command(f"--workdir={run.workdir}", "--metrics=cas", "--cas_epochs=5")
+    assert code == 0, error
+    assert "of 355 real images (digits test)" in out
+    assert seen["steps"] == round(5 * 60 / 64) and seen["shape"][1:] == (32, 32, 3) and seen["low"] >= -1
+    assert len(np.unique(seen["labels"])) > 3
+    assert "is what the generator learnt" in _refusal(
+        command, f"--workdir={run.workdir}", "--metrics=cas", "--cas_split=train"
+    )
+
+
+def test_reference_file_of_another_size_or_network_is_refused(run, command, tmp_path, inception):
+    from sagan_tf.metrics import evaluation
+    from sagan_tf.metrics.features import load_network
+
+    dataset = open_dataset("digits", split="test", image_size=64)
+    network = load_network(inception)
+    other = evaluation.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
+    line = _refusal(command, f"--workdir={run.workdir}", f"--reference={other.path}")
+    assert "image_size 64 there, 32 here" in line
+    dataset = open_dataset("digits", split="test", image_size=32)
+    network.fingerprint = "another"
+    other = evaluation.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
+    assert "fingerprint another there" in _refusal(
+        command, f"--workdir={run.workdir}", f"--reference={other.path}"
+    )
+
+
+def test_mistakes_are_one_line(tmp_path, run, command):
+    assert "either --workdir" in _refusal(command)
+    assert "either --workdir" in _refusal(command, "--workdir=a", "--generated=b")
+    assert "needs --workdir" in _refusal(command, "--generated=b", "--watch")
+    assert "allowed are latest, best, all" in _refusal(command, "--workdir=a", "--checkpoint=newest")
+    assert "allowed are is, fid" in _refusal(command, "--workdir=a", "--metrics=FID")
+    assert "holds no run" in _refusal(command, f"--workdir={tmp_path}")
+    assert "needs at least 20 images; there are 19" in _refusal(
+        command, f"--workdir={run.workdir}", "--metrics=kid", "--num_samples=19"
+    )
+    assert "allowed are latest" in _refusal(
+        command, f"--workdir={run.workdir}", "--checkpoint=11", "--metrics=is"
+    )
+    assert run.lines() == []
+
+
+def test_options_are_checked_without_tensorflow():
+    with pytest.raises(UserError, match="--metrics=: is empty"):
+        evaluate.Options(workdir="a", metrics=()).check()
