@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from sagan_tf.evaluate import INCEPTION
 from sagan_tf.metrics import tfgan
 
 
@@ -15,6 +16,7 @@ def test_functions_are_there():
     assert evaluation.INCEPTION_DEFAULT_IMAGE_SIZE == 299
     assert (evaluation.INCEPTION_OUTPUT, evaluation.INCEPTION_FINAL_POOL) == ("logits", "pool_3")
     assert evaluation is tfgan.evaluation()
+    assert evaluation.INCEPTION_TFHUB == INCEPTION
 
 
 def test_is_still_needed():
