@@ -14,14 +14,20 @@ class Config:
     """A training run. Defaults are the paper's, apart from the data and the length of the run."""
 
     workdir: str = option(
-        "", "Directory of the run: configuration, checkpoints, event files, samples.", section="Run", may_change=True
+        "",
+        "Directory of the run: configuration, checkpoints, event files, samples.",
+        section="Run",
+        may_change=True,
     )
     train_steps: int = option(
         1_000_000, "Generator steps of the whole run.", section="Run", minimum=1, may_change=True
     )
     seed: int = option(0, "Seed of weights, z, labels and the order of the data.", section="Run", minimum=0)
     dry_run: bool = option(
-        False, "Print the resolved configuration and the size of the networks, and stop.", section="Run", may_change=True
+        False,
+        "Print the resolved configuration and the size of the networks, and stop.",
+        section="Run",
+        may_change=True,
     )
 
     dataset: str = option(
@@ -43,7 +49,9 @@ class Config:
     conditional: bool = option(True, "Train on the classes; otherwise labels are ignored.", section="Data")
     flip: bool = option(False, "Mirror half of the real images (not in the original).", section="Data")
     random_crop: bool = option(
-        False, "Cut real images at random places, out of slightly larger ones (not in the original).", section="Data"
+        False,
+        "Cut real images at random places, out of slightly larger ones (not in the original).",
+        section="Data",
     )
     balanced_classes: bool = option(
         False, "Show every class equally often, however many images it has.", section="Data"
@@ -66,12 +74,16 @@ class Config:
     image_size: int = option(128, "Height and width of the images.", section="Networks", choices=IMAGE_SIZES)
     z_dim: int = option(128, "Length of z.", section="Networks", minimum=1)
     generator_channels: int = option(64, "Base width of the generator.", section="Networks", minimum=1)
-    discriminator_channels: int = option(64, "Base width of the discriminator.", section="Networks", minimum=1)
+    discriminator_channels: int = option(
+        64, "Base width of the discriminator.", section="Networks", minimum=1
+    )
     generator_attention: tuple[int, ...] = option(
         (32,), "Resolutions after whose generator block attention stands; empty for none.", section="Networks"
     )
     discriminator_attention: tuple[int, ...] = option(
-        (32,), "Resolutions after whose discriminator block attention stands; empty for none.", section="Networks"
+        (32,),
+        "Resolutions after whose discriminator block attention stands; empty for none.",
+        section="Networks",
     )
     attention_form: str = option(
         "original",
@@ -82,7 +94,9 @@ class Config:
     attention_key_ratio: int = option(
         8, "Queries and keys have 1/k of the channels (k in the paper).", section="Networks", minimum=1
     )
-    generator_spectral_norm: bool = option(True, "Spectral normalization in the generator.", section="Networks")
+    generator_spectral_norm: bool = option(
+        True, "Spectral normalization in the generator.", section="Networks"
+    )
     discriminator_spectral_norm: bool = option(
         True, "Spectral normalization in the discriminator.", section="Networks"
     )
@@ -99,20 +113,28 @@ class Config:
     )
     reuse_fakes: bool = option(
         True,
-        "Let the generator step use the fakes of the last discriminator step; otherwise fresh ones, as in the original.",
+        "Let the generator step use the fakes of the last discriminator step; otherwise fresh ones, as in the"
+        " original.",
         section="Training",
     )
-    generator_learning_rate: float = option(1e-4, "Adam's learning rate of the generator.", section="Training", minimum=0)
+    generator_learning_rate: float = option(
+        1e-4, "Adam's learning rate of the generator.", section="Training", minimum=0
+    )
     discriminator_learning_rate: float = option(
         4e-4, "Adam's learning rate of the discriminator.", section="Training", minimum=0
     )
     beta1: float = option(0.0, "Adam's beta1.", section="Training", minimum=0, maximum=0.9999)
     beta2: float = option(
-        0.9, "Adam's beta2; the paper's. The original code has 0.999.", section="Training", minimum=0, maximum=0.999999
+        0.9,
+        "Adam's beta2; the paper's. The original code has 0.999.",
+        section="Training",
+        minimum=0,
+        maximum=0.999999,
     )
     ema_decay: float = option(
         0.999,
-        "Decay of the average of the generator's weights, from which samples are drawn; 0 for none, as in the original.",
+        "Decay of the average of the generator's weights, from which samples are drawn; 0 for none, as in the"
+        " original.",
         section="Training",
         minimum=0,
         maximum=0.999999,
@@ -125,9 +147,11 @@ class Config:
         may_change=True,
     )
     precision: str = option(
-        "float32", "Precision of activations and convolutions.", section="Speed", choices=("float32", "bfloat16")
+        "float32",
+        "Precision of activations and convolutions.",
+        section="Speed",
+        choices=("float32", "bfloat16"),
     )
-    xla: bool = option(False, "Compile the step with XLA.", section="Speed", may_change=True)
     steps_per_call: int = option(
         10, "Steps that run between returns to Python.", section="Speed", minimum=1, may_change=True
     )
@@ -135,9 +159,15 @@ class Config:
     checkpoint_every_steps: int = option(
         1000, "Interval of checkpoints.", section="Output", minimum=1, may_change=True
     )
-    keep_checkpoints: int = option(5, "How many of the latest checkpoints are kept.", section="Output", minimum=1, may_change=True)
+    keep_checkpoints: int = option(
+        5, "How many of the latest checkpoints are kept.", section="Output", minimum=1, may_change=True
+    )
     summary_every_steps: int = option(
-        100, "Interval of scalars in TensorBoard and metrics.jsonl.", section="Output", minimum=1, may_change=True
+        100,
+        "Interval of scalars in TensorBoard and metrics.jsonl.",
+        section="Output",
+        minimum=1,
+        may_change=True,
     )
     sample_every_steps: int = option(
         1000, "Interval of sample grids (PNG and TensorBoard).", section="Output", minimum=1, may_change=True
@@ -146,7 +176,9 @@ class Config:
     def check(self) -> None:
         """Refuses combinations that cannot work. Raises UserError."""
         if not self.workdir and not self.dry_run:
-            raise UserError("--workdir is missing: name the directory that shall hold the run, e.g. --workdir=runs/first")
+            raise UserError(
+                "--workdir is missing: name the directory that is to hold the run, e.g. --workdir=runs/a"
+            )
         kind, _, rest = self.dataset.partition(":")
         if kind not in DATASET_KINDS or (kind != "digits") != bool(rest):
             raise UserError(
@@ -155,7 +187,9 @@ class Config:
             )
         self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
         coarsest = 8 if self.image_size == 32 else 4
-        self._check_attention("discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2)
+        self._check_attention(
+            "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
+        )
         kind, _, count = self.devices.partition(":")
         if self.devices != "auto" and (kind not in ("cpu", "gpu") or not count.isdigit() or int(count) < 1):
             raise UserError(f"--devices={self.devices}: allowed are auto, cpu:N and gpu:N with N at least 1")

@@ -32,7 +32,9 @@ def make_strategy(devices: str) -> tf.distribute.MirroredStrategy:
     else:
         with contextlib.suppress(RuntimeError):  # raised where TensorFlow runs already, perhaps with enough
             cpu = tf.config.list_physical_devices("CPU")[0]
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(count))
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * int(count)
+            )
         available = len(tf.config.list_logical_devices("CPU"))
     if int(count) > available:
         raise UserError(f"--devices={devices}: TensorFlow has {available} such devices here")
@@ -48,7 +50,7 @@ def check_batch_size(config: Config, strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % replicas:
         raise UserError(
-            f"--batch_size={config.batch_size}: is over all replicas and must be a multiple of their number, {replicas}"
+            f"--batch_size={config.batch_size}: is over all replicas, must be a multiple of their number, {replicas}"
         )
 
 

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.layers import ConditionalBatchNormalization, SelfAttention, SNConv2D, SNDense, SNEmbedding
+from sagan_tf.layers.residual_blocks import DownBlock, UpBlock
 
 _FIRST_RESOLUTION = 4  # the generator's first feature map
 
@@ -46,90 +47,6 @@ def _check_attention(attention, allowed, role: str) -> tuple[int, ...]:
         if resolution not in allowed:
             raise ValueError(f"{role} attention at {resolution}: allowed are {', '.join(map(str, allowed))}")
     return tuple(attention)
-
-
-def upsample(x):
-    """Nearest-neighbour x2: (B, H, W, C) -> (B, 2H, 2W, C)."""
-    _, height, width, channels = x.shape
-    x = tf.broadcast_to(x[:, :, None, :, None, :], (tf.shape(x)[0], height, 2, width, 2, channels))
-    return tf.reshape(x, (-1, 2 * height, 2 * width, channels))
-
-
-def downsample(x):
-    """2x2 average pooling: (B, H, W, C) -> (B, H/2, W/2, C)."""
-    return tf.nn.avg_pool2d(x, 2, 2, "VALID")
-
-
-class UpBlock(keras.layers.Layer):
-    """Residual block of the generator: cBN, ReLU, x2, conv3x3; cBN, ReLU, conv3x3; shortcut x2, conv1x1.
-
-    The 1x1 convolution of the shortcut runs before the upsampling, which is the same function at a
-    quarter of the work. `conv` and `norm` are factories of the two kinds of layer.
-
-    (B, H, W, C) and labels (B,) -> (B, 2H, 2W, filters).
-    """
-
-    def __init__(self, filters: int, conv, norm, **layer_arguments):
-        super().__init__(**layer_arguments)
-        self.norm_1, self.norm_2 = norm(name="norm_1"), norm(name="norm_2")
-        self.conv_1, self.conv_2 = conv(filters, name="conv_1"), conv(filters, name="conv_2")
-        self.shortcut = conv(filters, 1, name="shortcut")
-
-    def build(self, input_shape):
-        wide = (*input_shape[:-1], self.conv_1.filters)
-        for layer, shape in (
-            (self.norm_1, input_shape),
-            (self.conv_1, input_shape),
-            (self.norm_2, wide),
-            (self.conv_2, wide),
-            (self.shortcut, input_shape),
-        ):
-            layer.build(shape)
-
-    def call(self, inputs, labels=None, training=False, update_state=False):
-        statistics = {"training": training, "update_statistics": update_state}
-        x = tf.nn.relu(self.norm_1(inputs, labels, **statistics))
-        x = self.conv_1(upsample(x), update_u=update_state)
-        x = tf.nn.relu(self.norm_2(x, labels, **statistics))
-        x = self.conv_2(x, update_u=update_state)
-        return x + upsample(self.shortcut(inputs, update_u=update_state))
-
-
-class DownBlock(keras.layers.Layer):
-    """Residual block of the discriminator: ReLU, conv3x3, ReLU, conv3x3, pool; shortcut pool, conv1x1.
-
-    Pooling before the shortcut's 1x1 convolution is the same function as after it, as most of the
-    original's blocks have it, at a quarter of the work. The first block has no ReLU on its input; a
-    block that does not downsample has no pooling, and no shortcut convolution if its width stays.
-
-    (B, H, W, C) -> (B, H/2, W/2, filters).
-    """
-
-    def __init__(self, filters: int, conv, first: bool, downsampling: bool, **layer_arguments):
-        super().__init__(**layer_arguments)
-        self.first = first
-        self.pool = downsample if downsampling else lambda x: x
-        self.downsampling = downsampling
-        self.conv_1, self.conv_2 = conv(filters, name="conv_1"), conv(filters, name="conv_2")
-        self.shortcut = conv(filters, 1, name="shortcut")
-
-    def build(self, input_shape):
-        filters = self.conv_1.filters
-        self.conv_1.build(input_shape)
-        self.conv_2.build((*input_shape[:-1], filters))
-        if self.downsampling or input_shape[-1] != filters:
-            self.shortcut.build(input_shape)
-        else:
-            self.shortcut = None
-
-    def call(self, inputs, update_u=False):
-        x = inputs if self.first else tf.nn.relu(inputs)
-        x = tf.nn.relu(self.conv_1(x, update_u=update_u))
-        x = self.pool(self.conv_2(x, update_u=update_u))
-        residual = self.pool(inputs)
-        if self.shortcut is not None:
-            residual = self.shortcut(residual, update_u=update_u)
-        return x + residual
 
 
 @keras.saving.register_keras_serializable("sagan_tf")

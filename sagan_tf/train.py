@@ -62,60 +62,71 @@ def _train(config: Config, strategy, dataset) -> int:
     from sagan_tf import experiment
     from sagan_tf.data.preflight import preflight
     from sagan_tf.training import loop, samples
-    from sagan_tf.training.summaries import Reporter, state_scalars
+    from sagan_tf.training.summaries import Reporter
 
     check = preflight(dataset, config.workdir, loop.report)
     state = experiment.make_state(config, dataset.num_classes, strategy)
-    checkpoint, saved = state.checkpoint(), experiment.checkpoints(config.workdir, config.keep_checkpoints)
-    first_step = saved.restore_newest(checkpoint, loop.report) or 0
+    saved = experiment.checkpoints(config.workdir, config.keep_checkpoints)
+    first_step = saved.restore_newest(state.checkpoint(), loop.report) or 0
+    if first_step >= config.train_steps:
+        print(
+            f"{config.workdir}: the run is complete at step {first_step}; a larger --train_steps continues it"
+        )
+        return 0
     experiment.write_description(config, dataset.class_names)
     reporter = Reporter(config.workdir, first_step)
-    if first_step >= config.train_steps:
-        print(f"{config.workdir}: the run is complete at step {first_step}; a larger --train_steps continues it")
+    if first_step == 0:
+        reporter.text(0, "configuration", _as_table(config))
+        reporter.picture(0, "data", check.grid)
+        samples.write_reals(dataset, state.generator.classes, reporter)
+    print(
+        f"training {config.workdir} from step {first_step} on {strategy.num_replicas_in_sync} replica(s)",
+        flush=True,
+    )
+    with loop.Interrupt() as interrupt:
+        step = loop.run(
+            experiment.make_step(config, state, strategy),
+            experiment.make_iterator(config, dataset, strategy, first_step),
+            first_step=first_step,
+            last_step=config.train_steps,
+            steps_per_call=config.steps_per_call,
+            events=_events(config, state, saved, reporter),
+            report=loop.report,
+            interrupt=interrupt,
+        )
+    if not interrupt.signal:
         return 0
-    train = experiment.make_step(config, state, strategy)
-    iterator = experiment.make_iterator(config, dataset, strategy, first_step)
+    if step not in saved.steps():
+        saved.save(state.checkpoint(), step)
+    print(f"{interrupt.signal.name}: saved step {step}; the same command takes the run up")
+    return 128 + interrupt.signal
+
+
+def _events(config: Config, state, saved, reporter) -> list:
+    """What is done every so many steps."""
+    from sagan_tf.training import loop, samples
+    from sagan_tf.training.summaries import state_scalars
+
+    sampler = samples.Sampler(state.ema_generator, reporter, config.seed)
+    checkpoint = state.checkpoint()
 
     def summarize(step, scalars):
         speed = {"speed/images_per_second": config.batch_size * scalars["speed/steps_per_second"]}
         reporter.scalars(step, scalars | speed | state_scalars(state))
         reporter.flush()
 
-    def save(step, _=None):
-        if step not in saved.steps():
-            saved.save(checkpoint, step)
-
-    sampler = samples.Sampler(state.ema_generator, reporter, config.seed)
-    if first_step == 0:
-        reporter.text(0, "configuration", _as_table(config))
-        reporter.picture(0, "data", check.grid)
-        samples.write_reals(dataset, state.generator.classes, reporter)
-    events = [
+    return [
         loop.Event(config.summary_every_steps, summarize),
         loop.Event(config.sample_every_steps, lambda step, _: sampler.write_samples(step)),
-        loop.Event(config.checkpoint_every_steps, save),
+        loop.Event(config.checkpoint_every_steps, lambda step, _: saved.save(checkpoint, step)),
     ]
-    print(f"training {config.workdir} from step {first_step} on {strategy.num_replicas_in_sync} replica(s)", flush=True)
-    with loop.Interrupt() as interrupt:
-        step = loop.run(
-            train,
-            iterator,
-            first_step=first_step,
-            last_step=config.train_steps,
-            steps_per_call=config.steps_per_call,
-            events=events,
-            report=loop.report,
-            interrupt=interrupt,
-        )
-    if interrupt.signal:
-        save(step)
-        print(f"{interrupt.signal.name}: saved step {step}; the same command takes the run up")
-        return 128 + interrupt.signal
-    return 0
 
 
 def _as_table(config: Config) -> str:
-    rows = [f"| {field.name} | {options.format_value(getattr(config, field.name))} |" for field in dataclasses.fields(config)]
+    rows = [
+        f"| {field.name} | {options.format_value(getattr(config, field.name))} |"
+        for field in dataclasses.fields(config)
+    ]
     return "\n".join(["| option | value |", "| --- | --- |", *rows])
 
 

@@ -51,7 +51,9 @@ def test_outputs_u_and_generator_gradients_are_the_originals(golden, networks):
         names = original.original_names(network)
         for variable in network.variables:
             if variable.path.endswith("/u"):
-                assert relative_error(variable, golden[f"u:model/{names[variable.path]}"]) < 1e-4, variable.path
+                assert relative_error(variable, golden[f"u:model/{names[variable.path]}"]) < 1e-4, (
+                    variable.path
+                )
                 checked_u += 1
     assert checked_u == sum(name.startswith("u:") for name in golden)
     names = original.original_names(generator)

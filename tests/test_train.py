@@ -51,7 +51,11 @@ def finished(tmp_path_factory):
 
 def test_workdir_holds_everything(finished):
     assert sorted(os.listdir(finished / "checkpoints")) == ["00000004", "00000008"]
-    assert sorted(os.listdir(finished / "samples")) == ["ema_00000004.png", "ema_00000008.png", "real_00000000.png"]
+    assert sorted(os.listdir(finished / "samples")) == [
+        "ema_00000004.png",
+        "ema_00000008.png",
+        "real_00000000.png",
+    ]
     assert Image.open(finished / "samples" / "ema_00000008.png").size == (10 * 34 - 2, 10 * 34 - 2)
     assert os.listdir(finished / "tensorboard")
     assert (finished / "classes.txt").read_text().split() == list("0123456789")
@@ -135,7 +139,7 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
         (["--batch_size=many"], "batch_size"),
         (["--dataset=folder:/no/such/place"], "/no/such/place"),
         (["--dataset=cats"], "--dataset=cats: allowed are"),
-        (["--batch_size=3", "--devices=cpu:2"], "--batch_size=3.*multiple of their number, 2"),
+        (["--batch_size=3", "--devices=cpu:2"], "--batch_size=3.*must be a multiple of their number, 2"),
         (["--generator_attention=24"], "--generator_attention=24.*allowed are 8, 16, 32"),
         (["--discriminator_attention=32"], "--discriminator_attention=32.*allowed are 8, 16"),
         (["--devices=tpu:1"], "--devices=tpu:1: allowed are"),
@@ -182,4 +186,4 @@ def test_flagfiles_of_the_project_are_sound(capfd):
     for file in files:
         code, _, error = run(capfd, f"--flagfile={file}", "--dry_run")
         assert code == 0, error
-        assert file.read_text().count("# ") >= 3
+        assert file.read_text().splitlines()[1].startswith("#   python -m sagan_tf.train")

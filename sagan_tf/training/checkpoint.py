@@ -108,7 +108,11 @@ class Checkpoints:
 
 def _fingerprint(path: str) -> dict:
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
+        digest = (
+            hashlib.file_digest(file, "sha256")
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(file.read())
+        )
     return {"size": os.path.getsize(path), "sha256": digest.hexdigest()}
 
 

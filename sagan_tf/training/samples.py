@@ -35,7 +35,9 @@ class Sampler:
         # In batches of a row: a full grid at 512x512 would need more memory than a training step.
         inputs = [(z[i : i + _COLUMNS], labels[i : i + _COLUMNS]) for i in range(0, len(labels), _COLUMNS)]
         generate = tf.function(lambda z, labels: generator(z, labels, training=False))
-        self._draw = lambda: np.concatenate([generate(z, tf.constant(labels)).numpy() for z, labels in inputs])
+        self._draw = lambda: np.concatenate(
+            [generate(z, tf.constant(labels)).numpy() for z, labels in inputs]
+        )
 
     def write_samples(self, step: int) -> str:
         """Writes the grid of fixed z of the generator as it is now; returns the PNG's path."""
@@ -55,6 +57,8 @@ def write_reals(dataset, classes: int, reporter: Reporter) -> str:
         if all(len(found[label]) == wanted[label] for label in wanted):
             break
     blank = np.full((dataset.image_size, dataset.image_size, 3), 255, np.uint8)
-    rows = [image for label in found for image in found[label] + [blank] * (wanted[label] - len(found[label]))]
+    rows = [
+        image for label in found for image in found[label] + [blank] * (wanted[label] - len(found[label]))
+    ]
     images = np.stack(rows).astype(np.float32) * (2.0 / 255.0) - 1.0
     return reporter.grid(0, "samples/real", images, _COLUMNS)

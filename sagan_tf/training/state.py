@@ -44,8 +44,16 @@ class State:
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """All of the state as one object to save and restore."""
-        parts = ("generator", "discriminator", "ema_generator", "generator_optimizer", "discriminator_optimizer")
-        return tf.train.Checkpoint(step=self.step, **{part: named_variables(getattr(self, part)) for part in parts})
+        parts = (
+            "generator",
+            "discriminator",
+            "ema_generator",
+            "generator_optimizer",
+            "discriminator_optimizer",
+        )
+        return tf.train.Checkpoint(
+            step=self.step, **{part: named_variables(getattr(self, part)) for part in parts}
+        )
 
     def update_ema(self, decay: float) -> None:
         """Moves the average by one step; call it in cross-replica context, after the generator's update.

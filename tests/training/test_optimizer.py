@@ -19,7 +19,9 @@ def test_is_keras_adam(beta_1):
         optimizer.build(variables)
         gradients = np.random.default_rng(1)
         for _ in range(5):
-            optimizer.apply([tf.constant(gradients.normal(size=v.shape), tf.float32) for v in variables], variables)
+            optimizer.apply(
+                [tf.constant(gradients.normal(size=v.shape), tf.float32) for v in variables], variables
+            )
         results.append([v.numpy() for v in (*variables, *optimizer.variables)])
     for expected, value in zip(*results, strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)

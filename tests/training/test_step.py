@@ -59,7 +59,8 @@ class Trainer:
 
 def largest_difference(ours, theirs):
     return max(
-        (np.abs(ours[path] - theirs[path]).max() / (np.abs(theirs[path]).max() + 0.05), path) for path in theirs
+        (np.abs(ours[path] - theirs[path]).max() / (np.abs(theirs[path]).max() + 0.05), path)
+        for path in theirs
     )
 
 
@@ -71,8 +72,16 @@ def largest_difference(ours, theirs):
 def test_two_replicas_train_as_one(digits, options):
     # SGD: Adam divides a gradient that is zero but for rounding by its own size.
     config = dataclasses.replace(TINY, **options)
-    one = Trainer(digits, dataclasses.replace(config, devices="cpu:1"), optimizer=functools.partial(keras.optimizers.SGD, 0.05))
-    two = Trainer(digits, dataclasses.replace(config, devices="cpu:2"), optimizer=functools.partial(keras.optimizers.SGD, 0.05))
+    one = Trainer(
+        digits,
+        dataclasses.replace(config, devices="cpu:1"),
+        optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+    )
+    two = Trainer(
+        digits,
+        dataclasses.replace(config, devices="cpu:2"),
+        optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+    )
     initial = one.weights()
     assert largest_difference(two.weights(), initial)[0] == 0
     for _ in range(3):
@@ -112,7 +121,9 @@ def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_pa
 
 @pytest.mark.parametrize("reuse_fakes", [True, False])
 def test_state_moves_once_an_iteration(digits, reuse_fakes):
-    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, reuse_fakes=reuse_fakes))
+    trainer = Trainer(
+        digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, reuse_fakes=reuse_fakes)
+    )
     trainer.train(3)
     counters = [v for v in trainer.state.generator.variables if v.path.endswith("updates")]
     assert [int(v.numpy()) for v in counters] == [3] * len(counters)
@@ -123,7 +134,9 @@ def test_state_moves_once_an_iteration(digits, reuse_fakes):
 
 def test_one_iteration_is_what_it_says(digits):
     """One iteration against the same thing written out: SGD, one replica, fakes reused."""
-    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1"), optimizer=lambda: keras.optimizers.SGD(0.1))
+    trainer = Trainer(
+        digits, dataclasses.replace(TINY, devices="cpu:1"), optimizer=lambda: keras.optimizers.SGD(0.1)
+    )
     state = trainer.state
     z = tf.random.stateless_normal((8, 8), (0, 0))
     fake_labels = tf.random.stateless_uniform((8,), (0, 0), 0, 10, tf.int32)
