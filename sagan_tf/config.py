@@ -32,8 +32,8 @@ class Config:
 
     dataset: str = option(
         "digits",
-        "Images to learn from: digits, tfds:NAME, folder:PATH (one folder a class), archive:FILE (zip or tar of the"
-        " same), records:DIR (made by tools/prepare_dataset.py), npz:FILE, hdf5:FILE.",
+        "Images to learn from: digits, tfds:NAME, folder:PATH (one folder a class), archive:FILE (zip or tar"
+        " of the same), records:DIR (made by tools/prepare_dataset.py), npz:FILE, hdf5:FILE.",
         section="Data",
     )
     split: str = option("train", "Split of the dataset.", section="Data")

@@ -50,7 +50,7 @@ def check_batch_size(config: Config, strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % replicas:
         raise UserError(
-            f"--batch_size={config.batch_size}: is over all replicas, must be a multiple of their number, {replicas}"
+            f"--batch_size={config.batch_size}: must be a multiple of the number of replicas, {replicas}"
         )
 
 
@@ -122,6 +122,8 @@ def _adam(config: Config, learning_rate: float) -> FusedAdam:
 
 def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
     """The compiled training function of a run, see `make_train_function`."""
+    # This pass of the graph optimizer fails on the step's loop, with an error message.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     alternation = Alternation(
         state,
         losses.LOSSES[config.loss],

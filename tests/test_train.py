@@ -139,7 +139,7 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
         (["--batch_size=many"], "batch_size"),
         (["--dataset=folder:/no/such/place"], "/no/such/place"),
         (["--dataset=cats"], "--dataset=cats: allowed are"),
-        (["--batch_size=3", "--devices=cpu:2"], "--batch_size=3.*must be a multiple of their number, 2"),
+        (["--batch_size=3", "--devices=cpu:2"], "--batch_size=3.*must be a multiple.*replicas, 2"),
         (["--generator_attention=24"], "--generator_attention=24.*allowed are 8, 16, 32"),
         (["--discriminator_attention=32"], "--discriminator_attention=32.*allowed are 8, 16"),
         (["--devices=tpu:1"], "--devices=tpu:1: allowed are"),
