@@ -78,7 +78,9 @@ def load_original(network, arrays) -> None:
         if name not in arrays:
             problems.append(f"{name} is missing")
         elif arrays[name].size != np.prod(variable.shape):
-            problems.append(f"{name} has shape {arrays[name].shape}, {variable.path} has {tuple(variable.shape)}")
+            problems.append(
+                f"{name} has shape {arrays[name].shape}, {variable.path} has {tuple(variable.shape)}"
+            )
     if problems:
         raise ValueError("; ".join(problems))
     for variable in network.variables:

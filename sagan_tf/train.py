@@ -94,12 +94,15 @@ def _train(config: Config, strategy, dataset) -> int:
             report=loop.report,
             interrupt=interrupt,
         )
-    if not interrupt.signal:
-        return 0
+    return _stopped(interrupt.signal, step, state, saved) if interrupt.signal else 0
+
+
+def _stopped(signal, step: int, state, saved) -> int:
+    """Saves what a signal has interrupted. Returns the exit code."""
     if step not in saved.steps():
         saved.save(state.checkpoint(), step)
-    print(f"{interrupt.signal.name}: saved step {step}; the same command takes the run up")
-    return 128 + interrupt.signal
+    print(f"{signal.name}: saved step {step}; the same command takes the run up")
+    return 128 + signal
 
 
 def _events(config: Config, state, saved, reporter) -> list:
