@@ -11,7 +11,7 @@ from tqdm import tqdm
 from sagan_tf import experiment
 from sagan_tf.metrics import results
 from sagan_tf.metrics.samples import Generator
-from sagan_tf.metrics.scores import METRICS, Score
+from sagan_tf.metrics.scores import Score
 from sagan_tf.metrics.scoring import Scorer
 from sagan_tf.options import UserError
 from sagan_tf.training import summaries
@@ -80,13 +80,9 @@ class RunScorer:
     def _missing(self, step: int) -> list[str]:
         """Metrics that this checkpoint has not been scored by; after a kill, those that it left undone."""
         lines, protocol = results.read(self._output), self._shared._replace(step=step)
+        inception = self._scorer.network.is_inception
         return [
-            name
-            for name in self._scorer.metrics
-            if not all(
-                results.is_done(lines, title, protocol)
-                for title in METRICS[name].titles(self._scorer.network.is_inception).values()
-            )
+            name for name in self._scorer.metrics if not results.is_done(lines, name, inception, protocol)
         ]
 
     def score_new(self) -> int:

@@ -1,5 +1,7 @@
 """The command `evaluate`: runs, folders and SavedModels; every checkpoint once; mistakes in one line each."""
 
+import dataclasses
+import functools
 import json
 import os
 import threading
@@ -13,7 +15,7 @@ from PIL import Image
 from sagan_tf import cli, evaluate, experiment
 from sagan_tf.config import Config
 from sagan_tf.data import open_dataset
-from sagan_tf.metrics import classifier, results
+from sagan_tf.metrics import classifier, evaluation, features, results
 from sagan_tf.options import UserError
 
 CONFIG = Config(
@@ -41,12 +43,13 @@ def inception(tmp_path_factory):
     return folder
 
 
+_load_network = functools.cache(features.load_network)  # once for all tests
+
+
 class _Run:
     """A run's directory, to which checkpoints can be added."""
 
     def __init__(self, workdir):
-        import dataclasses
-
         self.workdir = str(workdir)
         workdir.mkdir()
         config = dataclasses.replace(CONFIG, workdir=self.workdir)
@@ -73,8 +76,9 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def command(inception, capfd):
+def command(inception, capfd, monkeypatch):
     """Runs the command in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(features, "load_network", _load_network)
 
     def call(*arguments):
         arguments = [f"--inception={inception}", "--num_samples=60", *arguments]
@@ -208,7 +212,9 @@ def _save_pictures(folder, count=40, size=32):
 def test_folder(tmp_path, command):
     _save_pictures(tmp_path / "pictures")
     metrics = "--metrics=is,fid,kid,precision_recall,density_coverage,agreement"
-    code, out, error = command(f"--generated={tmp_path}/pictures", "--reference=digits", metrics)
+    code, out, error = command(
+        f"--generated={tmp_path}/pictures", "--reference=digits", metrics, "--num_samples=40"
+    )
     assert code == 0, error
     assert "40 images" in out and "truncation" not in out
     lines = [json.loads(line) for line in open(f"{tmp_path}/pictures.scores.jsonl")]
@@ -218,12 +224,12 @@ def test_folder(tmp_path, command):
 
 def test_folder_refusals(tmp_path, command):
     folder = f"--generated={tmp_path}/pictures"
-    assert "no such folder" in _refusal(command, folder, "--metrics=is")
+    assert "no such folder" in _refusal(command, folder, "--metrics=is", "--num_samples=40")
     _save_pictures(tmp_path / "pictures")
-    assert "give --reference" in _refusal(command, folder, "--metrics=is,fid")
+    assert "give --reference" in _refusal(command, folder, "--metrics=is,fid", "--num_samples=40")
     assert "holds 40 images" in _refusal(command, folder, "--metrics=is", "--num_samples=41")
     Image.new("RGB", (16, 16)).save(tmp_path / "pictures" / "3" / "x.png")
-    assert "x.png: is 16x16" in _refusal(command, folder, "--metrics=is")
+    assert "x.png: is 16x16" in _refusal(command, folder, "--metrics=is", "--num_samples=40")
 
 
 class _Served(tf.Module):
@@ -265,11 +271,8 @@ def test_classification_accuracy(run, command, monkeypatch):
 
 
 def test_reference_file_of_another_size_or_network_is_refused(run, command, tmp_path, inception):
-    from sagan_tf.metrics import evaluation
-    from sagan_tf.metrics.features import load_network
-
     dataset = open_dataset("digits", split="test", image_size=64)
-    network = load_network(inception)
+    network = features.Network(inception)
     other = evaluation.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
     line = _refusal(command, f"--workdir={run.workdir}", f"--reference={other.path}")
     assert "image_size 64 there, 32 here" in line

@@ -28,13 +28,13 @@ def _run(capfd, *arguments):
 
 def test_learns_digits_and_is_saved(tmp_path, capfd):
     output = tmp_path / "digits"
-    code, out, error = _run(capfd, f"--output={output}", "--width=4", "--epochs=5", "--batch_size=32")
+    code, out, error = _run(capfd, f"--output={output}", "--width=4", "--image_size=16", "--epochs=6")
     assert code == 0, error
     about = json.loads((output / "classifier.json").read_text())
     assert (
         about["test_accuracy"] > 0.9 and about["test_images"] == 355 and about["name"] == "digits classifier"
     )
-    images, labels = next(iter(open_dataset("digits", split="test", image_size=32).once(355)))
+    images, labels = next(iter(open_dataset("digits", split="test", image_size=16).once(355)))
     _, logits = load_network(str(output))(images)
     assert np.mean(logits.argmax(axis=1) == labels.numpy()) == pytest.approx(about["test_accuracy"], abs=1e-4)
     assert "exists already" in _run(capfd, f"--output={output}")[2]

@@ -26,9 +26,9 @@ class Moments:
     """Accumulates features into a `Gaussian`.
 
     Rows are gathered into blocks of a fixed number before they are used, so the result does not
-    depend on the size of the batches, to the last bit. Blocks are centred by their own mean in float64
-    and merged by the update of Chan, Golub and LeVeque (1979): features with a mean that is large
-    against their spread lose no digits. Until the first block is full no D x D matrix exists.
+    depend on the size of the batches, to the last bit. Sums are in float64 and of differences from
+    the first block's mean: features with a mean that is large against their spread lose no digits.
+    Until the first block is full no D x D matrix exists.
 
     Args:
       dimension: D, number of features.
@@ -36,11 +36,10 @@ class Moments:
 
     def __init__(self, dimension: int):
         self.dimension = dimension
-        self._count = 0  # rows in the mean and the scatter; others wait
-        self._block = max(dimension, 1024)
+        self._block = max(2 * dimension, 1024)
         self._rows, self._waiting = [], 0
-        self._mean = np.zeros(dimension)
-        self._scatter = None
+        self._count = 0  # rows in the sums; others wait
+        self._origin = self._sum = self._squares = None
 
     @property
     def total(self) -> int:
@@ -61,15 +60,14 @@ class Moments:
 
     def _merge(self) -> None:
         rows = np.concatenate(self._rows).astype(np.float64)
-        mean = rows.mean(axis=0)
-        rows -= mean
-        total, shift = self._count + len(rows), mean - self._mean
-        if self._scatter is None:
-            self._scatter = np.zeros((self.dimension, self.dimension))
-        self._scatter += rows.T @ rows
-        self._scatter += np.outer(shift, shift * (self._count * len(rows) / total))
-        self._mean = self._mean + shift * (len(rows) / total)
-        self._count, self._rows, self._waiting = total, [], 0
+        if self._squares is None:
+            self._origin = rows.mean(axis=0)
+            self._sum = np.zeros(self.dimension)
+            self._squares = np.zeros((self.dimension, self.dimension))
+        rows -= self._origin
+        self._sum += rows.sum(axis=0)
+        self._squares += rows.T @ rows
+        self._count, self._rows, self._waiting = self._count + len(rows), [], 0
 
     def result(self) -> Gaussian:
         """Mean and covariance of what was added. Call it once, at the end.
@@ -79,13 +77,15 @@ class Moments:
         """
         if self.total < 2:
             raise ValueError("a covariance needs at least 2 samples")
-        if self._scatter is None and self._waiting <= self.dimension:
+        if self._squares is None and self._waiting <= self.dimension:
             rows = np.concatenate(self._rows).astype(np.float64)
             mean = rows.mean(axis=0)
             return Gaussian(len(rows), mean, (rows - mean) / np.sqrt(len(rows) - 1))
         if self._waiting:
             self._merge()
-        return Gaussian(self._count, self._mean, root(self._scatter / (self._count - 1)))
+        shift = self._sum / self._count
+        covariance = (self._squares - np.outer(shift, self._sum)) / (self._count - 1)
+        return Gaussian(self._count, self._origin + shift, root(covariance))
 
 
 def gaussian(features: np.ndarray) -> Gaussian:

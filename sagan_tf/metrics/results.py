@@ -9,7 +9,7 @@ import time
 import typing
 
 import sagan_tf
-from sagan_tf.metrics.scores import Score
+from sagan_tf.metrics.scores import METRICS, Score, metric_of
 from sagan_tf.options import UserError
 
 # What makes two measurements the same measurement, beside the metric.
@@ -37,15 +37,23 @@ class Protocol(typing.NamedTuple):
     seed: int
     truncation: float | None
     class_distribution: str | None
-    splits: int
+    splits: int | None
     reference: str | None
     network: str
     network_fingerprint: str
     resize: str
 
+    def of_metric(self, name: str) -> "Protocol":
+        """What concerns a metric, by its name in `METRICS`: what else was measured changes nothing."""
+        return self._replace(
+            reference=self.reference if METRICS[name].reference else None,
+            splits=self.splits if name == "is" else None,
+        )
+
 
 def record(score: Score, protocol: Protocol) -> dict:
     """A score as a line of JSON holds it."""
+    protocol = protocol.of_metric(metric_of(score.key))
     value = {
         "metric": score.metric,
         "value": score.value,
@@ -89,10 +97,19 @@ def read(path: str) -> list[dict]:
     return lines
 
 
-def is_done(lines: typing.Iterable[dict], metric: str, protocol: Protocol) -> bool:
-    """Whether the metric has been measured by the same protocol before."""
-    wanted = {key: value for key, value in protocol._asdict().items() if key in IDENTITY}
-    return any(line.get("metric") == metric and wanted.items() <= line.items() for line in lines)
+def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: Protocol) -> bool:
+    """Whether all values of a metric have been measured by the same protocol before.
+
+    Args:
+      lines: as `read` gives them.
+      name: of the metric in `METRICS`.
+      inception: see `Metric.titles`.
+      protocol: of the measurement.
+    """
+    fields = protocol.of_metric(name)._asdict()
+    wanted = {key: fields[key] for key in IDENTITY}
+    done = {line.get("metric") for line in lines if wanted.items() <= line.items()}
+    return done >= set(METRICS[name].titles(inception).values())
 
 
 def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:

@@ -52,8 +52,10 @@ def test_lines_are_added_and_a_torn_one_does_no_harm(tmp_path):
 
 def test_done_means_the_same_protocol():
     lines = [json.loads(json.dumps(results.record(SCORE, PROTOCOL)))]
-    assert results.is_done(lines, "inception_score", PROTOCOL)
-    assert not results.is_done(lines, "fid", PROTOCOL)
+    assert results.is_done(lines, "is", True, PROTOCOL)
+    assert results.is_done(lines, "is", True, PROTOCOL._replace(reference=None))  # IS compares with none
+    assert not results.is_done(lines, "is", False, PROTOCOL)
+    assert not results.is_done(lines, "fid", True, PROTOCOL)
     for key, value in {
         "step": 2000,
         "seed": 1,
@@ -61,7 +63,11 @@ def test_done_means_the_same_protocol():
         "network_fingerprint": "f",
         "weights": "raw",
     }.items():
-        assert not results.is_done(lines, "inception_score", PROTOCOL._replace(**{key: value})), key
+        assert not results.is_done(lines, "is", True, PROTOCOL._replace(**{key: value})), key
+    recall = results.record(Score("recall", "recall", 0.5), PROTOCOL)
+    assert not results.is_done([recall], "precision_recall", True, PROTOCOL)  # half of it
+    precision = results.record(Score("precision", "precision", 0.5), PROTOCOL)
+    assert results.is_done([recall, precision], "precision_recall", True, PROTOCOL)
 
 
 def test_table_shows_value_and_protocol():
