@@ -5,10 +5,8 @@ import tensorflow as tf
 
 from sagan_tf.data.memory import aligned
 from sagan_tf.data.order import BalancedOrder, ShuffledOrder
+from sagan_tf.data.stream import stream
 from sagan_tf.options import UserError
-
-_PARALLEL_BATCHES = 2
-_ENDLESS = np.iinfo(np.int64).max
 
 
 def scale(pixels: np.ndarray, mirrored: np.ndarray | None = None) -> np.ndarray:
@@ -75,7 +73,8 @@ class Dataset:
           balanced: take every class equally often instead, see `BalancedOrder`.
 
         Returns:
-          tf.data.Dataset of (images float32 (b / n, size, size, 3) in [-1, 1], labels int32 (b / n,)).
+          tf.data.Dataset of (images float32 (b / n, size, size, 3) in [-1, 1], labels int32 (b / n,)),
+          to be iterated once.
 
         Raises:
           ValueError: `batch_size` is not a multiple of `num_shards`.
@@ -87,19 +86,16 @@ class Dataset:
         order = self._order(seed, balanced)
 
         def positions(batch):
-            start = int(batch) * batch_size + shard_index * rows
+            start = batch * batch_size + shard_index * rows
             return start, start + rows
 
-        def finish(batch, pixels):
+        def make(batch):
+            pixels, labels = self.source.read(order.indices(*positions(batch)))
             if pixels.shape[1] != self.image_size:
                 pixels = self._cut(pixels, order.crops(*positions(batch)))
-            return scale(pixels, order.flips(*positions(batch)) if flip else None)
+            return scale(pixels, order.flips(*positions(batch)) if flip else None), labels
 
-        numbers = tf.data.Dataset.range(start_batch, _ENDLESS)
-        batches = self._read(
-            numbers, lambda batch: order.indices(*positions(batch)), finish, rows, tf.float32
-        )
-        return batches.prefetch(2)
+        return self._stream(make, start_batch, None, rows, tf.float32)
 
     def _order(self, seed, balanced):
         if not balanced:
@@ -115,22 +111,18 @@ class Dataset:
         """One pass over all examples in fixed order.
 
         Returns:
-          tf.data.Dataset of (images uint8 (b, size, size, 3), labels int32 (b,)); the last batch may
-          be short.
+          tf.data.Dataset of (images uint8 (b, size, size, 3), labels int32 (b,)), to be
+          iterated once; the last batch may be short.
         """
 
-        def indices(batch):
-            start = int(batch) * batch_size
-            return np.arange(start, min(start + batch_size, self.num_examples))
-
-        def finish(batch, pixels):
-            del batch
+        def make(batch):
+            start = batch * batch_size
+            pixels, labels = self.source.read(np.arange(start, min(start + batch_size, self.num_examples)))
             if pixels.shape[1] != self.image_size:
                 pixels = self._cut(pixels, np.full((len(pixels), 2), 0.5))
-            return pixels
+            return pixels, labels
 
-        numbers = tf.data.Dataset.range(-(-self.num_examples // batch_size))
-        return self._read(numbers, indices, finish, None, tf.uint8).prefetch(1)
+        return self._stream(make, 0, -(-self.num_examples // batch_size), None, tf.uint8)
 
     def _cut(self, pixels, places):
         """Cuts `image_size` squares: at (0, 0) the top left corner, near (1, 1) the bottom right one."""
@@ -140,54 +132,9 @@ class Dataset:
             cut[:] = image[top : top + self.image_size, left : left + self.image_size]
         return out
 
-    def _read(self, numbers, indices, finish, rows, dtype) -> tf.data.Dataset:
-        """The batches of these numbers, two at a time under way, in order.
+    def _stream(self, make, first, count, rows, dtype) -> tf.data.Dataset:
+        def note(error):
+            self.failure = error
 
-        Python runs once a batch, on whole arrays; threads that wait for files, copy or decode leave it free.
-        """
-
-        def mapped(batches, function):
-            return batches.map(function, num_parallel_calls=_PARALLEL_BATCHES, deterministic=True)
-
-        def in_python(function, inputs, types):
-            return tf.numpy_function(self._noting_failure(function), inputs, types, stateful=False)
-
-        def read_all(batch):
-            pixels, labels = self.source.read(indices(batch))
-            return finish(batch, pixels), labels
-
-        def shaped(images, labels):
-            images.set_shape((rows, self.image_size, self.image_size, 3))
-            labels.set_shape((rows,))
-            return images, labels
-
-        if self.source.decode is None:
-            batches = mapped(numbers, lambda batch: shaped(*in_python(read_all, [batch], (dtype, tf.int32))))
-        else:  # TensorFlow decodes, as a step of its own: called from within Python it would wait for itself
-            types = (tf.string, tf.int32)
-            stored = mapped(
-                numbers,
-                lambda batch: (
-                    batch,
-                    *in_python(lambda k: self.source.read_stored(indices(k)), [batch], types),
-                ),
-            )
-            pixels = mapped(stored, lambda batch, data, labels: (batch, self.source.decode(data), labels))
-            batches = mapped(
-                pixels,
-                lambda batch, images, labels: shaped(in_python(finish, [batch, images], dtype), labels),
-            )
-        # tf.distribute is not to divide the stream again: shards are made here, exactly.
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-        return batches.with_options(options)
-
-    def _noting_failure(self, function):
-        def call(*inputs):
-            try:
-                return function(*inputs)
-            except UserError as error:
-                self.failure = error
-                raise
-
-        return call
+        shape = (rows, self.image_size, self.image_size, 3)
+        return stream(make, first, count, shape, dtype, note)

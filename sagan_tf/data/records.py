@@ -132,8 +132,6 @@ class RecordSource:
     Attributes:
       labels: int32 (n,).
       class_names: names of the classes.
-      decode: makes uint8 (b, size, size, 3) of what `read_stored` gives, in TensorFlow; None where
-        the images are stored as they are.
     """
 
     in_memory = False
@@ -148,8 +146,7 @@ class RecordSource:
                 f" {image_size} is needed (--image_size; an eighth more with --random_crop):"
                 " prepare them in that size"
             )
-        self._encoding = encoding = manifest.settings.encoding
-        self.decode = None if encoding == "raw" else lambda data: _decode(data, encoding, image_size)
+        self._encoding = manifest.settings.encoding
         self.class_names = tuple(manifest.class_names)
         self._check_files(directory, manifest)
         with np.load(os.path.join(directory, INDEX)) as index:
@@ -203,21 +200,16 @@ class RecordSource:
         return pixels
 
     def _read_encoded(self, indices):
-        pixels = _decode_batch(tf.constant(self.read_stored(indices)[0]), self._encoding, self._size).numpy()
-        return pixels if pixels.flags.writeable else np.array(pixels)
-
-    def read_stored(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The images as they are stored, an array of bytes (b,), and labels int32 (b,)."""
         lengths = self._lengths[indices].tolist()
-        data = np.empty(len(indices), object)  # not of NumPy's bytes, which lose zeros at the end
-        for row, ((file, offset), length) in enumerate(zip(self._places(indices), lengths, strict=True)):
-            data[row] = self._reader.read(file, offset, length)
-        return data, self.labels[indices]
+        places = zip(self._places(indices), lengths, strict=True)
+        data = [self._reader.read(file, offset, length) for (file, offset), length in places]
+        return _decode(tf.constant(data), self._encoding, self._size).numpy()
 
     def _places(self, indices):
         return zip(self._files[indices].tolist(), self._offsets[indices].tolist(), strict=True)
 
 
+@tf.function(reduce_retracing=True)
 def _decode(data, encoding, size):
     """Strings (b,) to uint8 (b, size, size, 3). TensorFlow's decoders: these files were written here."""
     decoders = {
@@ -228,6 +220,3 @@ def _decode(data, encoding, size):
     }
     spec = tf.TensorSpec((size, size, 3), tf.uint8)
     return tf.map_fn(decoders[encoding], data, fn_output_signature=spec, parallel_iterations=4)
-
-
-_decode_batch = tf.function(_decode, reduce_retracing=True)

@@ -25,7 +25,6 @@ class ArraySource:
     """
 
     in_memory = True
-    decode = None  # `read` gives images; compare RecordSource
 
     def __init__(self, pixels: np.ndarray, labels: np.ndarray, origin):
         """Args: pixels: uint8 (n, size, size, 3); labels: (n,); origin: the source they were read from."""
@@ -63,7 +62,6 @@ class EncodedSource:
     """
 
     in_memory = False
-    decode = None
 
     def __init__(self, examples, image_size: int, skip_bad: bool):
         """

@@ -1,0 +1,109 @@
+"""Batches made by Python threads, as a tf.data.Dataset.
+
+Not by `tf.numpy_function`: an iterator that is dropped waits, holding Python's lock, for the calls that
+are under way, and these wait for that lock. Here TensorFlow's threads never run Python: they wait at a
+queue, and such waiting can be cancelled.
+"""
+
+import collections
+import concurrent.futures
+import itertools
+import threading
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.options import UserError
+
+_WORKERS = 2  # batches under way
+_READY = 2  # batches that wait to be taken
+
+
+def stream(make, first: int, count: int | None, image_shape: tuple, dtype, on_failure) -> tf.data.Dataset:
+    """The batches `make(first)`, `make(first + 1)`, ..., made ahead of time.
+
+    The dataset can be iterated once.
+
+    Args:
+      make: gives the images, `dtype` (b, h, w, c), and labels, int32 (b,), of a batch by its number.
+      first: number of the first batch.
+      count: how many batches; None for no end.
+      image_shape: (b, h, w, c); b may be None.
+      dtype: type of the images.
+      on_failure: called with a UserError that `make` raised; the iterator then raises
+        `tf.errors.InvalidArgumentError` with its message.
+    """
+    # Whatever the caller's device scope is: the queue is the host's.
+    with tf.init_scope(), tf.device("CPU:0"):
+        queue = tf.queue.FIFOQueue(_READY, (tf.int64, tf.string, dtype, tf.int32))
+    numbers = itertools.count(first) if count is None else range(first, first + count)
+    producer = _Producer(queue, make, numbers, dtype, on_failure)
+    threading.Thread(target=producer.run, name="batches", daemon=True).start()
+
+    def take(expected):
+        with tf.device("CPU:0"):
+            number, problem, images, labels = queue.dequeue()
+        message = tf.where(number == expected, problem, "a stream of batches can be iterated once")
+        with tf.control_dependencies([tf.debugging.Assert(tf.equal(message, ""), [message], summarize=1)]):
+            images, labels = tf.identity(images), tf.identity(labels)
+        images.set_shape(image_shape)
+        labels.set_shape(image_shape[:1])
+        return images, labels
+
+    last = np.iinfo(np.int64).max if count is None else first + count
+    batches = tf.data.Dataset.range(first, last).map(take)
+    # tf.distribute is not to divide the stream again: shards are made by `make`, exactly.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.with_options(options)
+
+
+class _Producer:
+    """Makes batches in two threads and puts them into the queue in order."""
+
+    def __init__(self, queue, make, numbers, dtype, on_failure):
+        self._queue, self._make, self._numbers = queue, make, numbers
+        self._dtype, self._on_failure = dtype, on_failure
+
+    def run(self) -> None:
+        number = 0
+        try:
+            with concurrent.futures.ThreadPoolExecutor(_WORKERS) as pool:
+                for number, made in self._in_order(pool):
+                    self._put(number, "", *made.result())
+        except UserError as error:
+            self._on_failure(error)
+            self._put_failure(number, str(error))
+        except tf.errors.CancelledError:
+            return
+        except Exception as error:  # whoever takes the batch is to learn of it, not this thread
+            if threading.main_thread().is_alive():
+                self._put_failure(number, f"{type(error).__name__}: {error}")
+        # The queue lives as long as this object; wait until what is in it was taken.
+        while threading.main_thread().is_alive() and self._queue.size() > 0:
+            time.sleep(0.05)
+
+    def _in_order(self, pool):
+        waiting = collections.deque()
+        for number in self._numbers:
+            waiting.append((number, pool.submit(self._make, number)))
+            if len(waiting) > _WORKERS:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+
+    def _put(self, number, problem, images, labels):
+        # `convert_to_tensor` takes aligned arrays as they are; see `sagan_tf.data.memory`.
+        with tf.device("CPU:0"):
+            self._queue.enqueue(
+                (
+                    tf.constant(number, tf.int64),
+                    tf.constant(problem),
+                    tf.convert_to_tensor(images, self._dtype),
+                    tf.convert_to_tensor(labels, tf.int32),
+                )
+            )
+
+    def _put_failure(self, number, message):
+        self._put(number, message, np.zeros((0, 0, 0, 0), self._dtype.as_numpy_dtype), np.zeros(0, np.int32))
