@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.data.memory import aligned
 from sagan_tf.data.order import BalancedOrder, ShuffledOrder
 from sagan_tf.data.stream import stream
 from sagan_tf.options import UserError
@@ -14,7 +13,7 @@ def scale(pixels: np.ndarray, mirrored: np.ndarray | None = None) -> np.ndarray:
 
     Images where `mirrored`, bool (b,), is true are turned left to right.
     """
-    out = aligned(pixels.shape, np.float32)
+    out = np.empty(pixels.shape, np.float32)
     mirrored = np.zeros(len(pixels), bool) if mirrored is None else mirrored
     for image, scaled, mirror in zip(pixels, out, mirrored, strict=True):  # one at a time stays in the cache
         np.multiply(image[:, ::-1] if mirror else image, np.float32(2 / 255), out=scaled, dtype=np.float32)
@@ -126,7 +125,7 @@ class Dataset:
 
     def _cut(self, pixels, places):
         """Cuts `image_size` squares: at (0, 0) the top left corner, near (1, 1) the bottom right one."""
-        out = aligned((len(pixels), self.image_size, self.image_size, 3), np.uint8)
+        out = np.empty((len(pixels), self.image_size, self.image_size, 3), np.uint8)
         corners = (places * (pixels.shape[1] - self.image_size + 1)).astype(int)
         for image, cut, (top, left) in zip(pixels, out, corners, strict=True):
             cut[:] = image[top : top + self.image_size, left : left + self.image_size]

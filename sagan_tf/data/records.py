@@ -17,7 +17,6 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.data.memory import aligned
 from sagan_tf.data.sources import ArraySource
 from sagan_tf.data.tfrecord import RecordReader
 from sagan_tf.options import UserError
@@ -187,14 +186,14 @@ class RecordSource:
 
     def load(self) -> ArraySource:
         """Reads everything into memory."""
-        pixels = aligned((len(self), self._size, self._size, 3), np.uint8)
+        pixels = np.empty((len(self), self._size, self._size, 3), np.uint8)
         for start in range(0, len(self), _LOAD):
             stop = min(start + _LOAD, len(self))
             pixels[start:stop] = self.read(np.arange(start, stop))[0]
         return ArraySource(pixels, self.labels, self)
 
     def _read_raw(self, indices):
-        pixels = aligned((len(indices), self._size, self._size, 3), np.uint8)
+        pixels = np.empty((len(indices), self._size, self._size, 3), np.uint8)
         for row, (file, offset) in enumerate(self._places(indices)):
             self._reader.read_into(file, offset, pixels[row])
         return pixels

@@ -9,7 +9,6 @@ import threading
 import numpy as np
 
 from sagan_tf.data import images
-from sagan_tf.data.memory import aligned
 from sagan_tf.options import UserError
 
 MEMORY_LIMIT_BYTES = 1 << 30  # sets up to this size are held in memory, decoded
@@ -46,7 +45,7 @@ class ArraySource:
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Images uint8 (b, size, size, 3) and labels int32 (b,) of the examples `indices`."""
-        out = aligned((len(indices), *self._pixels.shape[1:]), np.uint8)
+        out = np.empty((len(indices), *self._pixels.shape[1:]), np.uint8)
         np.take(self._pixels, indices, axis=0, out=out, mode="clip")
         return out, self.labels[indices]
 
@@ -136,7 +135,7 @@ class EncodedSource:
         return sides, sides.total()
 
     def _empty(self, count):
-        return aligned((count, self._size, self._size, 3), np.uint8), np.empty(count, np.int32)
+        return np.empty((count, self._size, self._size, 3), np.uint8), np.empty(count, np.int32)
 
     def _each_row(self, function, count) -> list:
         """`function` of each row, in order; a task takes several rows, for small images decode in no time."""

@@ -11,7 +11,6 @@ import itertools
 import threading
 import time
 
-import numpy as np
 import tensorflow as tf
 
 from sagan_tf.options import UserError
@@ -51,7 +50,7 @@ def stream(make, first: int, count: int | None, image_shape: tuple, dtype, on_fa
         labels.set_shape(image_shape[:1])
         return images, labels
 
-    last = np.iinfo(np.int64).max if count is None else first + count
+    last = tf.int64.max if count is None else first + count
     batches = tf.data.Dataset.range(first, last).map(take)
     # tf.distribute is not to divide the stream again: shards are made by `make`, exactly.
     options = tf.data.Options()
@@ -87,23 +86,21 @@ class _Producer:
     def _in_order(self, pool):
         waiting = collections.deque()
         for number in self._numbers:
-            waiting.append((number, pool.submit(self._make, number)))
+            waiting.append((number, pool.submit(self._tensors, number)))
             if len(waiting) > _WORKERS:
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
 
-    def _put(self, number, problem, images, labels):
-        # `convert_to_tensor` takes aligned arrays as they are; see `sagan_tf.data.memory`.
+    def _tensors(self, number):
+        images, labels = self._make(number)
         with tf.device("CPU:0"):
-            self._queue.enqueue(
-                (
-                    tf.constant(number, tf.int64),
-                    tf.constant(problem),
-                    tf.convert_to_tensor(images, self._dtype),
-                    tf.convert_to_tensor(labels, tf.int32),
-                )
-            )
+            return tf.convert_to_tensor(images, self._dtype), tf.convert_to_tensor(labels, tf.int32)
+
+    def _put(self, number, problem, images, labels):
+        with tf.device("CPU:0"):
+            self._queue.enqueue((tf.constant(number, tf.int64), tf.constant(problem), images, labels))
 
     def _put_failure(self, number, message):
-        self._put(number, message, np.zeros((0, 0, 0, 0), self._dtype.as_numpy_dtype), np.zeros(0, np.int32))
+        with tf.device("CPU:0"):
+            self._put(number, message, tf.zeros((0, 0, 0, 0), self._dtype), tf.zeros(0, tf.int32))
