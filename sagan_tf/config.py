@@ -6,6 +6,17 @@ from sagan_tf.options import UserError, option
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 DATASET_KINDS = ("digits", "tfds", "folder", "archive", "records", "npz", "hdf5")
+INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
+# Metrics that can be had while training, and the values that each yields.
+TRAINING_METRICS = {
+    "is": ("is",),
+    "fid": ("fid",),
+    "intra_fid": ("intra_fid",),
+    "kid": ("kid",),
+    "precision_recall": ("precision", "recall"),
+    "density_coverage": ("density", "coverage"),
+    "agreement": ("agreement",),
+}
 AUGMENTATIONS = ("color", "translation", "cutout")
 
 
@@ -173,6 +184,37 @@ class Config:
         1000, "Interval of sample grids (PNG and TensorBoard).", section="Output", minimum=1, may_change=True
     )
 
+    evaluate_every_steps: int = option(
+        0,
+        "Interval of scores of the EMA generator; 0 for none.",
+        section="Scores",
+        minimum=0,
+        may_change=True,
+    )
+    evaluate_metrics: tuple[str, ...] = option(
+        ("fid",), "What to measure.", section="Scores", choices=tuple(TRAINING_METRICS), may_change=True
+    )
+    evaluate_samples: int = option(
+        10_000, "Generated images for a score.", section="Scores", minimum=2, may_change=True
+    )
+    inception: str = option(
+        INCEPTION,
+        "The network that sees the images: a TF-Hub handle, or the directory of a SavedModel (also one that"
+        " sagan_tf.train_classifier made).",
+        section="Scores",
+        may_change=True,
+    )
+    best_metric: str = option(
+        "fid",
+        "The score by which the best checkpoints are kept, in best/.",
+        section="Scores",
+        choices=tuple(key for keys in TRAINING_METRICS.values() for key in keys),
+        may_change=True,
+    )
+    keep_best_checkpoints: int = option(
+        1, "How many of the best checkpoints are kept.", section="Scores", minimum=1, may_change=True
+    )
+
     def check(self) -> None:
         """Refuses combinations that cannot work. Raises UserError."""
         if not self.workdir and not self.dry_run:
@@ -190,6 +232,12 @@ class Config:
         self._check_attention(
             "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
         )
+        names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
+        if self.evaluate_every_steps and self.best_metric not in names:
+            raise UserError(
+                f"--best_metric={self.best_metric}: is not measured;"
+                f" allowed with these --evaluate_metrics are {', '.join(names)}"
+            )
         kind, _, count = self.devices.partition(":")
         if self.devices != "auto" and (kind not in ("cpu", "gpu") or not count.isdigit() or int(count) < 1):
             raise UserError(f"--devices={self.devices}: allowed are auto, cpu:N and gpu:N with N at least 1")

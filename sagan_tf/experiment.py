@@ -1,6 +1,7 @@
 """From a configuration to the objects of a run, and from a run's directory back to them."""
 
 import contextlib
+import json
 import os
 import typing
 
@@ -18,6 +19,7 @@ from sagan_tf.training.step import Alternation, make_train_function
 
 CONFIG_FILE = "config.cfg"
 _CLASSES_FILE = "classes.txt"
+_BEST_FILE = "best.json"
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -163,15 +165,40 @@ def checkpoints(workdir: str, keep: int | None = None) -> Checkpoints:
     return Checkpoints(os.path.join(workdir, "checkpoints"), keep)
 
 
+def best_checkpoints(workdir: str) -> Checkpoints:
+    """The checkpoints that are kept for their scores."""
+    return Checkpoints(os.path.join(workdir, "best"))
+
+
+def write_best(workdir: str, entries) -> None:
+    """Writes which of the kept checkpoints is best: pairs of step and score, best first."""
+    _replace_file(os.path.join(workdir, "best", _BEST_FILE), json.dumps([list(entry) for entry in entries]))
+
+
+def read_best(workdir: str) -> list[tuple[int, float]]:
+    """What `write_best` wrote, less what is no longer there."""
+    path = os.path.join(workdir, "best", _BEST_FILE)
+    if not os.path.isfile(path):
+        return []
+    steps = best_checkpoints(workdir).steps()
+    with open(path, encoding="utf-8") as file:
+        return [(step, score) for step, score in json.load(file) if step in steps]
+
+
+def _replace_file(path: str, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.partial", path)
+
+
 def write_description(config: Config, class_names) -> None:
     """Writes what a run's directory says about itself: its configuration and the names of its classes."""
     with open(os.path.join(config.workdir, _CLASSES_FILE), "w", encoding="utf-8") as file:
         file.writelines(f"{name}\n" for name in class_names)
     # Last, so that a directory with a configuration has the rest too.
-    path = os.path.join(config.workdir, CONFIG_FILE)
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(options.to_flagfile(config, "The resolved configuration of this run: a flagfile."))
-    os.replace(f"{path}.partial", path)
+    text = options.to_flagfile(config, "The resolved configuration of this run: a flagfile.")
+    _replace_file(os.path.join(config.workdir, CONFIG_FILE), text)
 
 
 def read_config(workdir: str) -> Config:
@@ -197,7 +224,7 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
 
     Args:
       workdir: the run's directory.
-      checkpoint: "latest" (the newest sound one) or a step.
+      checkpoint: "latest" (the newest sound one), "best" (see --best_metric) or a step.
       ema: whether `generator` has the averaged weights.
 
     Raises:
@@ -210,14 +237,7 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
     discriminator = make_discriminator(config, len(class_names))
     networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
     objects = {name: named_variables(network) for name, network in networks.items()}
-    saved = checkpoints(workdir)
-    steps = saved.steps()
-    if not steps:
-        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
-    if checkpoint != "latest":
-        if not checkpoint.isdigit() or int(checkpoint) not in steps:
-            raise UserError(f"--checkpoint={checkpoint}: allowed are latest, {', '.join(map(str, steps))}")
-        steps = [int(checkpoint)]
+    saved, steps = _find_checkpoint(workdir, checkpoint)
     problem = None
     for step in reversed(steps):
         try:
@@ -226,3 +246,24 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
         except DamagedCheckpointError as error:
             problem = error
     raise UserError(f"--workdir={workdir}: checkpoint is damaged: {problem}")
+
+
+def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[int]]:
+    """Where the checkpoint lies, and the steps that will do, the one to prefer last."""
+    saved, best = checkpoints(workdir), best_checkpoints(workdir)
+    if checkpoint == "best":
+        entries = read_best(workdir)
+        if not entries:
+            raise UserError(
+                f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
+            )
+        return best, [entries[0][0]]
+    if not saved.steps() and not best.steps():
+        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
+    if checkpoint == "latest":
+        return saved, saved.steps()
+    for where in (saved, best):
+        if checkpoint.isdigit() and int(checkpoint) in where.steps():
+            return where, [int(checkpoint)]
+    allowed = sorted({*saved.steps(), *best.steps()})
+    raise UserError(f"--checkpoint={checkpoint}: allowed are latest, best, {', '.join(map(str, allowed))}")

@@ -90,7 +90,7 @@ def _train(config: Config, strategy, dataset) -> int:
             first_step=first_step,
             last_step=config.train_steps,
             steps_per_call=config.steps_per_call,
-            events=_events(config, state, saved, reporter),
+            events=_events(config, state, saved, reporter, dataset),
             report=loop.report,
             interrupt=interrupt,
         )
@@ -105,7 +105,7 @@ def _stopped(signal, step: int, state, saved) -> int:
     return 128 + signal
 
 
-def _events(config: Config, state, saved, reporter) -> list:
+def _events(config: Config, state, saved, reporter, dataset) -> list:
     """What is done every so many steps."""
     from sagan_tf.training import loop, samples
     from sagan_tf.training.summaries import state_scalars
@@ -118,11 +118,17 @@ def _events(config: Config, state, saved, reporter) -> list:
         reporter.scalars(step, scalars | speed | state_scalars(state))
         reporter.flush()
 
-    return [
+    events = [
         loop.Event(config.summary_every_steps, summarize),
         loop.Event(config.sample_every_steps, lambda step, _: sampler.write_samples(step)),
         loop.Event(config.checkpoint_every_steps, lambda step, _: saved.save(checkpoint, step)),
     ]
+    if config.evaluate_every_steps:
+        from sagan_tf.training_scores import TrainingScores
+
+        scores = TrainingScores(config, state, dataset, reporter)
+        events.append(loop.Event(config.evaluate_every_steps, scores))
+    return events
 
 
 def _as_table(config: Config) -> str:

@@ -29,6 +29,7 @@ ARROWS = {
     "original": set(),
     "run_scoring": {"experiment", "metrics", "training"},
     "training": NETWORK_PARTS,
+    "training_scores": {"config", "experiment", "metrics", "run_scoring", "training"},
 }
 
 

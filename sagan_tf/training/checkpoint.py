@@ -59,7 +59,11 @@ class Checkpoints:
         _flush(self.directory)
         if self.keep is not None:
             for old in self.steps()[: -self.keep]:
-                shutil.rmtree(self.path(old))
+                self.delete(old)
+
+    def delete(self, step: int) -> None:
+        """Deletes a checkpoint, if it is there."""
+        shutil.rmtree(self.path(step), ignore_errors=True)
 
     def verify(self, step: int) -> None:
         """Raises DamagedCheckpointError, naming the file, if a checkpoint is not as it was written."""
