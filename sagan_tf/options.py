@@ -202,7 +202,8 @@ def difference(old, new) -> list[str]:
 def help_text(cls, program: str, description: str) -> str:
     """The text of `--help`: the description, then each option with its default, by section."""
     hints = typing.get_type_hints(cls)
-    lines = [description.strip(), "", f"usage: python -m {program} [--flagfile=FILE] [--OPTION=VALUE ...]"]
+    command = f"{program}.py" if "/" in program else f"-m {program}"
+    lines = [description.strip(), "", f"usage: python {command} [--flagfile=FILE] [--OPTION=VALUE ...]"]
     section = None
     for field in dataclasses.fields(cls):
         if field.metadata["section"] != section:

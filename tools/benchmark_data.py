@@ -148,4 +148,4 @@ def main(options: Options, given) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, Options, __doc__, program="tools/benchmark_data.py")
+    cli.run(main, Options, __doc__, program="tools/benchmark_data")

@@ -87,4 +87,4 @@ def main(options: Options, given) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, Options, __doc__, program="tools/prepare_dataset.py")
+    cli.run(main, Options, __doc__, program="tools/prepare_dataset")
