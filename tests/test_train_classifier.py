@@ -28,7 +28,7 @@ def _run(capfd, *arguments):
 
 def test_learns_digits_and_is_saved(tmp_path, capfd):
     output = tmp_path / "digits"
-    code, out, error = _run(capfd, f"--output={output}", "--width=4", "--image_size=16", "--epochs=6")
+    code, out, error = _run(capfd, f"--output={output}", "--width=4", "--image_size=16", "--epochs=12")
     assert code == 0, error
     about = json.loads((output / "classifier.json").read_text())
     assert (

@@ -11,7 +11,6 @@ class _Subset:
 
     def __init__(self, source, indices: np.ndarray):
         self._source, self._indices = source, indices
-        self.decode = source.decode
         self.labels = None if source.labels is None else source.labels[indices]
 
     def __len__(self) -> int:
@@ -19,9 +18,6 @@ class _Subset:
 
     def read(self, indices: np.ndarray):
         return self._source.read(self._indices[indices])
-
-    def read_stored(self, indices: np.ndarray):
-        return self._source.read_stored(self._indices[indices])
 
 
 def subset(dataset: Dataset, indices: np.ndarray) -> Dataset:

@@ -18,8 +18,6 @@ def make_images(count, seed=0, size=SIZE):
 class _Source:
     """See `sagan_tf.data.sources`."""
 
-    decode = None
-
     def __init__(self, pixels, labels):
         self._pixels, self.labels = pixels, labels
 
