@@ -36,7 +36,7 @@ class Config:
     seed: int = option(0, "Seed of weights, z, labels and the order of the data.", section="Run", minimum=0)
     dry_run: bool = option(
         False,
-        "Print the resolved configuration and the size of the networks, and stop.",
+        "Print the resolved configuration, itself a flagfile, and stop.",
         section="Run",
         may_change=True,
     )
