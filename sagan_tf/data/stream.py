@@ -16,7 +16,7 @@ import tensorflow as tf
 from sagan_tf.options import UserError
 
 _WORKERS = 2  # batches under way
-_READY = 2  # batches that wait to be taken
+_READY = 1  # batches that wait to be taken, beside those that are under way
 
 
 def stream(make, first: int, count: int | None, image_shape: tuple, dtype, on_failure) -> tf.data.Dataset:
