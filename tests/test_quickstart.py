@@ -36,9 +36,9 @@ def judge(workdir):
     """Share of 1,000 EMA samples that an SVM gives the class asked for, and their variety.
 
     Variety is the standard deviation of a pixel within a class, mean over pixels and classes, as a
-    share of the real digits'.
+    share of that of the real images as training sees them.
     """
-    from sagan_tf import experiment
+    from sagan_tf import data, experiment
 
     digits = datasets.load_digits()
     pixels = digits.data / 16.0
@@ -51,9 +51,12 @@ def judge(workdir):
     labels = np.arange(1000, dtype=np.int32) % 10
     z = np.random.default_rng(1).standard_normal((1000, run.config.z_dim)).astype(np.float32)
     images = [run.generator(z[i : i + 100], labels[i : i + 100]).numpy() for i in range(0, 1000, 100)]
-    samples = shrink(np.concatenate(images))
+    samples = np.concatenate(images)
+    real = list(data.open_dataset("digits", image_size=32).once(256))
+    real_images, real_labels = (np.concatenate(part) for part in zip(*real, strict=True))
 
     def spread(x, y):
         return np.mean([x[y == label].std(axis=0).mean() for label in range(10)])
 
-    return classifier.score(samples, labels), spread(samples, labels) / spread(pixels, digits.target)
+    variety = spread(samples, labels) / spread(real_images * (2 / 255), real_labels)
+    return classifier.score(shrink(samples), labels), variety
