@@ -8,7 +8,6 @@ import fcntl
 import io
 import json
 import os
-import time
 import typing
 
 import numpy as np
@@ -16,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.data import images, records, tfrecord
+from sagan_tf.data.progress import Progress
 from sagan_tf.options import UserError
 
 _STATE = "preparing.json"  # the settings, as long as the records are incomplete
@@ -296,27 +296,3 @@ def _write(path: str, data: bytes) -> None:
 def _sync(path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
-
-
-class Progress:
-    """A line now and then: images done, speed, time to go."""
-
-    def __init__(self, total: int, report, seconds_between_lines: float = 5.0):
-        self._total, self._report, self._between = total, report, seconds_between_lines
-        self._start, self._first = time.monotonic(), None
-        self._next = self._start + seconds_between_lines
-
-    def advance_to(self, done: int) -> None:
-        """Notes that `done` images are done."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first, self._start = done, now  # of a continued preparation, the first come for free
-        if now < self._next or done == self._first:
-            return
-        self._next = now + self._between
-        speed = (done - self._first) / (now - self._start)
-        left = int((self._total - done) / speed)
-        self._report(
-            f"{done:,} of {self._total:,} images  {speed:,.0f} images/s"
-            f"  {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} to go"
-        )
