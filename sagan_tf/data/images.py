@@ -42,7 +42,8 @@ def decode(data: bytes, size: int) -> np.ndarray:
     with _opened(data) as image:
         # libjpeg can decode at 1/2, 1/4 or 1/8, which is far quicker for photographs.
         image.draft(None, (_DRAFT * size, _DRAFT * size))
-        return _square(_to_rgb_or_grey(ImageOps.exif_transpose(image)), size)
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies what needs no turn
+        return _square(_to_rgb_or_grey(image), size)
 
 
 def short_side(image: bytes | np.ndarray) -> int:
