@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import resource
 import sys
 import time
 
@@ -33,18 +32,27 @@ def main(options: Options, given) -> int:
     del given
     for name in options.tasks:
         task = _TASKS[name](options)  # makes what the time is not for
-        before, start, cpu = _peak(), time.perf_counter(), time.process_time()
+        before = _forget_peak()
+        start, cpu = time.perf_counter(), time.process_time()
         note = task()
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        memory = f"{max(0, _peak() - before) / 2**30:.2f} GiB more at the peak"
+        memory = f"{(_memory('VmHWM') - before) / 2**30:.2f} GiB more at the peak"
         load = f"load {os.getloadavg()[0]:.1f}"
         print(f"{name:<18}{seconds:8.2f} s ({cpu:.1f} s of CPU time, {load})  {memory}  {note}", flush=True)
     return 0
 
 
-def _peak() -> int:
-    """The most bytes that this process has held at a time."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _memory(key: str) -> int:
+    """Bytes that this process holds (VmRSS), or the most that it has held (VmHWM), as Linux tells it."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
+
+
+def _forget_peak() -> int:
+    """Has Linux count the peak anew; returns the bytes that the process holds now."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return _memory("VmRSS")
 
 
 class _Stream:
