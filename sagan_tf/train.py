@@ -11,6 +11,8 @@ from sagan_tf.options import UserError
 
 def main(config: Config, given) -> int:
     """Starts a run or takes it up. Returns the exit code."""
+    import tensorflow as tf
+
     from sagan_tf import experiment
 
     config = _resolve(config, given)
@@ -21,7 +23,12 @@ def main(config: Config, given) -> int:
     experiment.check_batch_size(config, strategy)
     dataset = experiment.open_dataset(config)
     with _lock(config.workdir):
-        return _train(config, strategy, dataset)
+        try:
+            return _train(config, strategy, dataset)
+        except tf.errors.InvalidArgumentError:
+            if dataset.failure is not None:  # an image that could not be read when its turn came
+                raise dataset.failure from None
+            raise
 
 
 def _resolve(config: Config, given) -> Config:
