@@ -4,10 +4,10 @@ import dataclasses
 import os
 
 from sagan_tf import cli
+from sagan_tf.config import INCEPTION, TRAINING_METRICS
 from sagan_tf.options import UserError, option
 
-METRIC_NAMES = ("is", "fid", "intra_fid", "kid", "precision_recall", "density_coverage", "agreement", "cas")
-INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
+METRIC_NAMES = (*TRAINING_METRICS, "cas")
 _SCORES = "scores"  # folder within a workdir
 
 
