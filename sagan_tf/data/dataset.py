@@ -8,17 +8,14 @@ from sagan_tf.data.stream import stream
 from sagan_tf.options import UserError
 
 
-def scale(pixels: np.ndarray, mirrored: np.ndarray | None = None) -> np.ndarray:
-    """uint8 (b, h, w, c) in [0, 255] to float32 in [-1, 1], as the original: x * (2 / 255) - 1.
+def scale(pixels):
+    """uint8 (b, h, w, c) in [0, 255] to float32 in [-1, 1], as the original: x * (2 / 255) - 1."""
+    return tf.cast(pixels, tf.float32) * (2.0 / 255.0) - 1.0
 
-    Images where `mirrored`, bool (b,), is true are turned left to right.
-    """
-    out = np.empty(pixels.shape, np.float32)
-    mirrored = np.zeros(len(pixels), bool) if mirrored is None else mirrored
-    for image, scaled, mirror in zip(pixels, out, mirrored, strict=True):  # one at a time stays in the cache
-        np.multiply(image[:, ::-1] if mirror else image, np.float32(2 / 255), out=scaled, dtype=np.float32)
-        np.subtract(scaled, np.float32(1), out=scaled)
-    return out
+
+def _mirror(pixels: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Turns the images where `mirrored`, bool (b,), is true left to right."""
+    return np.where(mirrored[:, None, None, None], pixels[:, :, ::-1], pixels)
 
 
 class Dataset:
@@ -92,9 +89,12 @@ class Dataset:
             pixels, labels = self.source.read(order.indices(*positions(batch)))
             if pixels.shape[1] != self.image_size:
                 pixels = self._cut(pixels, order.crops(*positions(batch)))
-            return scale(pixels, order.flips(*positions(batch)) if flip else None), labels
+            if flip:
+                pixels = _mirror(pixels, order.flips(*positions(batch)))
+            return pixels, labels
 
-        return self._stream(make, start_batch, None, rows, tf.float32)
+        # Scaled after the queue, by TensorFlow: a quarter of the bytes to hand over, and a third of the time.
+        return self._stream(make, start_batch, None, rows).map(lambda images, labels: (scale(images), labels))
 
     def _order(self, seed, balanced):
         if not balanced:
@@ -121,7 +121,7 @@ class Dataset:
                 pixels = self._cut(pixels, np.full((len(pixels), 2), 0.5))
             return pixels, labels
 
-        return self._stream(make, 0, -(-self.num_examples // batch_size), None, tf.uint8)
+        return self._stream(make, 0, -(-self.num_examples // batch_size), None)
 
     def _cut(self, pixels, places):
         """Cuts `image_size` squares: at (0, 0) the top left corner, near (1, 1) the bottom right one."""
@@ -131,9 +131,9 @@ class Dataset:
             cut[:] = image[top : top + self.image_size, left : left + self.image_size]
         return out
 
-    def _stream(self, make, first, count, rows, dtype) -> tf.data.Dataset:
+    def _stream(self, make, first, count, rows) -> tf.data.Dataset:
         def note(error):
             self.failure = error
 
         shape = (rows, self.image_size, self.image_size, 3)
-        return stream(make, first, count, shape, dtype, note)
+        return stream(make, first, count, shape, note)

@@ -19,25 +19,24 @@ _WORKERS = 2  # batches under way
 _READY = 1  # batches that wait to be taken, beside those that are under way
 
 
-def stream(make, first: int, count: int | None, image_shape: tuple, dtype, on_failure) -> tf.data.Dataset:
+def stream(make, first: int, count: int | None, image_shape: tuple, on_failure) -> tf.data.Dataset:
     """The batches `make(first)`, `make(first + 1)`, ..., made ahead of time.
 
     The dataset can be iterated once.
 
     Args:
-      make: gives the images, `dtype` (b, h, w, c), and labels, int32 (b,), of a batch by its number.
+      make: gives the images, uint8 (b, h, w, c), and labels, int32 (b,), of a batch by its number.
       first: number of the first batch.
       count: how many batches; None for no end.
       image_shape: (b, h, w, c); b may be None.
-      dtype: type of the images.
       on_failure: called with a UserError that `make` raised; the iterator then raises
         `tf.errors.InvalidArgumentError` with its message.
     """
     # Whatever the caller's device scope is: the queue is the host's.
     with tf.init_scope(), tf.device("CPU:0"):
-        queue = tf.queue.FIFOQueue(_READY, (tf.int64, tf.string, dtype, tf.int32))
+        queue = tf.queue.FIFOQueue(_READY, (tf.int64, tf.string, tf.uint8, tf.int32))
     numbers = itertools.count(first) if count is None else range(first, first + count)
-    producer = _Producer(queue, make, numbers, dtype, on_failure)
+    producer = _Producer(queue, make, numbers, on_failure)
     threading.Thread(target=producer.run, name="batches", daemon=True).start()
 
     def take(expected):
@@ -61,9 +60,9 @@ def stream(make, first: int, count: int | None, image_shape: tuple, dtype, on_fa
 class _Producer:
     """Makes batches in two threads and puts them into the queue in order."""
 
-    def __init__(self, queue, make, numbers, dtype, on_failure):
+    def __init__(self, queue, make, numbers, on_failure):
         self._queue, self._make, self._numbers = queue, make, numbers
-        self._dtype, self._on_failure = dtype, on_failure
+        self._on_failure = on_failure
 
     def run(self) -> None:
         number = 0
@@ -95,7 +94,7 @@ class _Producer:
     def _tensors(self, number):
         images, labels = self._make(number)
         with tf.device("CPU:0"):
-            return tf.convert_to_tensor(images, self._dtype), tf.convert_to_tensor(labels, tf.int32)
+            return tf.convert_to_tensor(images, tf.uint8), tf.convert_to_tensor(labels, tf.int32)
 
     def _put(self, number, problem, images, labels):
         with tf.device("CPU:0"):
@@ -103,4 +102,4 @@ class _Producer:
 
     def _put_failure(self, number, message):
         with tf.device("CPU:0"):
-            self._put(number, message, tf.zeros((0, 0, 0, 0), self._dtype), tf.zeros(0, tf.int32))
+            self._put(number, message, tf.zeros((0, 0, 0, 0), tf.uint8), tf.zeros(0, tf.int32))

@@ -14,11 +14,11 @@ _SHAPE = (3, 4, 4, 3)
 
 
 def _make(number):
-    return np.full(_SHAPE, number, np.float32), np.full(3, number, np.int32)
+    return np.full(_SHAPE, number, np.uint8), np.full(3, number, np.int32)
 
 
 def _stream(make=_make, first=0, count=None, on_failure=None):
-    return stream(make, first, count, _SHAPE, tf.float32, on_failure)
+    return stream(make, first, count, _SHAPE, on_failure)
 
 
 def test_order_though_some_batches_take_longer():
