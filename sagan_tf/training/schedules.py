@@ -1,0 +1,47 @@
+"""Learning rates as functions of the step alone, computed inside the compiled step."""
+
+import keras
+import tensorflow as tf
+
+SCHEDULES = ("constant", "linear")
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Warm-up from 0, then constant or falling linearly to 0 at the last step.
+
+    Iteration t = 0, 1, ... of T uses rate * (t + 1) / W during the W steps of warm-up; afterwards the rate
+    itself, or rate * (T - t) / (T - W). It depends on the optimizer's counter, which is in the checkpoint, and on
+    nothing else: a run that is taken up goes on with exactly the rates it would have had.
+
+    Args:
+      rate: the highest learning rate.
+      warmup_steps: W, less than `train_steps`.
+      decay_steps: T for the linear fall; 0 for none.
+      updates_per_step: the optimizer's updates in one iteration of the game, which all have the same rate.
+    """
+
+    def __init__(self, rate: float, warmup_steps: int = 0, decay_steps: int = 0, updates_per_step: int = 1):
+        if decay_steps and warmup_steps >= decay_steps:
+            raise ValueError(f"warmup_steps={warmup_steps}: must be less than decay_steps={decay_steps}")
+        self.rate, self.warmup_steps = rate, warmup_steps
+        self.decay_steps, self.updates_per_step = decay_steps, updates_per_step
+
+    def __call__(self, updates):
+        """The float32 rate of the update before which `updates` (an integer) have been made."""
+        step = tf.cast(tf.convert_to_tensor(updates), tf.int64) // self.updates_per_step
+        step = tf.cast(step, tf.float32)  # exact up to 16 million steps
+        factor = tf.constant(1.0)
+        if self.decay_steps:
+            factor = tf.maximum(self.decay_steps - step, 0.0) / (self.decay_steps - self.warmup_steps)
+        if self.warmup_steps:
+            factor = tf.where(step < self.warmup_steps, (step + 1.0) / self.warmup_steps, factor)
+        return self.rate * factor
+
+    def get_config(self):
+        return {
+            "rate": self.rate,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
+            "updates_per_step": self.updates_per_step,
+        }
