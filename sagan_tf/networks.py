@@ -69,9 +69,10 @@ class Generator(keras.Model):
       training: whether batch norm uses the batch's statistics.
       update_state: whether this pass stores u and moves the moving averages.
       return_attention: whether to return the attention maps as well.
+      return_shares: whether to return |gamma o| / |x| of every attention layer as well.
 
     Returns: float32 images (B, image_size, image_size, 3) in [-1, 1]; with `return_attention` also
-      a dictionary from resolution to float32 (B, N, M).
+      a dictionary from resolution to float32 (B, N, M), with `return_shares` one to float32 (B,).
     """
 
     def __init__(
@@ -131,18 +132,29 @@ class Generator(keras.Model):
         self.last_conv.build(shape)
         self.built = True
 
-    def call(self, z, labels=None, training=False, update_state=False, return_attention=False):
-        maps = {}
+    def call(
+        self,
+        z,
+        labels=None,
+        training=False,
+        update_state=False,
+        return_attention=False,
+        return_shares=False,
+    ):
+        maps, shares = {}, {}
         x = self.dense(tf.cast(z, self.compute_dtype), update_u=update_state)
         x = tf.reshape(x, (-1, _FIRST_RESOLUTION, _FIRST_RESOLUTION, self.first_width))
         for block in self.blocks:
             x = block(x, labels, training=training, update_state=update_state)
             attention = self.attention_layers.get(str(x.shape[1]))
             if attention is not None:
-                x, maps[x.shape[1]] = attention(x, update_u=update_state, return_attention=True)
+                size = x.shape[1]
+                x, maps[size], shares[size] = attention(
+                    x, update_u=update_state, return_attention=True, return_share=True
+                )
         x = tf.nn.relu(self.last_norm(x, training=training, update_statistics=update_state))
         images = tf.tanh(tf.cast(self.last_conv(x, update_u=update_state), tf.float32))
-        return (images, maps) if return_attention else images
+        return _with(images, maps if return_attention else None, shares if return_shares else None)
 
     def get_config(self):
         names = "image_size channels classes z_dim attention attention_form attention_key_ratio"
@@ -163,9 +175,10 @@ class Discriminator(keras.Model):
       labels: int32 (B,), in [0, classes); None where unconditional.
       update_u: whether this pass stores u.
       return_attention: whether to return the attention maps as well.
+      return_shares: whether to return |gamma o| / |x| of every attention layer as well.
 
     Returns: float32 logits (B,); with `return_attention` also a dictionary from resolution to
-      float32 (B, N, M).
+      float32 (B, N, M), with `return_shares` one to float32 (B,).
     """
 
     def __init__(
@@ -230,23 +243,32 @@ class Discriminator(keras.Model):
             self.embedding.build((None,))
         self.built = True
 
-    def call(self, images, labels=None, update_u=False, return_attention=False):
-        maps = {}
+    def call(self, images, labels=None, update_u=False, return_attention=False, return_shares=False):
+        maps, shares = {}, {}
         x = tf.cast(images, self.compute_dtype)
         for block in self.blocks:
             x = block(x, update_u=update_u)
             attention = self.attention_layers.get(str(x.shape[1])) if block.downsampling else None
             if attention is not None:
-                x, maps[x.shape[1]] = attention(x, update_u=update_u, return_attention=True)
+                size = x.shape[1]
+                x, maps[size], shares[size] = attention(
+                    x, update_u=update_u, return_attention=True, return_share=True
+                )
         h = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))  # (B, C)
         logits = self.dense(h, update_u=update_u)[:, 0]
         if self.embedding is not None:
             logits += tf.reduce_sum(h * self.embedding(labels, update_u=update_u), axis=1)
-        return (logits, maps) if return_attention else logits
+        return _with(logits, maps if return_attention else None, shares if return_shares else None)
 
     def get_config(self):
         names = "image_size channels classes attention attention_form attention_key_ratio spectral_norm"
         return super().get_config() | _attributes(self, names)
+
+
+def _with(output, *others):
+    """The output alone, or in a tuple with those of the others that are not None."""
+    outputs = (output, *(other for other in others if other is not None))
+    return outputs if len(outputs) > 1 else output
 
 
 def _attributes(instance, names: str) -> dict:

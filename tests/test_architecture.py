@@ -18,6 +18,7 @@ ARROWS = {
     "__init__": set(),
     "augment": set(),
     "cli": set(),
+    "class_choice": set(),
     "config": set(),
     "data": set(),
     "experiment": {"config", "data", "metrics", "training"} | NETWORK_PARTS,
@@ -27,8 +28,9 @@ ARROWS = {
     "networks": {"layers"},
     "options": set(),
     "original": set(),
+    "pictures": set(),
     "run_scoring": {"experiment", "metrics", "training"},
-    "training": NETWORK_PARTS,
+    "training": {"pictures"} | NETWORK_PARTS,
     "training_scores": {"config", "experiment", "metrics", "run_scoring", "training"},
 }
 

@@ -45,9 +45,11 @@ class SelfAttention(keras.layers.Layer):
       inputs: (B, L, C), (B, H, W, C) or (B, D, H, W, C); N positions in all.
       update_u: whether this pass stores the new u of the projections.
       return_attention: whether to return beta as well.
+      return_share: whether to return the size of what is added to x as well.
 
     Returns: the shape of `inputs`; with `return_attention` also beta, float32 (B, N, M), whose rows
-      sum to 1. M = N, or the number of pooled positions.
+      sum to 1. M = N, or the number of pooled positions. With `return_share` also |gamma o| / |x| of
+      each image, float32 (B,), Euclidean norms over positions and channels.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class SelfAttention(keras.layers.Layer):
             name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False
         )
 
-    def call(self, inputs, update_u=False, return_attention=False):
+    def call(self, inputs, update_u=False, return_attention=False, return_share=False):
         query = _flatten(self.query(inputs, update_u=update_u))  # (B, N, C/k)
         key, value = self.key(inputs, update_u=update_u), self.value(inputs, update_u=update_u)
         if ATTENTION_FORMS[self.form].pooled:
@@ -107,7 +109,10 @@ class SelfAttention(keras.layers.Layer):
         if self.projection is not None:
             mixed = self.projection(mixed, update_u=update_u)  # (B, N, C)
         output = tf.cast(self.gamma.value, inputs.dtype) * tf.reshape(mixed, tf.shape(inputs)) + inputs
-        return (output, beta) if return_attention else output
+        outputs = [output, *([beta] if return_attention else [])]
+        if return_share:
+            outputs.append(tf.abs(self.gamma.value) * _norm(mixed) / _norm(inputs))
+        return tuple(outputs) if len(outputs) > 1 else output
 
     def compute_output_shape(self, input_shape, **_):
         return input_shape
@@ -119,6 +124,11 @@ class SelfAttention(keras.layers.Layer):
             "spectral_norm": self.spectral_norm,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def _norm(x):
+    """Euclidean norm of each example, float32 (B,)."""
+    return tf.norm(tf.reshape(tf.cast(x, tf.float32), (tf.shape(x)[0], -1)), axis=1)
 
 
 def _flatten(x):

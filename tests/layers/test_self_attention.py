@@ -84,6 +84,19 @@ def test_each_form_against_the_oracle(form, spatial):
 
 
 @pytest.mark.parametrize("form", ATTENTION_FORMS)
+def test_share_is_what_is_added_against_what_was_there(form):
+    inputs = inputs_of((4, 6))
+    layer = made(inputs, form=form, spectral_norm=False, gamma=-0.7)
+    expected, _ = oracle(inputs, kernels_of(layer), -0.7, pooled=form == "original")
+    added = (expected - inputs).reshape(2, -1)
+    shares = np.linalg.norm(added, axis=1) / np.linalg.norm(inputs.reshape(2, -1), axis=1)
+    outputs, share = layer(inputs, return_share=True)
+    np.testing.assert_allclose(share, shares, rtol=1e-4)
+    np.testing.assert_array_equal(layer(inputs), outputs)
+    assert share.dtype == tf.float32 and np.ptp(shares) > 0.001
+
+
+@pytest.mark.parametrize("form", ATTENTION_FORMS)
 def test_spectrally_normalized_against_the_oracle(form):
     inputs = inputs_of((4, 5))
     layer = made(inputs, form=form)
@@ -94,6 +107,19 @@ def test_spectrally_normalized_against_the_oracle(form):
     outputs, beta = layer(inputs, return_attention=True)
     np.testing.assert_allclose(beta, expected_beta, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ATTENTION_FORMS)
+def test_the_sign_of_gamma_alone_means_nothing(form):
+    """The last linear map before gamma can take the sign: README, 'gamma'."""
+    inputs = inputs_of((4, 4))
+    layer = made(inputs, form=form)
+    outputs = layer(inputs)
+    last = layer.value if layer.projection is None else layer.projection
+    layer.gamma.assign(-layer.gamma)
+    assert np.abs(layer(inputs) - outputs).max() > 0.1
+    last.kernel.assign(-last.kernel)
+    np.testing.assert_allclose(layer(inputs), outputs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("key_ratio", [1, 2, 4, 8])

@@ -70,6 +70,12 @@ def test_attention_is_used_where_it_is_placed(small, inputs_of, network, resolut
     assert list(maps) == [resolution]
     assert maps[resolution].shape == (3, resolution**2, resolution**2 // 4)
     np.testing.assert_allclose(np.sum(maps[resolution], axis=-1), 1, rtol=1e-5)
+    _, all_maps, shares = instance(*inputs, return_attention=True, return_shares=True)
+    assert list(all_maps) == list(shares) == [resolution] and shares[resolution].shape == (3,)
+    layer.gamma.assign(-0.5)
+    half = instance(*inputs, return_shares=True)[1][resolution]  # what comes before the layer is the same
+    np.testing.assert_allclose(half, 0.5 * shares[resolution], rtol=1e-5)
+    assert np.min(half) > 1e-3
 
 
 @BOTH

@@ -1,0 +1,83 @@
+"""Pictures from arrays: 8 bits from floats, grids, captions, animations, files. NumPy and Pillow only."""
+
+import os
+import typing
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_GAP = 2  # white pixels between images
+_FONT_SIZE = 12
+_FIRST_MS, _LAST_MS = 500, 2000  # how long an animation shows a frame, and its last one
+
+
+def to_uint8(images) -> np.ndarray:
+    """float32 [-1, 1] -> uint8 [0, 255], rounded: the inverse of x * 2 / 255 - 1."""
+    return np.clip(np.round((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def image_grid(images: np.ndarray, columns: int, gap: int = _GAP) -> np.ndarray:
+    """uint8 (rows * columns, H, W, 3) -> one uint8 picture, images `gap` white pixels apart."""
+    count, height, width, channels = images.shape
+    rows = count // columns
+    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
+    for index in range(rows * columns):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        grid[top : top + height, left : left + width] = images[index]
+    return grid
+
+
+def enlarged(images: np.ndarray, least: int = 64) -> np.ndarray:
+    """uint8 (n, H, W, 3) by the smallest whole factor that makes them `least` pixels high, or more."""
+    factor = -(-least // images.shape[1])
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def captioned_grid(
+    images: np.ndarray,
+    columns: int,
+    row_captions: typing.Sequence[str] = (),
+    column_captions: typing.Sequence[str] = (),
+    title: str = "",
+) -> np.ndarray:
+    """A grid with words around it, black on white.
+
+    Args:
+      images: uint8 (rows * columns, H, W, 3).
+      columns: images in a row.
+      row_captions: one for each row, on its left; or none.
+      column_captions: one for each of equal groups of columns, above it; or none.
+      title: above everything.
+
+    Returns: one uint8 picture (height, width, 3).
+    """
+    grid = image_grid(images, columns)
+    font = ImageFont.load_default(_FONT_SIZE)
+    line = _FONT_SIZE + 6
+    left = 8 + max((round(font.getlength(text)) for text in row_captions), default=-8)
+    top = line * (bool(title) + bool(column_captions))
+    width = max(left + grid.shape[1], round(font.getlength(title)) + 4)
+    canvas = Image.new("RGB", (width, top + grid.shape[0]), "white")
+    canvas.paste(Image.fromarray(grid), (left, top))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((2, 2), title, "black", font)
+    step = images.shape[1] + _GAP
+    for row, text in enumerate(row_captions):
+        draw.text((4, top + row * step + images.shape[1] / 2), text, "black", font, anchor="lm")
+    for group, text in enumerate(column_captions):
+        middle = left + (group + 0.5) * (grid.shape[1] + _GAP) / len(column_captions)
+        draw.text((middle, top - line / 2), text, "black", font, anchor="mm")
+    return np.asarray(canvas)
+
+
+def save(path: str, picture: np.ndarray) -> None:
+    """Writes a uint8 picture (height, width, 3); the path's ending decides how."""
+    Image.fromarray(picture).save(path)
+
+
+def save_animation(path: str, frames: typing.Sequence[np.ndarray]) -> None:
+    """Writes uint8 frames (height, width, 3) of one size as an endless .gif or .webp; the last stays long."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    durations = [_FIRST_MS] * (len(frames) - 1) + [_LAST_MS]
+    lossless = {"lossless": True} if os.path.splitext(path)[1] == ".webp" else {}
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **lossless)
