@@ -47,15 +47,23 @@ def draw_z(indices: tf.Tensor, seed: tf.Tensor, z_dim: tf.Tensor, truncation: tf
     Sample i of a seed is the same whatever the batch that it is in. Standard normal; with
     `truncation` t > 0 restricted to [-t, t], as if values beyond were drawn again (BigGAN, section 3.1).
     """
-    low = tf.where(truncation > 0, 0.5 * (1.0 + tf.math.erf(-truncation / np.sqrt(2.0))), 0.0)
+    return tf.map_fn(
+        lambda index: draw_one_z(index, seed, z_dim, truncation),
+        indices,
+        fn_output_signature=tf.TensorSpec((None,), tf.float32),
+    )
 
-    def draw(index):
-        pair = tf.stack([seed, index])
-        if truncation > 0:
-            return tf.math.ndtri(tf.random.stateless_uniform((z_dim,), pair, low, 1.0 - low))
-        return tf.random.stateless_normal((z_dim,), pair)
 
-    return tf.map_fn(draw, indices, fn_output_signature=tf.TensorSpec((None,), tf.float32))
+def draw_one_z(index, seed, z_dim, truncation):
+    """z of one sample, float32 (z_dim,), see `draw_z`: `index` and `seed` are int64, `truncation` is float32."""
+    pair = tf.stack([seed, index])
+
+    def truncated():
+        low = 0.5 * (1.0 + tf.math.erf(-truncation / np.sqrt(2.0)))
+        z = tf.math.ndtri(tf.random.stateless_uniform((z_dim,), pair, low, 1.0 - low))
+        return tf.clip_by_value(z, -truncation, truncation)  # of a probability of 0 it is infinite
+
+    return tf.cond(truncation > 0, truncated, lambda: tf.random.stateless_normal((z_dim,), pair))
 
 
 class Generator(typing.NamedTuple):
@@ -97,11 +105,12 @@ class GeneratorSamples:
             z = draw_z(indices, self._seed, self._generator.z_dim, self._truncation)
             labels = self._asked[indices % self.count]
             images = self._generator.generate(z, tf.constant(labels))
-            yield _to_uint8(images).numpy()[: self.count - start]
+            yield to_uint8(images).numpy()[: self.count - start]
 
 
 @tf.function(reduce_retracing=True)
-def _to_uint8(images):
+def to_uint8(images):
+    """Images in [-1, 1] rounded to uint8 as in a picture file."""
     return tf.cast(
         tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8
     )
