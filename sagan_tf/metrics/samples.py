@@ -55,7 +55,7 @@ def draw_z(indices: tf.Tensor, seed: tf.Tensor, z_dim: tf.Tensor, truncation: tf
 
 
 def draw_one_z(index, seed, z_dim, truncation):
-    """z of one sample, float32 (z_dim,), see `draw_z`: `index` and `seed` are int64, `truncation` is float32."""
+    """z of one sample, float32 (z_dim,), see `draw_z`; index and seed are int64, truncation is float32."""
     pair = tf.stack([seed, index])
 
     def truncated():
