@@ -16,6 +16,7 @@ TOOLS = sorted((ROOT / "tools").glob("*.py"))
 NETWORK_PARTS = {"augment", "layers", "losses", "networks", "original"}
 ARROWS = {
     "__init__": set(),
+    "attention_maps": {"pictures"},
     "augment": set(),
     "cli": set(),
     "class_choice": set(),
@@ -30,7 +31,7 @@ ARROWS = {
     "original": set(),
     "pictures": set(),
     "run_scoring": {"experiment", "metrics", "training"},
-    "training": {"pictures"} | NETWORK_PARTS,
+    "training": {"attention_maps", "pictures"} | NETWORK_PARTS,
     "training_scores": {"config", "experiment", "metrics", "run_scoring", "training"},
 }
 
