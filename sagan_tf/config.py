@@ -122,6 +122,13 @@ class Config:
     discriminator_steps: int = option(
         1, "Discriminator steps for each generator step.", section="Training", minimum=1
     )
+    accumulation_steps: int = option(
+        1,
+        "Parts in which a batch is computed, one after the other: less memory, and batch statistics of a part"
+        " instead of the whole.",
+        section="Training",
+        minimum=1,
+    )
     reuse_fakes: bool = option(
         True,
         "Let the generator step use the fakes of the last discriminator step; otherwise fresh ones, as in the"

@@ -49,10 +49,12 @@ def make_strategy(devices: str) -> tf.distribute.MirroredStrategy:
 
 def check_batch_size(config: Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError if the global batch cannot be split evenly."""
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
+    replicas, parts = strategy.num_replicas_in_sync, config.accumulation_steps
+    if config.batch_size % (replicas * parts):
+        accumulated = f" times --accumulation_steps, {parts}" if parts > 1 else ""
         raise UserError(
-            f"--batch_size={config.batch_size}: must be a multiple of the number of replicas, {replicas}"
+            f"--batch_size={config.batch_size}: must be a multiple of the number of replicas,"
+            f" {replicas}{accumulated}"
         )
 
 
@@ -133,6 +135,7 @@ def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
         discriminator_steps=config.discriminator_steps,
         reuse_fakes=config.reuse_fakes,
         seed=config.seed,
+        accumulation_steps=config.accumulation_steps,
         augmentations=config.augment,
     )
     return make_train_function(strategy, state, alternation, config.ema_decay)
@@ -192,13 +195,17 @@ def _replace_file(path: str, text: str) -> None:
     os.replace(f"{path}.partial", path)
 
 
-def write_description(config: Config, class_names) -> None:
-    """Writes what a run's directory says about itself: its configuration and the names of its classes."""
-    with open(os.path.join(config.workdir, _CLASSES_FILE), "w", encoding="utf-8") as file:
+def write_description(config: Config, class_names, directory: str | None = None) -> None:
+    """Writes what a run's directory says about itself: its configuration and the names of its classes.
+
+    `directory` is where it is written, if that is to become the workdir only later.
+    """
+    directory = directory or config.workdir
+    with open(os.path.join(directory, _CLASSES_FILE), "w", encoding="utf-8") as file:
         file.writelines(f"{name}\n" for name in class_names)
     # Last, so that a directory with a configuration has the rest too.
     text = options.to_flagfile(config, "The resolved configuration of this run: a flagfile.")
-    _replace_file(os.path.join(config.workdir, CONFIG_FILE), text)
+    _replace_file(os.path.join(directory, CONFIG_FILE), text)
 
 
 def read_config(workdir: str) -> Config:

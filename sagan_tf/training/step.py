@@ -14,7 +14,7 @@ class Alternation:
 
     u and the moving averages move once an iteration and network update: D's in the pass over real
     and fake images together, G's in the pass that is differentiated for G. Every other pass leaves
-    them alone.
+    them alone; of a batch in parts, the last part's pass moves them, so that all parts see one W / sigma.
 
     Randomness depends on (seed, step) alone, and each replica uses its part of the global batch's z
     and labels: a run can be taken up at any step and split over any number of replicas.
@@ -25,7 +25,9 @@ class Alternation:
       batch_size: global batch size, a multiple of the number of replicas.
       discriminator_steps: D updates for each G update.
       reuse_fakes: whether the G step takes the fakes of the last D step (G has not moved since, so
-        they are as good as fresh ones, and cost one pass through G less).
+        they are as good as fresh ones, and cost one pass through G less, unless in parts).
+      accumulation_steps: into how many parts each batch is divided; an update takes the sum of their
+        gradients. Batch statistics of G are those of a part; nothing else differs from one part.
       seed: seed of z, of the fakes' labels and of augmentations.
       augmentations: policies of `sagan_tf.augment` that real and fake images pass before D. What they
         draw depends on the replica as well.
@@ -40,12 +42,13 @@ class Alternation:
         discriminator_steps: int,
         reuse_fakes: bool,
         seed: int,
+        accumulation_steps: int = 1,
         augmentations: tuple[str, ...] = (),
     ):
         self.state, self.loss = state, loss
         self.batch_size, self.discriminator_steps = batch_size, discriminator_steps
         self.reuse_fakes, self.seed = reuse_fakes, seed
-        self.augmentations = augmentations
+        self.parts, self.augmentations = accumulation_steps, augmentations
 
     def __call__(self, images, labels):
         """Runs one iteration in replica context.
@@ -58,51 +61,92 @@ class Alternation:
           float32 scalars by name, whose sums over the replicas are means over the global batch.
         """
         steps = self.discriminator_steps
-        for index in range(steps - 1):
-            fakes, fake_labels = self._fakes(index, update_state=False)
+        for index in range(steps):
             # Rows index, index + steps, ...: the same images whatever the number of replicas.
-            self._discriminator_step(index, images[index::steps], labels[index::steps], fakes, fake_labels)
-        images, labels = images[steps - 1 :: steps], labels[steps - 1 :: steps]
+            reals = images[index::steps], labels[index::steps]
+            if index == steps - 1 and self.reuse_fakes and self.parts == 1:
+                return self._last_steps(reals)
+            scalars = self._discriminator_step(index, reals)
+        return scalars | self._generator_step(steps - 1 if self.reuse_fakes else steps)
 
-        generator, discriminator = self.state.generator, self.state.discriminator
+    def _last_steps(self, reals):
+        """The last D step and the G step, of which both use one pass through G."""
+        generator, last = self.state.generator, self.discriminator_steps - 1
         variables = [variable.value for variable in generator.trainable_variables]
-        if not self.reuse_fakes:
-            fakes, fake_labels = self._fakes(steps - 1, update_state=False)
-            scalars = self._discriminator_step(steps - 1, images, labels, fakes, fake_labels)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            fakes, fake_labels = self._fakes(steps - 1 if self.reuse_fakes else steps, update_state=True)
-            if self.reuse_fakes:
-                with tape.stop_recording():
-                    scalars = self._discriminator_step(steps - 1, images, labels, fakes, fake_labels)
-            logits = discriminator(self._augment(fakes, steps), fake_labels)
-            loss = tf.reduce_sum(self.loss.generator(logits)) / self.batch_size
-        gradients = tape.gradient(loss, variables)
-        self.state.generator_optimizer.apply(gradients, generator.trainable_variables)
+            fakes = self._fakes(last, update_state=True)
+            with tape.stop_recording():
+                gradients, scalars = self._discriminator_gradients(last, 0, reals, fakes)
+                self._update("discriminator", gradients)
+            loss = self._generator_loss(0, fakes)
+        self._update("generator", tape.gradient(loss, variables))
         return scalars | {"loss/generator": loss}
 
-    def _discriminator_step(self, draw: int, images, labels, fakes, fake_labels):
+    def _discriminator_step(self, draw: int, reals):
+        def part(index):
+            rows = [value[index :: self.parts] for value in reals]
+            fakes = self._fakes(draw, update_state=False, part=index)
+            return self._discriminator_gradients(draw, index, rows, fakes)
+
+        gradients, scalars = self._sum_of_parts(part)
+        self._update("discriminator", gradients)
+        return scalars
+
+    def _generator_step(self, draw: int):
+        variables = [variable.value for variable in self.state.generator.trainable_variables]
+
+        def part(index):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(variables)
+                fakes = self._fakes(draw, update_state=index == self.parts - 1, part=index)
+                loss = self._generator_loss(index, fakes)
+            return tape.gradient(loss, variables), {"loss/generator": loss}
+
+        gradients, scalars = self._sum_of_parts(part)
+        self._update("generator", gradients)
+        return scalars
+
+    def _sum_of_parts(self, part):
+        """The sums of what `part(0)`, `part(1)`, ... return, which are computed one after the other."""
+        total = part(0)
+        for index in range(1, self.parts):
+            # Without this they might run at the same time, and need the memory of all of them.
+            with tf.control_dependencies(tf.nest.flatten(total)):
+                total = tf.nest.map_structure(tf.add, total, part(index))
+        return total
+
+    def _update(self, role: str, gradients) -> None:
+        variables = getattr(self.state, role).trainable_variables
+        getattr(self.state, f"{role}_optimizer").apply(gradients, variables)
+
+    def _generator_loss(self, part: int, fakes):
+        images, labels = fakes
+        logits = self.state.discriminator(self._augment(images, self.discriminator_steps, part), labels)
+        return tf.reduce_sum(self.loss.generator(logits)) / self.batch_size
+
+    def _discriminator_gradients(self, draw: int, part: int, reals, fakes):
+        """D's gradients and the scalars."""
         discriminator = self.state.discriminator
         variables = [variable.value for variable in discriminator.trainable_variables]
         # One pass over both: D has no statistics over the batch.
-        both = self._augment(tf.concat([images, fakes], axis=0), draw)
-        both_labels = tf.concat([labels, fake_labels], axis=0)
+        images, labels = (tf.concat(values, axis=0) for values in zip(reals, fakes, strict=True))
+        images, last = self._augment(images, draw, part), part == self.parts - 1
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            logits = discriminator(both, both_labels, update_u=True)
-            real_logits, fake_logits = tf.split(logits, 2)
+            real_logits, fake_logits = tf.split(discriminator(images, labels, update_u=last), 2)
             loss = tf.reduce_sum(self.loss.discriminator(real_logits, fake_logits)) / self.batch_size
-        gradients = tape.gradient(loss, variables)
-        self.state.discriminator_optimizer.apply(gradients, discriminator.trainable_variables)
-        return {
+        # Dense, also those of a table without spectral normalization, so that they can be added.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+        return gradients, {
             "loss/discriminator": loss,
             "logits/real": tf.reduce_sum(real_logits) / self.batch_size,
             "logits/fake": tf.reduce_sum(fake_logits) / self.batch_size,
         }
 
-    def _fakes(self, draw: int, update_state: bool):
-        """Images of the generator for the draw-th z of this step, and their labels."""
-        z, labels = self._noise(draw)
+    def _fakes(self, draw: int, update_state: bool, part: int = 0):
+        """Images of the generator for a part of the draw-th z of this step, and their labels."""
+        z, labels = (value[part :: self.parts] for value in self._noise(draw))
         return self.state.generator(z, labels, training=True, update_state=update_state), labels
 
     def _noise(self, draw: int):
@@ -115,12 +159,12 @@ class Alternation:
         labels = tf.random.stateless_uniform((self.batch_size,), seed, 0, max(generator.classes, 1), tf.int32)
         return z[first : first + rows], labels[first : first + rows]
 
-    def _augment(self, images, draw: int):
+    def _augment(self, images, draw: int, part: int):
         """Images as D is to see them."""
         if not self.augmentations:
             return images
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.random.experimental.stateless_fold_in(self._draw_seed(draw), replica)
+        seed = tf.random.experimental.stateless_fold_in(self._draw_seed(draw), replica * self.parts + part)
         return augment(images, seed, self.augmentations)
 
     def _draw_seed(self, draw: int):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sagan_tf import data, experiment, losses
 from sagan_tf.config import Config
+from sagan_tf.layers import ConditionalBatchNormalization
 from sagan_tf.training.step import Alternation, make_train_function
 
 TINY = Config(
@@ -119,11 +120,13 @@ def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_pa
     assert difference == 0, path
 
 
-@pytest.mark.parametrize("reuse_fakes", [True, False])
-def test_state_moves_once_an_iteration(digits, reuse_fakes):
-    trainer = Trainer(
-        digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, reuse_fakes=reuse_fakes)
-    )
+@pytest.mark.parametrize(
+    "options",
+    [{"reuse_fakes": True}, {"reuse_fakes": False}, {"accumulation_steps": 2}],
+    ids=["reused fakes", "fresh fakes", "in parts"],
+)
+def test_state_moves_once_an_iteration(digits, options):
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, **options))
     trainer.train(3)
     counters = [v for v in trainer.state.generator.variables if v.path.endswith("updates")]
     assert [int(v.numpy()) for v in counters] == [3] * len(counters)
@@ -223,3 +226,37 @@ def test_alternation_needs_no_strategy(digits):
     train = make_train_function(strategy, state, alternation, ema_decay=0.9)
     scalars = train(iter(digits.batches(8, seed=0)), tf.constant(1))
     assert np.isfinite([float(value) for value in scalars.values()]).all()
+
+
+@pytest.mark.parametrize("devices, discriminator_steps", [("cpu:1", 1), ("cpu:2", 2)])
+def test_parts_of_a_batch_train_as_the_whole(digits, devices, discriminator_steps):
+    """Where G has no batch statistics (its rate is 0, and it is sampled as at inference) nothing differs."""
+    config = dataclasses.replace(TINY, devices=devices, discriminator_steps=discriminator_steps)
+    whole, parts = (
+        Trainer(
+            digits,
+            dataclasses.replace(config, accumulation_steps=count),
+            optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+        )
+        for count in (1, 2)
+    )
+    for trainer in (whole, parts):
+        without_batch_statistics(trainer.state.generator)
+    initial = whole.weights()
+    for _ in range(2):
+        expected, scalars = whole.train(1), parts.train(1)
+        for tag, value in expected.items():
+            assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
+    difference, path = largest_difference(parts.weights(), whole.weights())
+    assert difference < 1e-4, path
+    assert largest_difference(whole.weights(), initial)[0] > 1e-2
+
+
+def without_batch_statistics(generator):
+    """Makes batch norm use its moving averages, in training too."""
+    for layer in generator._flatten_layers():
+        if isinstance(layer, ConditionalBatchNormalization):
+            layer._batch_moments = lambda _, layer=layer: (
+                layer.moving_mean.value,
+                layer.moving_variance.value,
+            )
