@@ -31,6 +31,7 @@ ARROWS = {
     "original": set(),
     "pictures": set(),
     "run_scoring": {"experiment", "metrics", "training"},
+    "serving": {"metrics", "networks"},
     "training": {"attention_maps", "pictures"} | NETWORK_PARTS,
     "training_scores": {"config", "experiment", "metrics", "run_scoring", "training"},
 }

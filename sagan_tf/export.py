@@ -1,0 +1,177 @@
+"""Exports a run's generator as a SavedModel for TF Serving."""
+
+import dataclasses
+import os
+import re
+
+from sagan_tf import cli
+from sagan_tf.options import UserError, option
+
+_PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_CLASSES_FILE = "labels.txt"
+_CARD_FILE = "MODEL_CARD.md"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    workdir: str = option("", "Directory of the run.", section="What is exported")
+    checkpoint: str = option(
+        "latest", "Which of the run's checkpoints: latest, best, or a step.", section="What is exported"
+    )
+
+    export_dir: str = option(
+        "", "Directory of the model; each export is a new version in it: 1, 2, ...", section="As what"
+    )
+    model_name: str = option(
+        "", "Name that it is served by; if empty, that of --export_dir.", section="As what"
+    )
+    precision: str = option(
+        "float32",
+        "What is computed with, whatever the run was trained in.",
+        section="As what",
+        choices=tuple(_PRECISIONS),
+    )
+    weights_dtype: str = option(
+        "float32",
+        "What weights are stored as; 16 bits halve the files and round the weights.",
+        section="As what",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    bake_spectral_norm: bool = option(
+        True, "Divide the weights by their spectral norm once, instead of in every call.", section="As what"
+    )
+    warmup_batch_sizes: tuple[int, ...] = option(
+        (1,), "Rows of the warm-up requests; empty for none.", section="As what", minimum=1, maximum=4096
+    )
+
+    intended_use: str = option("", "For the model card: what the model is meant for.", section="Model card")
+    license: str = option("", "For the model card: licence of the weights.", section="Model card")
+
+    def check(self) -> None:
+        """Refuses what cannot work. Raises UserError."""
+        if not self.workdir:
+            raise UserError("--workdir is missing: name the directory of a run")
+        if not self.export_dir:
+            raise UserError("--export_dir is missing: name the directory of the model, e.g. models/digits")
+        if not re.fullmatch("[A-Za-z0-9_.-]+", self.name):
+            raise UserError(
+                f"--model_name={self.name}: is part of URLs; allowed are letters, digits, '_', '.' and '-'"
+            )
+
+    @property
+    def name(self) -> str:
+        """The name that the model is served by."""
+        return self.model_name or os.path.basename(os.path.abspath(self.export_dir))
+
+
+def main(options: Options, given) -> int:
+    """Exports. Returns the exit code."""
+    del given
+    from sagan_tf import experiment
+    from sagan_tf.serving import server_files, versions
+
+    run = experiment.restore(options.workdir, options.checkpoint, ema=True)
+    with versions.new_version(options.export_dir) as (version, directory):
+        write_version(options, run, version, directory)
+    for path in server_files.write_server_files(options.export_dir, options.name):
+        print(f"wrote {path}")
+    final = os.path.join(options.export_dir, str(version))
+    print(f"exported step {run.step} as {final} ({_size(final) / 2**20:.1f} MiB); serve it with one of")
+    print(server_files.commands(options.export_dir))
+    return 0
+
+
+def write_version(options: Options, run, version: int, directory: str) -> None:
+    """Writes all of a version into a directory. Raises UserError."""
+    from sagan_tf.serving.module import ServedGenerator
+    from sagan_tf.serving.network import inference_copy
+    from sagan_tf.serving.warmup import write_warmup
+
+    network = inference_copy(
+        run.generator, bake=options.bake_spectral_norm, dtype=_PRECISIONS[options.precision]
+    )
+    class_file = os.path.join(directory, _CLASSES_FILE)
+    with open(class_file, "w", encoding="utf-8") as file:
+        file.writelines(f"{name}\n" for name in _class_names(run))
+    try:
+        served = ServedGenerator(network, class_file, options.weights_dtype)
+    except ValueError as error:
+        raise UserError(f"--weights_dtype={options.weights_dtype}: {error}") from error
+    served.save(directory)
+    os.remove(class_file)  # now a copy of it is in the assets
+    if options.warmup_batch_sizes:
+        write_warmup(directory, options.name, served.inputs, options.warmup_batch_sizes, network.classes)
+    with open(os.path.join(directory, _CARD_FILE), "w", encoding="utf-8") as file:
+        file.write(_card(options, run, version))
+
+
+def _class_names(run) -> tuple[str, ...]:
+    return run.class_names if run.generator.classes else ()
+
+
+def _card(options: Options, run, version: int) -> str:
+    from sagan_tf.metrics import results
+    from sagan_tf.serving.model_card import model_card
+
+    lines = results.read(os.path.join(options.workdir, "scores", "scores.jsonl"))
+    scores = [line for line in lines if (line["step"], line["weights"]) == (run.step, "EMA weights")]
+    return model_card(
+        f"{options.name}, version {version}",
+        _facts(options, run),
+        scores,
+        _class_names(run),
+        intended_use=options.intended_use,
+        license=options.license,
+    )
+
+
+def _facts(options: Options, run) -> dict[str, dict[str, str]]:
+    """The tables of the model card."""
+    import sagan_tf
+
+    config, network = run.config, run.generator
+    rates = (config.generator_learning_rate, config.discriminator_learning_rate)
+    attention = ", ".join(f"{size}x{size}" for size in network.attention)
+    return {
+        "Architecture": {
+            "kind": "generator of a Self-Attention GAN (Zhang et al. 2018, arXiv:1805.08318)",
+            "images": f"{network.image_size}x{network.image_size}, RGB",
+            "parameters": f"{sum(int(v.value.shape.num_elements()) for v in network.trainable_variables):,}",
+            "base channels": str(network.channels),
+            "length of z": str(network.z_dim),
+            "attention at": f"{attention} ({network.attention_form})" if attention else "none",
+            "classes": str(network.classes) if network.classes else "none, unconditional",
+        },
+        "Training": {
+            "data": f"{config.dataset}, split {config.split}",
+            "steps": f"{run.step:,} of {config.train_steps:,}, batches of {config.batch_size}",
+            "loss": f"{config.loss}; {config.discriminator_steps} discriminator step(s) a step",
+            "learning rates": f"{rates[0]:g} (generator), {rates[1]:g} (discriminator)",
+            "precision": config.precision,
+            "weights": f"moving average, decay {config.ema_decay}" if config.ema_decay else "the last",
+            "seed": str(config.seed),
+        },
+        "This export": {
+            "computes in": options.precision,
+            "weights stored as": options.weights_dtype,
+            "spectral normalization": "baked in" if options.bake_spectral_norm else "in every call",
+            "made by": f"sagan_tf {sagan_tf.__version__}",
+        },
+    }
+
+
+def _size(directory: str) -> int:
+    """Bytes of all files below a directory."""
+    paths = [os.path.join(folder, name) for folder, _, names in os.walk(directory) for name in names]
+    return sum(os.path.getsize(path) for path in paths)
+
+
+def console() -> None:
+    """The command `sagan-export`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.export")
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,150 @@
+"""The generator as a TensorFlow module with the signatures that are served: it needs nothing of this package.
+
+The network is not written a second time: Keras's own call of the Generator is traced, with the module's
+variables in the place of the network's.
+"""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.metrics.samples import draw_one_z, to_uint8
+from sagan_tf.networks import Generator
+
+WEIGHTS = ("float32", "bfloat16", "float16")
+_SAMPLE_SEED = 0  # a picture of seed i is sample i of this seed, as `sagan_tf.evaluate` draws it
+
+
+class ServedGenerator(tf.Module):
+    """Weights of a generator, and functions of them.
+
+    The signatures; those of an unconditional generator are without labels:
+
+      serving_default: z, labels -> images
+      generate: labels, seed, truncation -> images_uint8
+      png: labels, seed, truncation -> png_bytes
+      attention: z, labels -> images and attention_R for every resolution R; where there is attention
+
+    z is float32 (n, z_dim); labels int32 (n,), in [0, classes); seed int64 (n,); truncation float32
+    (n,), z of that row is drawn from [-t, t], 0 for none. images are float32 (n, size, size, 3) in
+    [-1, 1], images_uint8 the same in [0, 255], png_bytes text (n,), one PNG file a row; attention_R is
+    float32 (n, N, M), see `SelfAttention`. No row depends on another.
+
+    Whatever else is given is refused with an error that names the input.
+
+    Args:
+      generator: built; see `inference_copy`.
+      class_file: text file with the name of a class a line, kept as an asset.
+      weights: dtype that matrices are stored in, one of `WEIGHTS`; vectors stay float32.
+
+    Raises:
+      ValueError: a weight is not finite in that dtype.
+    """
+
+    def __init__(self, generator: Generator, class_file: str, weights: str = "float32"):
+        super().__init__(name="sagan")
+        self.class_names = tf.saved_model.Asset(class_file)
+        self._classes, self._z_dim = generator.classes, generator.z_dim
+        self._stored = {}
+        for variable in generator.variables:
+            dtype = weights if len(variable.shape) > 1 and variable.trainable else variable.dtype
+            value = tf.cast(variable.value, dtype)
+            if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))):
+                raise ValueError(f"{variable.path} is not finite in {dtype}")
+            self._stored[variable.path] = tf.Variable(value, trainable=False, name=variable.path)
+        self._generate = self._substituted(generator)
+        self._attends = bool(generator.attention)
+
+    def _substituted(self, generator: Generator):
+        """The generator's call, on the variables of this module."""
+        stored = self._stored
+
+        @functools.partial(tf.function, autograph=False)  # one copy in the file, whatever calls it
+        def call(z, labels, return_attention):
+            mapping = [(variable, stored[variable.path]) for variable in generator.variables]
+            with keras.StatelessScope(state_mapping=mapping):
+                return generator(z, labels, training=False, return_attention=return_attention)
+
+        return lambda z, labels, return_attention=False: call(z, labels, return_attention)
+
+    @property
+    def inputs(self) -> dict[str, list[tf.TensorSpec]]:
+        """The inputs of each signature."""
+        labels = [tf.TensorSpec((None,), tf.int32, "labels")] if self._classes else []
+        z = [tf.TensorSpec((None, self._z_dim), tf.float32, "z"), *labels]
+        drawn = [tf.TensorSpec((None,), tf.int64, "seed"), tf.TensorSpec((None,), tf.float32, "truncation")]
+        specs = {"serving_default": z, "generate": drawn + labels, "png": drawn + labels}
+        return specs | {"attention": z} if self._attends else specs
+
+    def save(self, directory: str) -> None:
+        """Writes the SavedModel."""
+        methods = {
+            "serving_default": self._images,
+            "generate": self._drawn,
+            "png": self._pngs,
+            "attention": self._attention,
+        }
+        functions = {
+            name: tf.function(methods[name], autograph=False).get_concrete_function(
+                **{spec.name: spec for spec in specs}
+            )
+            for name, specs in self.inputs.items()
+        }
+        tf.saved_model.save(self, directory, signatures=functions)
+
+    def _images(self, z, labels=None):
+        z, labels = self._checked(z=z, labels=labels)
+        return {"images": self._generate(z, labels)}
+
+    def _attention(self, z, labels=None):
+        z, labels = self._checked(z=z, labels=labels)
+        images, maps = self._generate(z, labels, return_attention=True)
+        return {"images": images} | {f"attention_{size}": beta for size, beta in maps.items()}
+
+    def _drawn(self, seed, truncation, labels=None):
+        seed, truncation, labels = self._checked(seed=seed, truncation=truncation, labels=labels)
+        z = tf.map_fn(
+            lambda row: draw_one_z(row[0], tf.constant(_SAMPLE_SEED, tf.int64), self._z_dim, row[1]),
+            (seed, truncation),
+            fn_output_signature=tf.TensorSpec((self._z_dim,), tf.float32),
+        )
+        return {"images_uint8": to_uint8(self._generate(z, labels))}
+
+    def _pngs(self, seed, truncation, labels=None):
+        images = self._drawn(seed, truncation, labels)["images_uint8"]
+        return {"png_bytes": tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)}
+
+    def _checked(self, **inputs):
+        """The inputs, once they have been found to be what they should be; None stays None."""
+        given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
+        # Written into the graph as an operation: it holds for whatever a server feeds.
+        given = {name: tf.ensure_shape(tensor, tensor.shape) for name, tensor in given.items()}
+        (first, other), *others = given.items()
+        checks = [_refuse(tf.shape(other)[0] == 0, f"{first}: must have at least one row")]
+        checks += [
+            _refuse(
+                tf.shape(tensor)[0] != tf.shape(other)[0],
+                f"{name}: must have as many rows as {first}",
+                tf.shape(tensor)[0],
+                tf.shape(other)[0],
+            )
+            for name, tensor in others
+        ]
+        if "labels" in given:
+            labels = given["labels"]
+            wrong = (labels < 0) | (labels >= self._classes)
+            checks.append(_refuse(wrong, f"labels: allowed are 0 to {self._classes - 1}", labels))
+        if "truncation" in given:
+            t = given["truncation"]
+            wrong = (t < 0) | ~tf.math.is_finite(t)
+            checks.append(_refuse(wrong, "truncation: must be a positive number, or 0 for none", t))
+        with tf.control_dependencies(checks):
+            given = {name: tf.identity(tensor) for name, tensor in given.items()}
+        return [given.get(name) for name in inputs]
+
+
+def _refuse(wrong, text: str, *values):
+    """An operation that fails with `text` and the values, if any of `wrong` is true."""
+    data = [f"{text}; given:", *values] if values else [text]
+    return tf.debugging.Assert(~tf.reduce_any(wrong), data, summarize=16)

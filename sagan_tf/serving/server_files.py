@@ -1,0 +1,66 @@
+"""The two files that a TF Serving server is started with, and the commands that start it."""
+
+import json
+import os
+import shlex
+
+MODELS_FILE = "models.config"
+BATCHING_FILE = "batching.config"
+_GRPC_PORT, _REST_PORT = 8500, 8501
+
+_MODELS = """\
+model_config_list {{
+  config {{
+    name: {name}
+    base_path: {path}
+    model_platform: "tensorflow"
+  }}
+}}
+"""
+
+# Requests that arrive within a millisecond are answered together, padded to the next allowed size. No row of
+# an answer depends on another, but a request that is refused is refused together with those of its batch.
+_BATCHING = """\
+max_batch_size { value: 32 }
+batch_timeout_micros { value: 1000 }
+max_enqueued_batches { value: 100 }
+num_batch_threads { value: 4 }
+allowed_batch_sizes: 1
+allowed_batch_sizes: 2
+allowed_batch_sizes: 4
+allowed_batch_sizes: 8
+allowed_batch_sizes: 16
+allowed_batch_sizes: 32
+"""
+
+
+def write_server_files(export_dir: str, model_name: str) -> list[str]:
+    """Writes those that are not there yet: what a user has changed stays. Returns the paths written."""
+    path = json.dumps(os.path.abspath(export_dir), ensure_ascii=False)  # quoted as text format has it
+    texts = {MODELS_FILE: _MODELS.format(name=json.dumps(model_name), path=path), BATCHING_FILE: _BATCHING}
+    written = []
+    for name, text in texts.items():
+        place = os.path.join(export_dir, name)
+        if not os.path.exists(place):
+            with open(f"{place}.partial", "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(f"{place}.partial", place)
+            written.append(place)
+    return written
+
+
+def commands(export_dir: str) -> str:
+    """How to serve a directory: with the server itself, or from its container with the same paths."""
+    path = os.path.abspath(export_dir)
+    files = [
+        f"--model_config_file={shlex.quote(os.path.join(path, MODELS_FILE))}",
+        "--enable_batching",
+        f"--batching_parameters_file={shlex.quote(os.path.join(path, BATCHING_FILE))}",
+    ]
+    ports = f"--port={_GRPC_PORT} --rest_api_port={_REST_PORT}"
+    mount = shlex.quote(f"type=bind,source={path},target={path},readonly")
+    return (
+        f"tensorflow_model_server {ports} {' '.join(files)}\n"
+        f"docker run --rm -p {_GRPC_PORT}:{_GRPC_PORT} -p {_REST_PORT}:{_REST_PORT} --mount {mount}"
+        f" tensorflow/serving {' '.join(files)}"
+    )
