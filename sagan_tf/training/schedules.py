@@ -11,8 +11,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """Warm-up from 0, then constant or falling linearly to 0 at the last step.
 
     Iteration t = 0, 1, ... of T uses rate * (t + 1) / W during the W steps of warm-up; afterwards the rate
-    itself, or rate * (T - t) / (T - W). It depends on the optimizer's counter, which is in the checkpoint, and on
-    nothing else: a run that is taken up goes on with exactly the rates it would have had.
+    itself, or rate * (T - t) / (T - W). It depends on the optimizer's counter alone, which is in the
+    checkpoint: a run that is taken up goes on with exactly the rates it would have had.
 
     Args:
       rate: the highest learning rate.

@@ -1,0 +1,173 @@
+"""What a run will cost, from the shapes of its layers: parameters, arithmetic, memory."""
+
+import math
+import typing
+
+from sagan_tf.layers.self_attention import ATTENTION_FORMS
+from sagan_tf.networks import discriminator_resolutions, generator_resolutions
+
+
+class Cost(typing.NamedTuple):
+    """One image's forward pass through a network.
+
+    flop: 2 x multiply-adds of convolutions, products and attention.
+    kept: values that the backward pass needs, in the precision of activations.
+    kept_float32: those that are float32 whatever the precision.
+    normed: values that batch norm takes the moments of: in bfloat16 it keeps them in float32 as well.
+    largest: values of the largest feature map.
+    """
+
+    flop: int = 0
+    kept: int = 0
+    kept_float32: int = 0
+    normed: int = 0
+    largest: int = 0
+
+    def __add__(self, other):
+        sums = (a + b for a, b in zip(self[:-1], other[:-1], strict=True))
+        return Cost(*sums, max(self.largest, other.largest))
+
+    def kept_bytes(self, precision: str) -> int:
+        """What one image keeps for the backward pass."""
+        if precision == "float32":
+            return 4 * (self.kept + self.kept_float32)
+        return 2 * self.kept + 4 * (self.kept_float32 + self.normed)
+
+
+class Estimate(typing.NamedTuple):
+    """Of one training step on one replica.
+
+    generator_parameters, discriminator_parameters: trainable ones.
+    flop_per_image: arithmetic of an iteration for each image of the batch.
+    fixed_bytes: weights, gradients, optimizers, average.
+    bytes_per_image: activations at the peak, for each image that a replica takes at once.
+    images: images that a replica takes at once: its part of the batch, or a part of that.
+    """
+
+    generator_parameters: int
+    discriminator_parameters: int
+    flop_per_image: int
+    fixed_bytes: int
+    bytes_per_image: int
+    images: int
+
+    def memory(self, images: int | None = None) -> float:
+        """GiB on each replica; with another number of images at once, if given."""
+        images = self.images if images is None else images
+        return (self.fixed_bytes + images * self.bytes_per_image) / 2**30
+
+
+def _attention(layer, resolution: int, channels: int) -> Cost:
+    positions = resolution**2
+    pooled = math.ceil(resolution / 2) ** 2 if ATTENTION_FORMS[layer.form].pooled else positions
+    keys, values = layer.query.units, layer.value.units
+    projections = 2 * keys + values + (values if layer.projection is not None else 0)
+    flop = 2 * positions * (channels * projections + pooled * (keys + values))
+    # Query, keys and values before and after pooling, what is mixed; twice the output.
+    kept = positions * (2 * keys + 2 * values + 2 * channels) + pooled * (keys + values)
+    return Cost(flop, kept, positions * pooled, largest=positions * max(pooled, channels))
+
+
+def generator_cost(generator) -> Cost:
+    """One image's forward pass through a built generator."""
+    rows, columns = generator.dense.kernel.shape
+    total = Cost(2 * rows * columns, columns)
+    channels = generator.first_width
+    for resolution, block in zip(generator_resolutions(generator.image_size), generator.blocks, strict=True):
+        width, wide, narrow = block.conv_1.filters, resolution**2, (resolution // 2) ** 2
+        total += Cost(
+            flop=2 * wide * 9 * (channels + width) * width + 2 * narrow * channels * width,
+            # After each ReLU, before each norm, the upsampled input of the first convolution.
+            kept=narrow * channels + wide * (channels + 3 * width),
+            normed=narrow * channels + wide * width,
+            largest=wide * max(channels, width),
+        )
+        channels = width
+        if str(resolution) in generator.attention_layers:
+            total += _attention(generator.attention_layers[str(resolution)], resolution, channels)
+    positions = generator.image_size**2
+    return total + Cost(
+        2 * positions * 27 * channels, positions * channels, 2 * positions * 3, positions * channels
+    )
+
+
+def discriminator_cost(discriminator) -> Cost:
+    """One image's forward pass through a built discriminator."""
+    resolution, channels, total = discriminator.image_size, 3, Cost()
+    attended = discriminator_resolutions(discriminator.image_size)
+    for block in discriminator.blocks:
+        width, wide = block.conv_1.filters, resolution**2
+        resolution = resolution // 2 if block.downsampling else resolution
+        narrow = resolution**2
+        shortcut = 0 if block.shortcut is None else narrow * channels
+        total += Cost(
+            flop=2 * wide * 9 * (channels + width) * width + 2 * shortcut * width,
+            # After each ReLU, the pooled input of the shortcut, the output.
+            kept=wide * (channels + width) + shortcut + narrow * width,
+            largest=wide * max(channels, width),
+        )
+        channels = width
+        if (
+            block.downsampling
+            and resolution in attended
+            and str(resolution) in discriminator.attention_layers
+        ):
+            total += _attention(discriminator.attention_layers[str(resolution)], resolution, channels)
+    head = 2 * channels if discriminator.embedding is None else 4 * channels
+    return total + Cost(flop=head, kept_float32=resolution**2 * channels)
+
+
+def estimate(config, generator, discriminator, replicas: int) -> Estimate:
+    """What a run of `config` with these networks, built, costs on each of `replicas`."""
+    of_generator, of_discriminator = generator_cost(generator), discriminator_cost(discriminator)
+    steps, in_parts = config.discriminator_steps, config.accumulation_steps > 1
+    # A backward pass is two forward passes; for the images alone, as in G's step through D, it is one.
+    fakes = steps if in_parts or not config.reuse_fakes else steps - 1
+    flop = (fakes + 3) * of_generator.flop + (6 * steps + 2) * of_discriminator.flop
+    parameters = [
+        sum(math.prod(variable.shape) for variable in network.trainable_variables)
+        for network in (generator, discriminator)
+    ]
+    # W, its gradient, W / sigma and Adam's two moments; G also has the average.
+    fixed = 4 * (6 * parameters[0] + 5 * parameters[1])
+    # D sees real images and fakes while G's values wait for its step; two feature maps are at work.
+    kept = [cost.kept_bytes(config.precision) for cost in (of_generator, of_discriminator)]
+    image = kept[0] + 2 * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
+    return Estimate(
+        *parameters, flop, fixed, image, config.batch_size // replicas // config.accumulation_steps
+    )
+
+
+def describe(estimate: Estimate, batch_size: int) -> str:
+    """Two lines for the user."""
+    of_generator, of_discriminator, flop, _, image, images = estimate
+    return (
+        f"parameters: generator {of_generator:,}, discriminator {of_discriminator:,}; arithmetic:"
+        f" {flop / 1e9:.3g} GFLOP an image, {flop * batch_size / 1e12:.3g} TFLOP a step\n"
+        f"memory: about {estimate.memory():.2g} GiB a replica besides TensorFlow's own:"
+        f" {estimate.memory(0):.2g} GiB for weights and optimizers,"
+        f" {image / 2**20:.3g} MiB for each of {images} images at once"
+    )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether TensorFlow's ResourceExhaustedError speaks of memory: a full disk raises one as well."""
+    return any(word in str(error) for word in ("OOM", "out of memory", "Out of memory", "allocat"))
+
+
+def out_of_memory(config, estimate: Estimate) -> str:
+    """The line that says what to lower, what would help most and costs least first."""
+    remedies = []
+    if estimate.images > 1:
+        replica = estimate.images * config.accumulation_steps
+        parts = next(n for n in range(config.accumulation_steps + 1, replica + 1) if replica % n == 0)
+        remedies.append(f"--accumulation_steps={parts} (the same batch in smaller parts)")
+    if config.precision == "float32":
+        remedies.append("--precision=bfloat16")
+    if estimate.images > 1:
+        remedies.append(f"a --batch_size below {config.batch_size}")
+    remedies.append("smaller --generator_channels and --discriminator_channels")
+    return (
+        f"out of memory: about {estimate.memory():.2g} GiB are needed for {estimate.images} images at once;"
+        f" try {', or '.join(remedies)}"
+    )

@@ -1,0 +1,159 @@
+"""The estimate against TensorFlow's own graphs, the original's figures, and memory as measured."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf import estimate, experiment
+from sagan_tf.config import Config
+from tests.conftest import ROOT
+
+SMALL = Config(workdir="unused", image_size=64, batch_size=8, generator_channels=4, discriminator_channels=4)
+VARIANTS = {
+    "original": {"attention_form": "original"},
+    "paper_v2": {
+        "attention_form": "paper_v2",
+        "generator_attention": (16, 64),
+        "discriminator_attention": (8,),
+    },
+    "paper_v1": {"attention_form": "paper_v1", "attention_key_ratio": 2},
+    "none": {"generator_attention": (), "discriminator_attention": (), "conditional": False},
+    "32": {"image_size": 32, "generator_attention": (8,), "discriminator_attention": (16,)},
+}
+
+
+def networks(config, classes=10):
+    return experiment.make_generator(config, classes), experiment.make_discriminator(config, classes)
+
+
+def flop_of_graph(function, *inputs):
+    """2 x multiply-adds of the graph's convolutions and products, from the shapes that TensorFlow infers."""
+    total = 0
+    graph = tf.function(function).get_concrete_function(*inputs).graph
+    for operation in graph.get_operations():
+        if operation.type == "Conv2D":
+            height, width, channels, _ = operation.inputs[1].shape
+            total += 2 * math.prod(operation.outputs[0].shape) * height * width * channels
+        elif operation.type in ("MatMul", "BatchMatMulV2"):
+            a, transposed = operation.inputs[0].shape, "adj_x" if "Batch" in operation.type else "transpose_a"
+            inner = a[-2] if operation.get_attr(transposed) else a[-1]
+            total += 2 * math.prod(operation.outputs[0].shape) * inner
+    return total
+
+
+def flop_of_an_image(function, shape):
+    """Less what the power iteration costs, which does not grow with the batch."""
+
+    def of(batch):
+        return flop_of_graph(function, tf.zeros((batch, *shape)), tf.zeros((batch,), tf.int32))
+
+    return of(3) - of(2)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_flop_are_those_of_the_graph(variant):
+    config = dataclasses.replace(SMALL, **VARIANTS[variant])
+    generator, discriminator = networks(config)
+    size = config.image_size
+    assert estimate.generator_cost(generator).flop == flop_of_an_image(generator, (config.z_dim,))
+    ours = estimate.discriminator_cost(discriminator).flop
+    if config.conditional:  # <h, embedding> is no product of matrices there
+        ours -= 2 * discriminator.embedding.dimensions
+    assert ours == flop_of_an_image(discriminator, (size, size, 3))
+
+
+def test_the_papers_run():
+    """SPEC's figures, of the original's order of operations: its shortcuts run at the high resolution."""
+    config = Config(workdir="unused")
+    generator, discriminator = networks(config, 1000)
+    found = estimate.estimate(config, generator, discriminator, replicas=4)
+    assert (found.generator_parameters, found.discriminator_parameters) == (42_078_852, 39_463_618)
+    costs = [estimate.generator_cost(generator).flop, estimate.discriminator_cost(discriminator).flop]
+    saved = [3 * sum(shortcut_flop(network)) for network in (generator, discriminator)]
+    assert (costs[0] + saved[0]) / 1e9 == pytest.approx(18.4, abs=0.05)
+    assert (costs[1] + saved[1]) / 1e9 == pytest.approx(9.5, abs=0.05)
+    assert (3 * (costs[0] + saved[0]) + 8 * (costs[1] + saved[1])) / 1e9 == pytest.approx(131, abs=0.5)
+    assert found.flop_per_image == 3 * costs[0] + 8 * costs[1]
+    assert found.images == 64
+    text = estimate.describe(found, config.batch_size)
+    assert "42,078,852" in text and "127 GFLOP an image" in text and len(text.splitlines()) == 2
+
+
+def shortcut_flop(network):
+    """2 x multiply-adds of each block's shortcut at the low resolution, where they do not run anyway."""
+    resolution = 4 if hasattr(network, "z_dim") else network.image_size // 2
+    for block in network.blocks:
+        if block.shortcut is not None and not getattr(block, "first", False):
+            yield 2 * resolution**2 * math.prod(block.shortcut.kernel.shape)
+        resolution = resolution * 2 if hasattr(network, "z_dim") else resolution // 2
+
+
+def test_what_an_iteration_consists_of():
+    generator, discriminator = networks(SMALL)
+    g, d = estimate.generator_cost(generator).flop, estimate.discriminator_cost(discriminator).flop
+
+    def flop(**options):
+        config = dataclasses.replace(SMALL, **options)
+        return estimate.estimate(config, generator, discriminator, 1).flop_per_image
+
+    assert flop() == 3 * g + 8 * d
+    assert flop(reuse_fakes=False) == 4 * g + 8 * d
+    assert flop(discriminator_steps=2) == 4 * g + 14 * d
+    assert flop(accumulation_steps=2) == 4 * g + 8 * d
+
+
+def test_out_of_memory_says_what_to_lower():
+    generator, discriminator = networks(SMALL)
+
+    def line(**options):
+        config = dataclasses.replace(SMALL, **options)
+        return estimate.out_of_memory(config, estimate.estimate(config, generator, discriminator, 1))
+
+    assert "--accumulation_steps=2 " in line() and "--precision=bfloat16" in line()
+    assert "8 images at once" in line() and "a --batch_size below 8" in line()
+    assert "--accumulation_steps=4 " in line(accumulation_steps=2)
+    assert "bfloat16" not in line(precision="bfloat16")
+    least = line(batch_size=1)
+    assert "accumulation" not in least and "batch_size" not in least and "--generator_channels" in least
+    full_disk = tf.errors.ResourceExhaustedError(None, None, "/x/state.data; No space left on device")
+    assert not estimate.is_out_of_memory(full_disk)
+
+
+MEASURE = """
+import resource, sys
+from sagan_tf import cli, estimate, experiment, options
+cli.import_tensorflow()
+import tensorflow as tf
+from sagan_tf.config import Config
+config = options.parse(Config, sys.argv[1:])[0]
+strategy = make_workers("cpu:1").strategy
+state = experiment.make_state(config, 10, strategy)
+size, batch = config.image_size, config.batch_size
+images, labels = tf.zeros((batch, size, size, 3)), tf.zeros((batch,), tf.int32)
+batches = tf.data.Dataset.from_tensors((images, labels)).repeat()
+experiment.make_step(config, state, strategy)(iter(batches), tf.constant(2))
+found = estimate.estimate(config, state.generator, state.discriminator, 1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, found.bytes_per_image)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_memory_of_an_image_as_measured(precision):
+    """How the peak of the process grows with the batch, against the estimate, on the CPU."""
+    flags = "--workdir=unused --image_size=128 --generator_channels=32 --discriminator_channels=32".split()
+
+    def measure(batch):
+        command = [sys.executable, "-c", MEASURE, *flags, f"--precision={precision}", f"--batch_size={batch}"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return map(int, done.stdout.split()[-2:])
+
+    (few, estimated), (many, _) = measure(8), measure(16)
+    ratio = estimated / ((many - few) / 8)
+    print(f"{precision}: estimated / measured = {ratio:.2f}")
+    assert 0.75 < ratio < 1.33
