@@ -82,7 +82,7 @@ def original_slots(network, optimizer) -> dict:
 
 
 class Differences(typing.NamedTuple):
-    """How arrays differ from the variables that are to be set from them: names, or lines that begin with one."""
+    """How arrays differ from the variables to be set from them: names, or lines that begin with one."""
 
     missing: list[str]
     surplus: list[str]
