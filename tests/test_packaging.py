@@ -28,7 +28,8 @@ def requirements(name):
     return {requirement.name: requirement for requirement in map(Requirement, filter(None, lines))}
 
 
-REQUIRED = requirements("requirements.txt") | requirements("requirements-test.txt")
+FILES = ["requirements.txt", "requirements-test.txt", "requirements-serving.txt"]
+REQUIRED = {name: bounds for file in FILES for name, bounds in requirements(file).items()}
 
 
 @pytest.mark.parametrize("name", REQUIRED)
