@@ -6,7 +6,7 @@ import typing
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_GAP = 2  # white pixels between images
+_GAP, _GROUP_GAP = 2, 10  # white pixels between images, and between groups of columns
 _FONT_SIZE = 12
 _FIRST_MS, _LAST_MS = 500, 2000  # how long an animation shows a frame, and its last one
 
@@ -37,7 +37,7 @@ def captioned_grid(
     images: np.ndarray,
     columns: int,
     row_captions: typing.Sequence[str] = (),
-    column_captions: typing.Sequence[str] = (),
+    groups: typing.Sequence[tuple[str, int]] = (),
     title: str = "",
 ) -> np.ndarray:
     """A grid with words around it, black on white.
@@ -46,27 +46,33 @@ def captioned_grid(
       images: uint8 (rows * columns, H, W, 3).
       columns: images in a row.
       row_captions: one for each row, on its left; or none.
-      column_captions: one for each of equal groups of columns, above it; or none.
+      groups: captions above the columns, each with the number of columns that it stands for; more
+        white is between groups of several.
       title: above everything.
 
     Returns: one uint8 picture (height, width, 3).
     """
-    grid = image_grid(images, columns)
+    rows, size = len(images) // columns, images.shape[1]
+    gap = _GROUP_GAP if any(width > 1 for _, width in groups) else _GAP
     font = ImageFont.load_default(_FONT_SIZE)
     line = _FONT_SIZE + 6
     left = 8 + max((round(font.getlength(text)) for text in row_captions), default=-8)
-    top = line * (bool(title) + bool(column_captions))
-    width = max(left + grid.shape[1], round(font.getlength(title)) + 4)
-    canvas = Image.new("RGB", (width, top + grid.shape[0]), "white")
-    canvas.paste(Image.fromarray(grid), (left, top))
+    top = line * (bool(title) + bool(groups))
+    widths = [width for _, width in groups] or [columns]
+    starts = np.cumsum([0, *widths])  # in columns
+    parts = np.split(images.reshape(rows, columns, *images.shape[1:]), starts[1:-1], axis=1)
+    grids = [image_grid(part.reshape(-1, *images.shape[1:]), part.shape[1]) for part in parts]
+    lefts = left + np.cumsum([0, *(grid.shape[1] + gap for grid in grids)])
+    width = max(lefts[-1] - gap, round(font.getlength(title)) + 4)
+    canvas = Image.new("RGB", (int(width), top + grids[0].shape[0]), "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((2, 2), title, "black", font)
-    step = images.shape[1] + _GAP
+    for x, grid in zip(lefts, grids, strict=False):
+        canvas.paste(Image.fromarray(grid), (int(x), top))
+    for x, grid, (text, _) in zip(lefts, grids, groups, strict=False):
+        draw.text((x + grid.shape[1] / 2, top - line / 2), text, "black", font, anchor="mm")
     for row, text in enumerate(row_captions):
-        draw.text((4, top + row * step + images.shape[1] / 2), text, "black", font, anchor="lm")
-    for group, text in enumerate(column_captions):
-        middle = left + (group + 0.5) * (grid.shape[1] + _GAP) / len(column_captions)
-        draw.text((middle, top - line / 2), text, "black", font, anchor="mm")
+        draw.text((4, top + row * (size + _GAP) + size / 2), text, "black", font, anchor="lm")
+    draw.text((2, 2), title, "black", font)
     return np.asarray(canvas)
 
 

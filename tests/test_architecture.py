@@ -35,6 +35,7 @@ ARROWS = {
     "run_scoring": {"experiment", "metrics", "training"},
     "serving": {"metrics", "networks"},
     "training": {"attention_maps", "pictures"} | NETWORK_PARTS,
+    "sampling": {"data", "experiment", "metrics", "networks", "pictures"},
     "training_scores": {"config", "experiment", "metrics", "run_scoring", "training"},
 }
 

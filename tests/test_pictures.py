@@ -38,13 +38,22 @@ def test_captions_are_beside_the_grid_and_leave_it_as_it_is():
     images = shades(6, 40)
     grid = pictures.image_grid(images, 3)
     np.testing.assert_array_equal(pictures.captioned_grid(images, 3), grid)
-    picture = pictures.captioned_grid(images, 3, ("cat", "a long name"), ("left", "middle", "right"), "title")
+    groups = (("left", 1), ("middle", 1), ("right", 1))
+    picture = pictures.captioned_grid(images, 3, ("cat", "a long name"), groups, "title")
     height, width = grid.shape[:2]
     np.testing.assert_array_equal(picture[-height:, -width:], grid)
     above, beside = picture[:-height], picture[-height:, :-width]
     for part in (above[: len(above) // 2], above[len(above) // 2 :], beside[:40], beside[42:]):
         assert part.min() < 100  # there is ink
     assert (beside[40:42] == 255).all()
+
+
+def test_groups_of_columns_stand_apart():
+    picture = pictures.captioned_grid(shades(6, 40), 3, groups=(("one", 1), ("two", 2)))
+    np.testing.assert_array_equal(picture[-1, :: 40 + 2, 0], [4, 255, 5, 6])
+    assert picture.shape[1] == 3 * 40 + 10 + 2
+    right = pictures.image_grid(shades(6, 40)[[1, 2, 4, 5]], 2)
+    np.testing.assert_array_equal(picture[-82:, -82:], right)
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])

@@ -1,0 +1,246 @@
+"""Draws samples of a run or a SavedModel: grids, single images, ways through z and the classes, and more."""
+
+import dataclasses
+import os
+
+from sagan_tf import cli
+from sagan_tf.options import UserError, option
+
+_KINDS = (
+    "grid",
+    "images",
+    "npz",
+    "same_z",
+    "interpolation",
+    "class_interpolation",
+    "truncation",
+    "neighbours",
+    "progress",
+)
+_ROWS = 10  # of a picture, where no classes are asked for
+_NEIGHBOURS, _COMPARED = 5, 100  # training images that are shown for a sample; samples that are looked up
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to draw."""
+
+    workdir: str = option("", "Directory of a run.", section="Generator")
+    checkpoint: str = option(
+        "latest", "Which of the run's checkpoints: latest, best, or a step.", section="Generator"
+    )
+    weights: str = option(
+        "ema", "The averaged weights, or the raw ones.", section="Generator", choices=("ema", "raw")
+    )
+    savedmodel: str = option("", "Instead of a run: a SavedModel of a generator.", section="Generator")
+
+    what: tuple[str, ...] = option(
+        ("grid",),
+        "What to draw: a grid; single images, in folders by class; all in one .npz; each z with every class;"
+        " from one z to another; from one class to the next; z drawn from shorter and shorter intervals;"
+        " the training images that are nearest to samples; an animation over the run's checkpoints.",
+        section="Pictures",
+        choices=_KINDS,
+        may_change=True,
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        f"Names or numbers of the classes, one a row; if empty, all, and of more than {_ROWS} as many evenly"
+        " spaced ones (images and npz: all).",
+        section="Pictures",
+    )
+    columns: int = option(10, "Images in a row of a picture.", section="Pictures", minimum=2, maximum=100)
+    samples_per_class: int = option(
+        10, "Samples of each class (images and npz).", section="Pictures", minimum=1
+    )
+    seed: int = option(0, "Seed of z; sample i of a seed is always the same.", section="Pictures", minimum=0)
+    truncation: float = option(
+        0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Pictures", minimum=0.0
+    )
+    batch_size: int = option(
+        64, "Images that are drawn together.", section="Pictures", minimum=1, may_change=True
+    )
+    animation: str = option(
+        "gif", "Format of progress.", section="Pictures", choices=("gif", "webp"), may_change=True
+    )
+
+    dataset: str = option(
+        "",
+        "The images among which neighbours are looked for, as in training; if empty, the run's own.",
+        section="Neighbours",
+    )
+    split: str = option("train", "Their split, if --dataset is given.", section="Neighbours")
+    data_dir: str = option("", "Where TFDS keeps its data; if empty, as the run says.", section="Neighbours")
+    inception: str = option(
+        "",
+        "A network in whose features to look as well: a TF-Hub handle, or the directory of a SavedModel"
+        " (also one that sagan_tf.train_classifier made). If empty, in pixels only.",
+        section="Neighbours",
+    )
+
+    output: str = option(
+        "",
+        "Directory for what is drawn; if empty, pictures/step_STEP in the run's directory, or"
+        " SAVEDMODEL.pictures.",
+        section="Output",
+        may_change=True,
+    )
+
+    def check(self) -> None:
+        """Refuses combinations that cannot work. Raises UserError."""
+        if bool(self.workdir) == bool(self.savedmodel):
+            raise UserError("give either --workdir (a run) or --savedmodel (a SavedModel of a generator)")
+        if self.checkpoint not in ("latest", "best") and not self.checkpoint.isdigit():
+            raise UserError(f"--checkpoint={self.checkpoint}: allowed are latest, best, or a step")
+        if not self.what:
+            raise UserError(f"--what=: is empty; allowed are {', '.join(_KINDS)}")
+        if "progress" in self.what and self.savedmodel:
+            raise UserError("--what=progress: needs --workdir; a SavedModel has no checkpoints")
+        if "neighbours" in self.what and self.savedmodel and not self.dataset:
+            raise UserError("--what=neighbours: --dataset is missing: the images to look among")
+
+
+def main(options: Options, given) -> int:
+    """Draws what the options name. Returns the exit code."""
+    del given
+    from sagan_tf.class_choice import choose
+    from sagan_tf.sampling import source as sources
+    from sagan_tf.sampling.artist import Artist
+    from sagan_tf.sampling.folder import Folder
+
+    if options.workdir:
+        source = sources.from_run(options.workdir, options.checkpoint, options.weights == "ema")
+        output = os.path.join(options.workdir, "pictures", f"step_{source.run.step:08d}")
+        options = dataclasses.replace(options, checkpoint=str(source.run.step))
+    else:
+        source = sources.from_saved_model(options.savedmodel)
+        output = f"{options.savedmodel.rstrip('/')}.pictures"
+    conditional = source.generator.conditional
+    rows = choose(options.classes, source.class_names, conditional, limit=_ROWS)
+    artist = Artist(
+        source,
+        rows if conditional else [0] * _ROWS,
+        options.columns,
+        seed=options.seed,
+        truncation=options.truncation,
+        batch_size=options.batch_size,
+    )
+    options = dataclasses.replace(options, output=options.output or output)
+    work = _prepare(options, source, artist)  # mistakes show before anything is written
+    folder = Folder(options.output, options)
+    for action in work:
+        for path in action(folder):
+            print(path, flush=True)
+    return 0
+
+
+def _prepare(options: Options, source, artist) -> list:
+    """A function of the folder for each kind of picture; it yields the paths of what it has written."""
+    actions = []
+    if {"images", "npz"} & set(options.what):
+        actions.append(lambda folder: _write_samples(options, source, folder))
+    simple = ("grid", "same_z", "interpolation", "class_interpolation", "truncation")
+    for kind in [kind for kind in options.what if kind in simple]:
+        picture = getattr(artist, kind)()
+        actions.append(lambda folder, kind=kind, picture=picture: [_save(folder, kind, picture)])
+    if "neighbours" in options.what:
+        dataset, spaces = _open_neighbours(options, source)
+        actions.append(lambda folder: _write_neighbours(dataset, spaces, artist, folder))
+    if "progress" in options.what:
+        actions.append(lambda folder: _write_progress(options, source, artist, folder))
+    return actions
+
+
+def _save(folder, name: str, picture) -> str:
+    from sagan_tf import pictures
+
+    path = folder.file(f"{name}.png")
+    pictures.save(path, picture)
+    return path
+
+
+def _write_samples(options: Options, source, folder):
+    """Single images and the .npz, in one pass; sample i is of class i modulo their number."""
+    import numpy as np
+
+    from sagan_tf.class_choice import choose
+    from sagan_tf.metrics.samples import GeneratorSamples
+    from sagan_tf.run_scoring import Progress
+
+    classes = choose(options.classes, source.class_names, source.generator.conditional)
+    labels = np.tile(np.array(classes, np.int32), options.samples_per_class)
+    names = source.class_names if source.generator.conditional else ()
+    drawn = GeneratorSamples(source.generator, labels, options.seed, options.truncation)
+    kept, done = [], 0
+    with Progress("images", len(labels)) as progress:
+        for images in drawn.batches(options.batch_size):
+            numbers = np.arange(done, done + len(images))
+            if "images" in options.what:
+                folder.write_images(images, numbers, labels[numbers], names)
+            if "npz" in options.what:
+                kept.append(images)
+            done += len(images)
+            progress(done)
+    if "images" in options.what:
+        yield f"{folder.file('images')}: {done:,} images"
+    if kept:
+        yield folder.write_npz(np.concatenate(kept), labels, names)
+
+
+def _open_neighbours(options: Options, source):
+    from sagan_tf import data
+    from sagan_tf.metrics.features import load_network
+    from sagan_tf.sampling import nearest
+
+    config = source.run.config if source.run else None
+    dataset = data.open_dataset(
+        options.dataset or config.dataset,
+        split=options.split if options.dataset else config.split,
+        image_size=source.generator.image_size,
+        data_dir=options.data_dir or (config.data_dir if config else ""),
+        bad_images=config.bad_images if config else "refuse",
+    )
+    spaces = [nearest.pixels()]
+    if options.inception:
+        spaces.append(nearest.features(load_network(options.inception)))
+    return dataset, spaces
+
+
+def _write_neighbours(dataset, spaces, artist, folder):
+    from sagan_tf.run_scoring import Progress
+    from sagan_tf.sampling import nearest
+
+    samples = artist.samples(max(_COMPARED, artist.rows))
+    with Progress("training images", dataset.num_examples) as progress:
+        findings = nearest.find(samples, dataset, spaces, _NEIGHBOURS, progress)
+    for finding, kind in zip(findings, ("pixels", "features"), strict=False):
+        yield finding.line()
+        yield _save(
+            folder, f"neighbours_{kind}", nearest.picture(samples[: artist.rows], artist.names, finding)
+        )
+
+
+def _write_progress(options: Options, source, artist, folder):
+    from sagan_tf import experiment, pictures
+
+    steps = {
+        *experiment.checkpoints(options.workdir).steps(),
+        *experiment.best_checkpoints(options.workdir).steps(),
+    }
+    frames = []
+    for step in sorted(steps):
+        run = experiment.restore(options.workdir, str(step), options.weights == "ema")
+        source.run.generator.set_weights(run.generator.get_weights())  # nothing is traced again
+        frames.append(artist.grid(f"step {step:,}"))
+    path = folder.file(f"progress.{options.animation}")
+    pictures.save_animation(path, frames)
+    yield f"{path}: {len(frames)} checkpoints"
+
+
+def console() -> None:
+    """The command `sagan-sample`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.sample")
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,90 @@
+"""Where samples come from: a run's checkpoint, or a SavedModel."""
+
+import os
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf import experiment, networks, pictures
+from sagan_tf.metrics import samples
+from sagan_tf.options import UserError
+
+_CLASSES_ASSET = os.path.join("assets", "classes.txt")  # as sagan_tf.export writes it
+
+
+class Source(typing.NamedTuple):
+    """A generator and what is known of it.
+
+    Attributes:
+      generator: see `sagan_tf.metrics.samples.Generator`.
+      class_names: empty for an unconditional SavedModel.
+      run: the run that it was restored from; None for a SavedModel.
+    """
+
+    generator: samples.Generator
+    class_names: tuple[str, ...]
+    run: experiment.Run | None
+
+
+def from_run(workdir: str, checkpoint: str, ema: bool) -> Source:
+    """The generator of a run's checkpoint. Raises UserError as `experiment.restore`."""
+    run = experiment.restore(workdir, checkpoint, ema)
+    return Source(callable_of(run.generator), run.class_names, run)
+
+
+def callable_of(network: networks.Generator) -> samples.Generator:
+    """A network at inference, compiled; weights that are set afterwards count."""
+    generate = tf.function(lambda z, labels: network(z, labels, training=False))
+    return samples.Generator(generate, network.z_dim, network.image_size, bool(network.classes))
+
+
+def from_saved_model(path: str) -> Source:
+    """The generator of a SavedModel. Raises UserError if it is none, or says nothing of its classes."""
+    if not os.path.isfile(os.path.join(path, "saved_model.pb")):
+        raise UserError(f"--savedmodel={path}: is no SavedModel (saved_model.pb is missing)")
+    try:
+        generator = samples.from_saved_model(path)
+    except UserError as error:  # which names the flag that evaluate has for it
+        raise UserError(str(error).replace("--generated=", "--savedmodel=")) from error
+    if not generator.conditional:
+        return Source(generator, (), None)
+    try:
+        with open(os.path.join(path, _CLASSES_ASSET), encoding="utf-8") as file:
+            return Source(generator, tuple(file.read().splitlines()), None)
+    except OSError as error:
+        raise UserError(
+            f"--savedmodel={path}: has no {_CLASSES_ASSET}, the name of a class a line, from which to know"
+            " what can be asked for"
+        ) from error
+
+
+def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_size: int) -> np.ndarray:
+    """Images uint8 (n, size, size, 3) of z float32 (n, z_dim) and labels int32 (n,)."""
+    images = []
+    for start in range(0, len(z), batch_size):
+        # A short last batch is drawn in full: it would be traced and compiled a second time.
+        rows = np.arange(start, start + batch_size) % len(z)
+        drawn = generator.generate(tf.constant(z[rows]), tf.constant(labels[rows], tf.int32))
+        images.append(pictures.to_uint8(drawn)[: len(z) - start])
+    return np.concatenate(images)
+
+
+def mixed_classes(network: networks.Generator, weights: np.ndarray) -> networks.Generator:
+    """A generator whose class i is a mixture of the classes of `network`.
+
+    A class is a row of each table of gains and biases in conditional batch norm, and the network is a
+    function of these rows: mixtures of them lie between the classes.
+
+    Args:
+      network: conditional.
+      weights: float32 (mixtures, classes), rows that sum to 1; a one-hot row is the class itself.
+    """
+    config = network.get_config() | {"classes": len(weights), "name": "mixed_generator"}
+    mixed = networks.Generator.from_config(config)
+    mixed.build()
+    for old, new in zip(network.variables, mixed.variables, strict=True):
+        value = old.numpy()
+        is_table = value.ndim == 2 and old.name in ("gain", "bias") and len(value) == network.classes
+        new.assign(weights @ value if is_table else value)
+    return mixed

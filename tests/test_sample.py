@@ -1,0 +1,311 @@
+"""The command `sample`: every kind of picture, the same whatever the batch; mistakes in one line each."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf import cli, data, experiment, pictures, sample
+from sagan_tf.config import Config
+from sagan_tf.metrics import classifier, samples
+
+CONFIG = Config(
+    dataset="digits",
+    image_size=32,
+    z_dim=8,
+    generator_channels=1,
+    discriminator_channels=1,
+    generator_attention=(16,),
+    discriminator_attention=(),
+    train_steps=20,
+)
+DIGITS = tuple("0123456789")
+
+
+def _make_run(workdir, config=CONFIG, steps=(10, 20)):
+    """A run; the averaged generators of its checkpoints are unlike each other, and so are the classes."""
+    workdir.mkdir()
+    config = dataclasses.replace(config, workdir=str(workdir))
+    experiment.write_description(config, DIGITS)
+    state = experiment.make_state(config, 10, tf.distribute.get_strategy())
+    for step in steps:
+        for number, variable in enumerate(state.ema_generator.trainable_variables):
+            noise = tf.random.stateless_normal(variable.shape, (step, number))
+            variable.assign(variable + 0.3 * noise)
+        experiment.checkpoints(str(workdir)).save(state.checkpoint(), step)
+    return str(workdir)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return _make_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def unconditional(tmp_path_factory):
+    config = dataclasses.replace(CONFIG, conditional=False)
+    return _make_run(tmp_path_factory.mktemp("runs") / "run", config, (10,))
+
+
+@pytest.fixture
+def command(capfd):
+    """Runs the command in this process: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            cli.run(sample.main, sample.Options, sample.__doc__, program="sagan_tf.sample", argv=arguments)
+        out, error = capfd.readouterr()
+        return stop.value.code, out, error
+
+    return call
+
+
+def _draw(command, workdir, output, *arguments):
+    code, out, error = command(f"--workdir={workdir}", f"--output={output}", *arguments)
+    assert code == 0, error
+    return out
+
+
+def _pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def generator(workdir):
+    """The run's generator, read without the command."""
+    network = experiment.restore(workdir).generator
+    return lambda z, labels: pictures.to_uint8(network(z, np.asarray(labels), training=False))
+
+
+def _z(numbers, truncation=0.0, seed=0):
+    return samples.draw_z(np.asarray(numbers), seed, 8, truncation).numpy()
+
+
+def _tile(picture, row, column, rows, columns, group_gap=0):
+    """An image of a grid at the bottom right of a picture; `group_gap` is what is between it and the edge."""
+    bottom = len(picture) - (rows - 1 - row) * 66
+    right = picture.shape[1] - (columns - 1 - column) * 66 - group_gap
+    return picture[bottom - 64 : bottom : 2, right - 64 : right : 2].astype(int)
+
+
+def _same(ours, theirs):
+    """Equal but for rounding."""
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_grid_same_z_and_interpolation_show_what_they_say(workdir, generator, command, tmp_path):
+    kinds = "--what=grid,same_z,interpolation"
+    out = _draw(command, workdir, tmp_path, kinds, "--classes=7,2", "--columns=3")
+    assert out.split() == [str(tmp_path / f"{kind}.png") for kind in ("grid", "same_z", "interpolation")]
+    grid, same_z, line = (_pixels(path) for path in out.split())
+    _same(_tile(grid, 1, 2, 2, 3), generator(_z([5]), [2])[0])  # sample 2 * 2 + 1
+    _same(_tile(grid, 0, 1, 2, 3), generator(_z([2]), [7])[0])
+    _same(_tile(same_z, 0, 2, 2, 3), generator(_z([2]), [7])[0])
+    _same(_tile(same_z, 1, 2, 2, 3), generator(_z([2]), [2])[0])
+    _same(_tile(line, 1, 0, 2, 3), generator(_z([2]), [2])[0])
+    _same(_tile(line, 1, 2, 2, 3), generator(_z([3]), [2])[0])
+    assert np.abs(_tile(grid, 1, 2, 2, 3) - _tile(grid, 0, 1, 2, 3)).max() > 20
+
+
+def test_class_interpolation_and_truncation(workdir, generator, command, tmp_path):
+    kinds = "--what=class_interpolation,truncation"
+    _draw(command, workdir, tmp_path, kinds, "--classes=7,2,5", "--columns=4", "--seed=3")
+    way = _pixels(tmp_path / "class_interpolation.png")
+    z = _z([0], seed=3)
+    for row, column, label in ((0, 0, 7), (0, 3, 2), (1, 0, 2), (1, 3, 5)):
+        _same(_tile(way, row, column, 2, 4), generator(z, [label])[0])
+    sweep = _pixels(tmp_path / "truncation.png")
+    for row, column, label, number, t, gap in (
+        (2, 15, 5, 11, 0.1, 0),
+        (0, 13, 7, 3, 0.1, 0),
+        (1, 0, 2, 1, 2.0, 24),
+    ):
+        _same(_tile(sweep, row, column, 3, 16, gap), generator(_z([number], t, seed=3), [label])[0])
+
+
+def test_images_and_npz_are_the_samples_that_evaluate_scores(workdir, command, tmp_path):
+    out = _draw(command, workdir, tmp_path, "--what=images,npz", "--samples_per_class=3", "--batch_size=7")
+    assert f"{tmp_path / 'images'}: 30 images" in out
+    run = experiment.restore(workdir)
+    network = run.generator
+    generate = samples.Generator(lambda z, labels: network(z, labels, training=False), 8, 32, True)
+    labels = samples.draw_labels("balanced", 30, 10, 0, None)
+    (expected,) = samples.GeneratorSamples(generate, labels, 0, 0.0).batches(30)
+    with np.load(tmp_path / "samples.npz") as file:
+        _same(file["images"], expected)
+        np.testing.assert_array_equal(file["labels"], labels)
+        assert tuple(file["class_names"]) == DIGITS
+        for number, (image, label) in enumerate(zip(file["images"], labels, strict=True)):
+            path = tmp_path / "images" / DIGITS[label] / f"{number:06d}.png"
+            np.testing.assert_array_equal(_pixels(path), image)
+    assert sum(len(files) for _, _, files in os.walk(tmp_path / "images")) == 30
+    assert data.open_dataset(f"npz:{tmp_path / 'samples.npz'}", image_size=32).num_examples == 30
+    folder = samples.FolderSamples(str(tmp_path / "images"), 100, 0)
+    folder.name_classes(DIGITS)
+    assert np.bincount(folder.labels).tolist() == [3] * 10
+
+
+def test_batch_size_does_not_matter(workdir, command, tmp_path):
+    kinds = "--what=grid,images,npz,same_z,interpolation,class_interpolation,truncation"
+    trees = []
+    for batch_size in (1, 7, 64):
+        output = tmp_path / str(batch_size)
+        _draw(command, workdir, output, kinds, f"--batch_size={batch_size}", "--classes=1,3,8")
+        files = sorted(path for path in output.rglob("*") if path.suffix == ".png")
+        trees.append({str(path.relative_to(output)): _pixels(path) for path in files})
+    assert len(trees[0]) == 30 + 5
+    for name, expected in trees[0].items():
+        for tree in trees[1:]:
+            np.testing.assert_array_equal(tree[name], expected, err_msg=name)
+
+
+def test_seed_truncation_weights_and_checkpoint_matter(workdir, command, tmp_path):
+    grids = []
+    for number, argument in enumerate(
+        ["--seed=0", "--seed=1", "--truncation=0.5", "--weights=raw", "--checkpoint=10"]
+    ):
+        _draw(command, workdir, tmp_path / str(number), argument, "--classes=4", "--columns=4")
+        grids.append(_pixels(tmp_path / str(number) / "grid.png").tobytes())
+    assert len(set(grids)) == 5
+
+
+def test_neighbours_in_pixels_and_features(workdir, command, tmp_path):
+    model = classifier.Classifier(32, 10, width=2)
+    model(tf.zeros((1, 32, 32, 3)))
+    network = str(tmp_path / "classifier")
+    classifier.save(model, network, {"name": "tiny", "image_size": 32, "class_names": DIGITS})
+    arguments = ["--what=neighbours", "--split=test", "--dataset=digits", f"--inception={network}"]
+    out = _draw(command, workdir, tmp_path / "out", *arguments, "--classes=3,4")
+    assert "pixels: from a sample" in out and "features of tiny: from a sample" in out
+    for name in ("pixels", "features"):
+        assert _pixels(tmp_path / "out" / f"neighbours_{name}.png").shape[1] > 6 * 66
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_progress_has_a_frame_a_checkpoint(workdir, command, tmp_path, ending):
+    _draw(command, workdir, tmp_path, "--what=progress,grid", f"--animation={ending}", "--classes=1")
+    with Image.open(tmp_path / f"progress.{ending}") as image:
+        assert image.n_frames == 2
+        frames = []
+        for number in range(2):
+            image.seek(number)
+            frames.append(np.asarray(image.convert("RGB")).astype(int))
+    last = _pixels(tmp_path / "grid.png")
+    away = np.abs(frames[1][-len(last) :] - last)
+    assert away.mean() < 4 and np.abs(frames[0] - frames[1]).mean() > 10  # GIF has 256 colours
+
+
+def test_an_unconditional_run(unconditional, command, tmp_path):
+    _draw(command, unconditional, tmp_path, "--what=grid,interpolation,truncation,images", "--columns=3")
+    assert _pixels(tmp_path / "grid.png").shape == (10 * 66 - 2, 3 * 66 - 2, 3)
+    assert len(os.listdir(tmp_path / "images")) == 10
+    for arguments in (["--what=same_z"], ["--what=class_interpolation"], ["--classes=3"]):
+        code, _, error = command(f"--workdir={unconditional}", f"--output={tmp_path / 'no'}", *arguments)
+        assert code == 2 and "the model is unconditional" in error
+    assert not (tmp_path / "no").exists()
+
+
+class _Module(tf.Module):
+    """A generator with the signature that is served."""
+
+    def __init__(self, network, class_file):
+        super().__init__()
+        self.class_names = tf.saved_model.Asset(class_file)
+        self.network = network
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, 8), name="z"), tf.TensorSpec((None,), tf.int32, "labels")]
+    )
+    def serve(self, z, labels):
+        return {"images": self.network(z, labels, training=False)}
+
+
+@pytest.fixture(scope="module")
+def saved_model(workdir, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("saved") / "model")
+    module = _Module(experiment.restore(workdir).generator, os.path.join(workdir, "classes.txt"))
+    tf.saved_model.save(module, path, signatures={"serving_default": module.serve})
+    return path
+
+
+def test_a_saved_model_gives_the_pictures_of_its_run(workdir, saved_model, command, tmp_path):
+    arguments = ["--what=grid,images,same_z,interpolation,truncation", "--classes=1,9"]
+    _draw(command, workdir, tmp_path / "run", *arguments)
+    code, out, error = command(f"--savedmodel={saved_model}", *arguments)
+    assert code == 0, error
+    assert f"{saved_model}.pictures/images: 20 images" in out
+    files = [path for path in (tmp_path / "run").rglob("*.png")]
+    assert len(files) == 24
+    for path in files:
+        theirs = os.path.join(f"{saved_model}.pictures", path.relative_to(tmp_path / "run"))
+        _same(_pixels(path), _pixels(theirs))
+
+
+def test_mistakes_with_a_saved_model(saved_model, command, tmp_path):
+    for arguments, text in (
+        (["--what=class_interpolation"], "a SavedModel takes whole classes; give the run (--workdir)"),
+        (["--what=progress"], "--what=progress: needs --workdir"),
+        (["--what=neighbours"], "--dataset is missing"),
+        (["--classes=10"], "--classes=10: no such class; allowed are names (0, 1, 2"),
+    ):
+        assert text in _refusal(command, f"--savedmodel={saved_model}", f"--output={tmp_path}", *arguments)
+    assert "is no SavedModel" in _refusal(command, f"--savedmodel={tmp_path}")
+
+
+def _refusal(command, *arguments):
+    code, _, error = command(*arguments)
+    lines = [line for line in error.splitlines() if line.startswith("sample: error: ")]
+    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--checkpoint=11"], "--checkpoint=11: allowed are latest, best, 10, 20"),
+        (["--checkpoint=first"], "--checkpoint=first: allowed are latest, best, or a step"),
+        (["--checkpoint=best"], "has no best checkpoint"),
+        (["--classes=cat"], "--classes=cat: no such class"),
+        (["--what=grids"], "--what=grids: allowed are grid, images"),
+        (["--what="], "--what=: is empty"),
+        (["--columns=1"], "--columns=1: must be at least 2"),
+        (["--what=class_interpolation", "--classes=3"], "needs at least 2 classes"),
+        (["--what=neighbours", "--dataset=folder:/no/such"], "/no/such"),
+        (["--output=/proc/none"], "--output=/proc/none: cannot be written"),
+        (["--savedmodel=x"], "give either --workdir (a run) or --savedmodel"),
+    ],
+)
+def test_mistakes_are_one_line(workdir, command, tmp_path, arguments, text):
+    assert text in _refusal(command, f"--workdir={workdir}", f"--output={tmp_path / 'out'}", *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_run_and_no_checkpoint_yet(command, tmp_path):
+    assert "holds no run" in _refusal(command, f"--workdir={tmp_path}")
+    experiment.write_description(dataclasses.replace(CONFIG, workdir=str(tmp_path)), DIGITS)
+    assert "has no checkpoint yet" in _refusal(command, f"--workdir={tmp_path}")
+
+
+def test_nothing_is_overwritten_by_other_options(workdir, command, tmp_path):
+    small = ["--classes=4", "--columns=2"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    line = _refusal(command, f"--workdir={workdir}", f"--output={tmp_path / 'other'}", *small)
+    assert "holds other files" in line and os.listdir(tmp_path / "other") == ["letter.txt"]
+    _draw(command, workdir, tmp_path / "out", *small)
+    before = (tmp_path / "out" / "grid.png").read_bytes()
+    _draw(command, workdir, tmp_path / "out", *small, "--what=same_z,grid", "--batch_size=3")  # as well
+    assert (tmp_path / "out" / "grid.png").read_bytes() == before
+    for argument, text in (("--seed=5", "--seed: '0' before, '5' now"), ("--checkpoint=10", "--checkpoint")):
+        line = _refusal(command, f"--workdir={workdir}", f"--output={tmp_path / 'out'}", *small, argument)
+        assert "holds what other options made" in line and text in line
+    assert (tmp_path / "out" / "grid.png").read_bytes() == before
+
+
+def test_output_is_in_the_run_by_default(workdir, command):
+    code, out, error = command(f"--workdir={workdir}", "--classes=4", "--columns=2")
+    assert (code, out) == (0, os.path.join(workdir, "pictures", "step_00000020", "grid.png\n")), error
