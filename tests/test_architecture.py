@@ -32,10 +32,11 @@ ARROWS = {
     "original": set(),
     "original_checkpoint": {"original"},
     "pictures": set(),
+    "run_attention": {"attention_maps", "config", "data", "experiment", "metrics", "pictures"},
     "run_scoring": {"experiment", "metrics", "training"},
     "serving": {"metrics", "networks"},
-    "training": {"attention_maps", "pictures"} | NETWORK_PARTS,
     "sampling": {"data", "experiment", "metrics", "networks", "pictures"},
+    "training": {"attention_maps", "pictures"} | NETWORK_PARTS,
     "training_scores": {"config", "experiment", "metrics", "run_scoring", "training"},
 }
 

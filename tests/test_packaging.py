@@ -28,6 +28,7 @@ def requirements(name):
     return {requirement.name: requirement for requirement in map(Requirement, filter(None, lines))}
 
 
+PACKAGE_DATA = [f"attention_maps/explorer.{ending}" for ending in ("css", "html", "js")]
 FILES = ["requirements.txt", "requirements-test.txt", "requirements-serving.txt"]
 REQUIRED = {name: bounds for file in FILES for name, bounds in requirements(file).items()}
 
@@ -64,7 +65,9 @@ def test_source_distribution_and_wheel(tmp_path):
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith("/METADATA"))
         (scripts,) = (archive.read(name).decode() for name in names if name.endswith("/entry_points.txt"))
-    assert {name for name in names if name.startswith("sagan_tf/")} == {f"sagan_tf/{s}" for s in SOURCES}
+    assert {name for name in names if name.startswith("sagan_tf/")} == {
+        f"sagan_tf/{source}" for source in [*SOURCES, *PACKAGE_DATA]
+    }
     declared = [
         Requirement(line.partition(": ")[2]) for line in metadata.splitlines() if "Requires-Dist" in line
     ]

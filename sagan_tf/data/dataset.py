@@ -116,12 +116,16 @@ class Dataset:
 
         def make(batch):
             start = batch * batch_size
-            pixels, labels = self.source.read(np.arange(start, min(start + batch_size, self.num_examples)))
-            if pixels.shape[1] != self.image_size:
-                pixels = self._cut(pixels, np.full((len(pixels), 2), 0.5))
-            return pixels, labels
+            return self.read(np.arange(start, min(start + batch_size, self.num_examples)))
 
         return self._stream(make, 0, -(-self.num_examples // batch_size), None)
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 (b, size, size, 3) and labels int32 (b,) of some examples. Raises UserError."""
+        pixels, labels = self.source.read(indices)
+        if pixels.shape[1] != self.image_size:
+            pixels = self._cut(pixels, np.full((len(pixels), 2), 0.5))
+        return pixels, labels
 
     def _cut(self, pixels, places):
         """Cuts `image_size` squares: at (0, 0) the top left corner, near (1, 1) the bottom right one."""

@@ -111,7 +111,7 @@ class SelfAttention(keras.layers.Layer):
         output = tf.cast(self.gamma.value, inputs.dtype) * tf.reshape(mixed, tf.shape(inputs)) + inputs
         outputs = [output, *([beta] if return_attention else [])]
         if return_share:
-            outputs.append(tf.abs(self.gamma.value) * _norm(mixed) / _norm(inputs))
+            outputs.append(tf.math.divide_no_nan(tf.abs(self.gamma.value) * _norm(mixed), _norm(inputs)))
         return tuple(outputs) if len(outputs) > 1 else output
 
     def compute_output_shape(self, input_shape, **_):

@@ -94,6 +94,7 @@ def test_share_is_what_is_added_against_what_was_there(form):
     np.testing.assert_allclose(share, shares, rtol=1e-4)
     np.testing.assert_array_equal(layer(inputs), outputs)
     assert share.dtype == tf.float32 and np.ptp(shares) > 0.001
+    assert layer(np.zeros_like(inputs), return_share=True)[1].numpy().tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("form", ATTENTION_FORMS)

@@ -1,0 +1,195 @@
+"""Shows what a run's attention layers look at: figures as in the paper, and a page to explore them."""
+
+import dataclasses
+import os
+import re
+
+from sagan_tf import cli
+from sagan_tf.options import UserError, option
+
+_CLASSES = 24  # at most, where none are asked for
+_PAGE = "attention.html"
+_HARDLY = 0.01  # of |gamma o| / |x|; below, a layer is hardly used
+_MEANING = (
+    f"gamma near 0, or |gamma o|/|x| below {_HARDLY}: the layer hardly changes its input, so its maps say"
+    " little; gamma below 0: means nothing by itself, the linear map before it can change sign with it"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to show."""
+
+    workdir: str = option("", "Directory of the run.", section="Run")
+    checkpoints: tuple[str, ...] = option(
+        ("latest",), "Which checkpoints: latest, best, steps, or all; a list.", section="Run"
+    )
+    weights: str = option(
+        "ema", "The generator's averaged weights, or the raw ones.", section="Run", choices=("ema", "raw")
+    )
+
+    num_samples: int = option(24, "Generated images.", section="Images", minimum=1, maximum=1000)
+    real_images: int = option(
+        12,
+        "Real images, of the run's dataset, for the discriminator; 0 for none.",
+        section="Images",
+        minimum=0,
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        f"Names or numbers of the classes, which are taken in turn; if empty, all, or {_CLASSES} of more.",
+        section="Images",
+    )
+    seed: int = option(0, "Seed of z; sample i of a seed is always the same.", section="Images", minimum=0)
+    truncation: float = option(
+        0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Images", minimum=0.0
+    )
+
+    positions: tuple[str, ...] = option(
+        (),
+        "Query positions of the figures, ROW:COLUMN in pixels from the top left corner, a list of up to 8; if"
+        " empty, those whose maps are most unlike are chosen in each image.",
+        section="Figures",
+    )
+    num_positions: int = option(5, "How many positions are chosen.", section="Figures", minimum=1, maximum=8)
+    figure_rows: int = option(8, "Images in a figure.", section="Figures", minimum=1, maximum=100)
+
+    output: str = option(
+        "", "Directory for figures and page; if empty, attention in the run's directory.", section="Output"
+    )
+
+    def check(self) -> None:
+        """Refuses what cannot work. Raises UserError."""
+        if not self.workdir:
+            raise UserError("--workdir is missing: name the directory of a run, e.g. --workdir=runs/digits")
+        for checkpoint in self.checkpoints:
+            if checkpoint not in ("latest", "best", "all") and not checkpoint.isdigit():
+                raise UserError(f"--checkpoints={checkpoint}: allowed are latest, best, all, or steps")
+        if not self.checkpoints:
+            raise UserError("--checkpoints=: is empty; allowed are latest, best, all, or steps")
+        for position in self.positions:
+            if not re.fullmatch(r"\d{1,5}:\d{1,5}", position):
+                raise UserError(f"--positions={position}: must be ROW:COLUMN in pixels, e.g. 12:40")
+        if len(self.positions) > 8:
+            raise UserError(f"--positions: {len(self.positions)} are given; at most 8 can be told apart")
+
+
+def main(options: Options, given) -> int:
+    """Draws figures and writes the page. Returns the exit code."""
+    del given
+    from sagan_tf import experiment, run_attention
+    from sagan_tf.attention_maps.page import write_page
+    from sagan_tf.class_choice import choose
+
+    config = experiment.read_config(options.workdir)
+    run_attention.check_run(dataclasses.replace(config, workdir=options.workdir), _positions(options))
+    names = _checkpoints(options)
+    run = experiment.restore(options.workdir, names[0], options.weights == "ema")
+    classes = choose(options.classes, run.class_names, config.conditional, limit=_CLASSES)
+    output = _make_output(options)
+    real = _real_images(options, config, run.class_names, classes)
+    looks = {}
+    for name in names:
+        run = run if name == names[0] else experiment.restore(options.workdir, name, options.weights == "ema")
+        if run.step not in looks:
+            looks[run.step] = _look(options, run, classes, real)
+            _report(looks[run.step])
+            _write_figures(looks[run.step], run.class_names, output)
+    print(_MEANING)
+    page = os.path.join(output, _PAGE)
+    title = os.path.basename(os.path.abspath(options.workdir))
+    size = write_page(page, title, run.class_names, [looks[step] for step in sorted(looks)])
+    print(f"{page}: {size / 1e6:.1f} MB, open it in a browser")
+    return 0
+
+
+def _positions(options: Options) -> tuple[tuple[int, int], ...]:
+    return tuple(tuple(map(int, position.split(":"))) for position in options.positions)
+
+
+def _checkpoints(options: Options) -> list[str]:
+    """Names of checkpoints, each once."""
+    from sagan_tf import experiment
+
+    names = []
+    for name in options.checkpoints:
+        steps = []
+        if name == "all":
+            saved = experiment.checkpoints(options.workdir), experiment.best_checkpoints(options.workdir)
+            steps = sorted({step for where in saved for step in where.steps()})
+        names += [str(step) for step in steps] or ["latest" if name == "all" else name]
+    return list(dict.fromkeys(names))
+
+
+def _make_output(options: Options) -> str:
+    """Makes the directory. Raises UserError if it holds something else, or cannot be written."""
+    output = options.output or os.path.join(options.workdir, "attention")
+    try:
+        os.makedirs(output, exist_ok=True)
+        found = os.listdir(output)
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
+    if found and _PAGE not in found:
+        raise UserError(f"--output={output}: holds other files; name a new or empty directory")
+    return output
+
+
+def _real_images(options: Options, config, class_names, classes):
+    """Real images; None, and a line that says why, if there are none to be had."""
+    from sagan_tf import run_attention
+
+    if not options.real_images or not config.discriminator_attention:
+        return None
+    try:
+        return run_attention.real_images(config, class_names, classes, options.real_images)
+    except UserError as error:
+        print(f"no real images, the discriminator is shown on generated ones only: {error}", flush=True)
+        return None
+
+
+def _look(options: Options, run, classes, real):
+    import numpy as np
+
+    from sagan_tf import run_attention
+    from sagan_tf.run_scoring import Progress
+
+    drawing = run_attention.Drawing(options.figure_rows, _positions(options), options.num_positions)
+    z = run_attention.draw_z(options.num_samples, options.seed, run.config.z_dim, options.truncation)
+    labels = np.resize(np.array(classes, np.int32), options.num_samples)
+    with Progress("images", options.num_samples) as progress:
+        return run_attention.Observer(run, drawing, progress.line).look(z, labels, real, progress)
+
+
+def _report(look) -> None:
+    """Prints gamma and the strength of every layer."""
+    width = max(len(view.name) for view in look.views)
+    print(f"step {look.step:,}\n  {'layer':{width}s}  {'gamma':>8s}  |gamma o|/|x|")
+    for view in look.views:
+        share = float(view.shares.mean())
+        hardly = "  hardly used" if share < _HARDLY else ""
+        print(f"  {view.name:{width}s}  {view.gamma:+8.4f}  {share:13.4f}{hardly}", flush=True)
+
+
+def _write_figures(look, class_names, output: str) -> None:
+    import numpy as np
+
+    from sagan_tf import pictures
+
+    for view in look.views:
+        labels = look.sources[view.source].labels
+        captions = [class_names[label] for label in labels[: len(view.rows)]]
+        strength = f"gamma {view.gamma:+.3f}, |gamma o|/|x| {view.shares.mean():.3f}"
+        title = f"{view.name}, step {look.step:,}: {strength}"
+        tiles = np.concatenate(view.rows)
+        path = os.path.join(output, f"{view.name}_{look.step:08d}.png")
+        pictures.save(path, pictures.captioned_grid(tiles, len(view.rows[0]), captions, title=title))
+        print(path, flush=True)
+
+
+def console() -> None:
+    """The command `sagan-attention`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.attention")
+
+
+if __name__ == "__main__":
+    console()

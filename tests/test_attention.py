@@ -1,0 +1,321 @@
+"""The command `attention`: hand-made attention is drawn as it was made; mistakes in one line each."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageColor
+
+from sagan_tf import attention, cli, experiment, run_attention
+from sagan_tf.attention_maps import figures
+from sagan_tf.config import Config
+from sagan_tf.metrics import samples
+from tests.attention_maps.test_page import data_of, unpacked
+
+CONFIG = Config(
+    dataset="digits",
+    image_size=32,
+    z_dim=8,
+    generator_channels=1,
+    discriminator_channels=1,
+    generator_attention=(8, 16),
+    discriminator_attention=(16,),
+    generator_spectral_norm=False,
+    ema_decay=0.0,
+)
+DIGITS = tuple("0123456789")
+GREY, VEILED = 186, 84  # all that the hand-made generator draws: tanh(0.5) in [-1, 1]; and that times 0.45
+
+
+def make_run(workdir, steps=(10,), change=lambda state: None, **options):
+    """A run with checkpoints, whose networks `change` may have changed; returns its directory as text."""
+    config = dataclasses.replace(CONFIG, workdir=str(workdir), **options)
+    workdir.mkdir()
+    experiment.write_description(config, DIGITS)
+    state = experiment.make_state(config, 10, tf.distribute.get_strategy())
+    for layer in (
+        *state.ema_generator.attention_layers.values(),
+        *state.discriminator.attention_layers.values(),
+    ):
+        layer.gamma.assign(0.5)
+    for step in steps:
+        change(state)
+        experiment.checkpoints(config.workdir).save(state.checkpoint(), step)
+    return config.workdir
+
+
+def attend_to_the_corner(state):
+    """Every query of the generator asks for what only the top left quarter of a quarter of its image has."""
+    generator = state.ema_generator
+    for variable in generator.trainable_variables:
+        variable.assign(np.zeros(variable.shape))
+    first = np.zeros((4, 4, generator.first_width))
+    first[..., 1] = 1  # everywhere
+    first[0, 0, 0] = 1  # in the corner
+    generator.dense.bias.assign(first.ravel())
+    generator.last_conv.bias.assign([0.5] * 3)
+    for block in generator.blocks:  # the shortcut alone: pixels are repeated, channels stay
+        block.shortcut.kernel.assign(np.eye(generator.first_width)[None, None])
+    for layer in generator.attention_layers.values():
+        layer.gamma.assign(0.5)
+        layer.query.kernel.assign([[0], [100], [0], [0]])
+        layer.key.kernel.assign([[1], [0], [0], [0]])
+
+
+@pytest.fixture(scope="module")
+def corner_run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "corner", change=attend_to_the_corner)
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory):
+    """Untrained, unconditional, attention of the paper's form in the discriminator alone; two checkpoints."""
+    return make_run(
+        tmp_path_factory.mktemp("runs") / "plain",
+        (10, 20),
+        conditional=False,
+        generator_attention=(),
+        attention_form="paper_v2",
+    )
+
+
+@pytest.fixture
+def command(capfd, tmp_path):
+    """Runs the command in this process: exit code, standard output, standard error."""
+
+    def call(*arguments, output=tmp_path / "out"):
+        with pytest.raises(SystemExit) as stop:
+            cli.run(
+                attention.main,
+                attention.Options,
+                attention.__doc__,
+                program="sagan_tf.attention",
+                argv=["--num_samples=4", "--real_images=3", f"--output={output}", *arguments],
+            )
+        out, error = capfd.readouterr()
+        return stop.value.code, out, error
+
+    return call
+
+
+def page_of(folder):
+    return data_of((folder / "attention.html").read_text(encoding="utf-8"))
+
+
+def refusal(command, *arguments, **keywords):
+    code, _, error = command(*arguments, **keywords)
+    assert code == 2 and error.count("\n") == 1 and error.startswith("attention: error: "), error
+    return error
+
+
+def test_attention_made_by_hand_is_drawn_exactly(corner_run, command, tmp_path):
+    code, out, error = command(f"--workdir={corner_run}", "--positions=31:31,0:31", "--figure_rows=2")
+    assert code == 0, error
+    data = page_of(tmp_path / "out")
+    generator_8, discriminator, generator_16 = (
+        next(view for view in data["checkpoints"][0]["views"] if (view["network"], view["queries"]) == wanted)
+        for wanted in (("generator", 8), ("discriminator", 16), ("generator", 16))
+    )
+    assert discriminator["source"] == "generated"
+    for view, keys in ((generator_8, [0]), (generator_16, [0, 1, 8, 9])):
+        maps, values = unpacked(view)
+        assert values.shape == (4, view["queries"] ** 2, view["keys"] ** 2)
+        expected = np.zeros(view["keys"] ** 2)
+        expected[keys] = 1 / len(keys)
+        np.testing.assert_allclose(maps, np.broadcast_to(expected, maps.shape), atol=1e-7)
+        assert np.all(values[..., keys] == 255) and np.all(np.sum(values != 0, axis=-1) == len(keys))
+        _check_corner(tmp_path / "out" / f"generator_{view['queries']}_00000010.png", view["queries"])
+
+
+def _check_corner(path, queries):
+    """In both rows of the figure: the image with two dots; then two maps, lit in the top left corner only."""
+    picture = np.asarray(Image.open(path))
+    tile = 96 + 2 * 4
+    frame = np.array(ImageColor.getrgb(figures._COLOURS[0]))  # of the first map, right of the image
+    left = np.flatnonzero((picture[-1] == frame).all(axis=-1))[0] - tile - 2
+    rows = picture[-(2 * tile + 2) :, left : left + 3 * tile + 4]
+    cell = 96 / queries
+    dots = [(96 - cell / 2, 96 - cell / 2), (cell / 2, 96 - cell / 2)]
+    at = np.mgrid[:96, :96]
+    distances = [np.hypot(at[0] + 0.5 - row, at[1] + 0.5 - column) for row, column in dots]
+    for top in (4, tile + 2 + 4):
+        image, *maps = (
+            rows[top : top + 96, left : left + 96] for left in (4, tile + 2 + 4, 2 * tile + 4 + 4)
+        )
+        assert (image[np.minimum(*distances) > 6] == GREY).all()
+        for shown, distance in zip(maps, distances, strict=True):
+            assert (shown[distance < 2] != VEILED).any(axis=-1).all()  # the dot
+            lit = np.zeros((96, 96), bool)
+            lit[:24, :24] = True
+            assert (shown[lit] == figures.HEAT).all()
+            assert (shown[~lit & (distance > 6)] == VEILED).all()
+
+
+def test_page_holds_what_the_layers_say(corner_run, command, tmp_path):
+    """Generated and real images, maps and strengths, against the networks called one image at a time."""
+    assert command(f"--workdir={corner_run}", "--classes=3,1", "--seed=5", "--checkpoints=10,latest")[0] == 0
+    data = page_of(tmp_path / "out")
+    (checkpoint,) = data["checkpoints"]  # both are the same
+    assert data["classNames"] == {"1": "1", "3": "3"}
+    assert checkpoint["sources"]["generated"]["labels"] == [3, 1, 3, 1]
+    assert checkpoint["sources"]["real"]["labels"] == [3, 1, 3]
+    run = experiment.restore(corner_run)
+    dataset = experiment.open_dataset(CONFIG)
+    members = [np.flatnonzero(dataset.source.labels == label) for label in (3, 1)]
+    real = dataset.source.read(np.array([members[0][0], members[1][0], members[0][1]]))[0]
+    z = samples.draw_z(np.arange(4), 5, 8, 0.0)
+    generated = run.generator(z, np.array([3, 1, 3, 1]))
+    views = {(view["network"], view["queries"], view["source"]): view for view in checkpoint["views"]}
+    assert len(views) == 4
+    for source, images in (
+        ("generated", generated.numpy()),
+        ("real", real.astype(np.float32) * (2 / 255) - 1),
+    ):
+        _, betas, shares = run.discriminator(
+            images, np.array([3, 1, 3, 1][: len(images)]), return_attention=True, return_shares=True
+        )
+        view = views["discriminator", 16, source]
+        maps, _ = unpacked(view)
+        beta = betas[16].numpy()
+        np.testing.assert_allclose(beta.sum(axis=-1), 1, rtol=1e-5)
+        assert np.all(np.abs(maps - beta) <= beta.max(axis=-1, keepdims=True) * (0.5 / 255 + 1e-5))
+        np.testing.assert_allclose(view["shares"], shares[16], atol=1e-5)
+        assert view["gamma"] == 0.5 and np.min(view["shares"]) > 0.001
+
+
+def test_what_is_printed(corner_run, command):
+    code, out, _ = command(f"--workdir={corner_run}", "--num_positions=2")
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "step 10"
+    assert [line.split()[0] for line in lines[2:6]] == [
+        "generator_8",
+        "generator_16",
+        "discriminator_16_generated",
+        "discriminator_16_real",
+    ]
+    corner = next(line for line in lines if line.split()[0] == "generator_8")
+    assert corner.split()[1:] == ["+0.5000", "0.0000", "hardly", "used"]  # its values are 0
+    assert (
+        sum("gamma near 0" in line and "gamma below 0: means nothing by itself" in line for line in lines)
+        == 1
+    )
+    assert lines[-1].endswith("open it in a browser")
+
+
+def test_unconditional_run_and_all_checkpoints(plain_run, command, tmp_path):
+    code, out, error = command(f"--workdir={plain_run}", "--checkpoints=all")
+    assert code == 0, error
+    data = page_of(tmp_path / "out")
+    assert [checkpoint["step"] for checkpoint in data["checkpoints"]] == [10, 20]
+    assert data["classNames"] == {}
+    for checkpoint in data["checkpoints"]:
+        assert {source["labels"] == [] for source in checkpoint["sources"].values()} == {True}
+        assert [view["network"] for view in checkpoint["views"]] == ["discriminator"] * 2
+        assert all(view["keys"] == view["queries"] == 16 for view in checkpoint["views"])
+    assert (tmp_path / "out" / "discriminator_16_real_00000020.png").exists()
+    assert "--classes=1: the model is unconditional" in refusal(
+        command, f"--workdir={plain_run}", "--classes=1"
+    )
+
+
+def test_samples_are_the_same_however_many(corner_run, command, tmp_path):
+    images = []
+    for number in (2, 11):
+        output = tmp_path / str(number)
+        arguments = [f"--workdir={corner_run}", f"--num_samples={number}", "--real_images=0"]
+        assert command(*arguments, output=output)[0] == 0
+        data = page_of(output)
+        assert set(data["checkpoints"][0]["sources"]) == {"generated"}
+        images.append([data["images"][i] for i in data["checkpoints"][0]["sources"]["generated"]["images"]])
+    assert images[1][:2] == images[0]
+
+
+def test_without_the_dataset_generated_images_alone(tmp_path, command):
+    workdir = make_run(tmp_path / "run", dataset="folder:gone", generator_attention=())
+    code, out, _ = command(f"--workdir={workdir}")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("no real images")]
+    assert "the discriminator is shown on generated ones only: --dataset=folder:gone: " in line
+    assert set(page_of(tmp_path / "out")["checkpoints"][0]["sources"]) == {"generated"}
+
+
+def test_another_dataset_in_its_place_is_not_taken(tmp_path, command):
+    (tmp_path / "images" / "cat").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "images" / "cat" / "a.png")
+    workdir = make_run(tmp_path / "run", dataset=f"folder:{tmp_path / 'images'}", generator_attention=())
+    code, out, _ = command(f"--workdir={workdir}")
+    assert code == 0 and "no real images" in out and "has other classes than the run" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes=11"], "--classes=11: no such class; allowed are names (0, 1, "),
+        (["--positions=32:0"], "--positions=32:0: outside the image; rows and columns go from 0 to 31"),
+        (["--positions=3"], "--positions=3: must be ROW:COLUMN in pixels, e.g. 12:40"),
+        (["--positions=-1:3"], "--positions=-1:3: must be ROW:COLUMN"),
+        (["--positions=" + ",".join(["1:1"] * 9)], "--positions: 9 are given; at most 8"),
+        (["--checkpoints=11"], "--checkpoint=11: allowed are latest, best, 10"),
+        (["--checkpoints=newest"], "--checkpoints=newest: allowed are latest, best, all, or steps"),
+        (["--checkpoints="], "--checkpoints=: is empty"),
+        (["--workdir="], "--workdir is missing"),
+    ],
+)
+def test_mistakes_in_one_line(corner_run, command, arguments, message, tmp_path):
+    assert message in refusal(command, f"--workdir={corner_run}", *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_that_have_nothing_to_show(tmp_path, command):
+    workdir = make_run(tmp_path / "run", (), generator_attention=(), discriminator_attention=())
+    assert f"--workdir={workdir}: has no attention to show" in refusal(command, f"--workdir={workdir}")
+    workdir = make_run(tmp_path / "early", ())
+    for checkpoints in ("latest", "all"):
+        error = refusal(command, f"--workdir={workdir}", f"--checkpoints={checkpoints}")
+        assert f"--workdir={workdir}: has no checkpoint yet" in error
+    assert "holds no run" in refusal(command, f"--workdir={tmp_path}")
+
+
+def test_other_files_are_not_mixed_with(corner_run, command, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    error = refusal(command, f"--workdir={corner_run}", output=tmp_path)
+    assert f"--output={tmp_path}: holds other files; name a new or empty directory" in error
+    error = refusal(command, f"--workdir={corner_run}", output=tmp_path / "letter.txt" / "out")
+    assert "cannot be written" in error
+
+
+class _Layer:
+    gamma = type("Variable", (), {"value": 0.5})
+
+
+class _Network:
+    """Gives maps of a feature map of 2x2, pooled to one key, and of one of 4x4."""
+
+    attention_layers = {"2": _Layer, "4": _Layer}
+
+    def __init__(self, name, resolutions):
+        self.name, self._resolutions = name, resolutions
+
+    def __call__(self, images, labels, **_):
+        count = len(labels)
+        maps = {r: tf.fill((count, r**2, r**2 // 4), 4 / r**2) for r in self._resolutions}
+        return tf.zeros((count, 8, 8, 3)), maps, {r: tf.ones(count) for r in self._resolutions}
+
+
+def test_maps_of_one_key_are_left_out():
+    drawing, lines = run_attention.Drawing(1, (), 2), []
+
+    def look(resolutions):
+        networks = {name: _Network(name, resolutions) for name in ("generator", "discriminator")}
+        run = experiment.Run(CONFIG, DIGITS, 3, **networks)
+        observer = run_attention.Observer(run, drawing, lines.append)
+        return observer.look(np.zeros((9, 8)), np.zeros(9, np.int32), None, lambda done: None)
+
+    assert [view.name for view in look((2, 4)).views] == ["generator_4", "discriminator_4_generated"]
+    assert lines == [
+        f"{name}_2 is left out: its map is 1x1, each position attends to the one key there is"
+        for name in ("generator", "discriminator")
+    ]
+    with pytest.raises(run_attention.UserError, match="every attention map of the run is 1x1"):
+        look((2,))
