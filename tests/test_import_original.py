@@ -1,14 +1,18 @@
 """The command `import_original`, on checkpoints that TensorFlow 1's own classes write here."""
 
+import errno
 import os
 import shutil
+import subprocess
+import sys
+import time
 import typing
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli, experiment, import_original, original, original_checkpoint, train
+from sagan_tf import cli, experiment, export, import_original, original, original_checkpoint, sample, train
 from sagan_tf.config import Config
 
 STEPS = 3  # that Adam has taken in the checkpoints made here
@@ -428,6 +432,62 @@ def test_training_goes_on(imported, tmp_path, capfd):
     assert 0 < moved.max() < 0.01
 
 
+def test_ratio_of_steps_is_taken_over(checkpoint):
+    options = import_original.Options(checkpoint="c", workdir="w", dataset="digits")
+    found = {"image_size": 128}
+    for numbers, given, ratio in (
+        ({"d_step": 50.0, "g_step": 10.0}, set(), 5),
+        ({"d_step": 50.0, "g_step": 10.0}, {"discriminator_steps"}, 1),
+        ({}, set(), 1),
+    ):
+        config = import_original._configure(options, given | {"dataset"}, found, 3, numbers)
+        assert config.discriminator_steps == ratio
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_no_part_of_a_workdir_is_left(checkpoint, tmp_path, capfd, monkeypatch, failure):
+    def fail(*_):
+        assert len(list(tmp_path.glob("deep/er.partial-*/checkpoints/*/state.index"))) == 1
+        raise failure
+
+    monkeypatch.setattr(experiment, "write_description", fail)
+    code, _, error = run(capfd, f"--checkpoint={checkpoint[0]}", f"--workdir={tmp_path}/deep/er/")
+    if isinstance(failure, OSError):
+        assert code == 2 and "cannot be written (No space left on device)" in error
+    else:
+        assert code == 130
+    assert list(tmp_path.glob("deep/*")) == []
+
+
+def test_workdir_that_fills_up_meanwhile_is_left_alone(checkpoint, tmp_path, capfd, monkeypatch):
+    def fill(config, *arguments):
+        os.mkdir(config.workdir)
+        (tmp_path / "run" / "mine.txt").write_text("mine")
+
+    monkeypatch.setattr(experiment, "write_description", fill)
+    line, _ = refusal(capfd, f"--checkpoint={checkpoint[0]}", f"--workdir={tmp_path}/run")
+    assert "Directory not empty" in line
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "mine.txt"]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_there_is_a_whole_workdir_or_none(checkpoint, tmp_path):
+    def start(workdir):
+        command = [sys.executable, "-m", "sagan_tf.import_original", f"--checkpoint={checkpoint[0]}"]
+        return subprocess.Popen([*command, f"--workdir={workdir}", "--dataset=digits"])
+
+    begin = time.monotonic()
+    assert start(tmp_path / "whole").wait() == 0
+    duration = time.monotonic() - begin
+    for number, share in enumerate(np.random.default_rng(0).uniform(0.5, 1.05, 10)):
+        process = start(tmp_path / str(number))
+        time.sleep(duration * share)
+        process.kill()
+        process.wait()
+        if (tmp_path / str(number)).exists():
+            assert experiment.restore(str(tmp_path / str(number))).step == STEPS
+
+
 @pytest.fixture(scope="module")
 def golden(shared):
     with np.load(shared / "golden" / "original_128_ch4_train.npz") as arrays:
@@ -491,3 +551,29 @@ def test_golden_checkpoint_gives_the_goldens_images(golden, golden_runs):
     assert relative_error(logits, golden["logits_real"].ravel()) < 1e-4
     sampled = experiment.restore(golden_runs["batch_statistics"]).generator(z, labels)
     assert relative_error(sampled, golden["fake"]) < 1e-4
+
+
+def test_golden_exported_and_read_by_tensorflow_alone(golden, golden_runs, tmp_path):
+    options = export.Options(workdir=golden_runs["batch_statistics"], export_dir=f"{tmp_path}/model")
+    assert export.main(options, set()) == 0
+    np.savez(tmp_path / "inputs.npz", z=golden["z"], labels=golden["labels"])
+    script = """if True:
+        import sys
+        import numpy as np, tensorflow as tf
+        folder = sys.argv[1]
+        inputs = {name: tf.constant(array) for name, array in np.load(f"{folder}/inputs.npz").items()}
+        model = tf.saved_model.load(f"{folder}/model/1")
+        np.save(f"{folder}/images.npy", model.signatures["serving_default"](**inputs)["images"])
+        assert not [name for name in sys.modules if name.startswith("sagan_tf")]
+    """
+    command = [sys.executable, "-I", "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    images = np.load(tmp_path / "images.npy")
+    assert relative_error(images, golden["fake"]) < 1e-4
+
+
+def test_golden_sampled(golden_runs, tmp_path):
+    options = sample.Options(workdir=golden_runs["as_it_is"], output=f"{tmp_path}/samples", columns=2)
+    assert sample.main(options, set()) == 0
+    assert list(tmp_path.glob("samples/*.png"))
