@@ -31,8 +31,13 @@ def make_run(workdir, **changes):
     experiment.write_description(config, CLASSES)
     state = experiment.make_state(config, len(CLASSES), tf.distribute.get_strategy())
     random = np.random.default_rng(0)
-    for variable in state.ema_generator.variables:
-        variable.assign_add(np.abs(0.2 * random.standard_normal(variable.shape)))
+    for variable in state.ema_generator.trainable_variables:
+        variable.assign_add(0.2 * random.standard_normal(variable.shape))
+    for variable in state.ema_generator.non_trainable_variables:
+        if variable.name == "moving_mean":
+            variable.assign(0.1 * random.standard_normal(variable.shape))
+        if variable.name == "moving_variance":
+            variable.assign(random.uniform(0.1, 0.5, variable.shape))
     experiment.checkpoints(str(workdir)).save(state.checkpoint(), 20)
     return str(workdir)
 

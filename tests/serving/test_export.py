@@ -1,0 +1,293 @@
+"""The exported model against the run's averaged generator; its signatures, its files, mistakes."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.tools import saved_model_cli
+
+from sagan_tf import experiment
+from sagan_tf.metrics import results, samples
+from sagan_tf.networks import Generator
+from sagan_tf.serving.module import ServedGenerator
+from sagan_tf.serving.network import inference_copy
+from tests.serving.conftest import CLASSES, make_run, run_export
+
+SIZES = (1, 7, 64)
+
+
+@pytest.fixture(scope="module")
+def generator(workdir):
+    return experiment.restore(workdir).generator
+
+
+@pytest.fixture(scope="module")
+def signatures(model):
+    loaded = tf.saved_model.load(str(model / "1"))
+    yield loaded.signatures
+    del loaded
+
+
+def _z(rows, z_dim=8):
+    return np.random.default_rng(1).standard_normal((rows, z_dim)).astype(np.float32)
+
+
+def _labels(rows):
+    return np.arange(rows, dtype=np.int32) % len(CLASSES)
+
+
+def _drawn(rows, truncation=0.0):
+    return {
+        "labels": _labels(rows),
+        "seed": np.arange(100, 100 + rows),
+        "truncation": np.full(rows, truncation, np.float32),
+    }
+
+
+def _call(signature, inputs):
+    return {name: value.numpy() for name, value in signature(**_tensors(inputs)).items()}
+
+
+def _tensors(inputs):
+    return {name: tf.constant(value) for name, value in inputs.items()}
+
+
+FRESH_PROCESS = """
+import importlib.util, sys
+import numpy as np
+import tensorflow as tf
+assert importlib.util.find_spec("sagan_tf") is None
+given = np.load(sys.argv[2])
+model = tf.saved_model.load(sys.argv[1])
+images = model.signatures["serving_default"](z=tf.constant(given["z"]), labels=tf.constant(given["labels"]))
+np.save(sys.argv[3], images["images"].numpy())
+"""
+
+
+def test_fresh_process_without_this_package_gives_the_same_images(model, generator, tmp_path):
+    z, labels = _z(9), _labels(9)
+    np.savez(tmp_path / "given.npz", z=z, labels=labels)
+    paths = [str(path) for path in (model / "1", tmp_path / "given.npz", tmp_path / "images.npy")]
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        FRESH_PROCESS,
+        *paths,
+    ]  # -I: isolated
+    subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"})
+    images = np.load(tmp_path / "images.npy")
+    assert images.std() > 0.1 and np.abs(images).mean() < 0.9
+    np.testing.assert_allclose(images, generator(z, labels), atol=1e-5)
+
+
+def test_generate_draws_the_samples_that_evaluate_scores(signatures, generator, model):
+    inputs = _drawn(12) | {"truncation": np.float32([0.0] * 6 + [0.5] * 6)}
+    images = _call(signatures["generate"], inputs)["images_uint8"]
+    z = [samples.draw_z(inputs["seed"], 0, 8, truncation).numpy() for truncation in (0.0, 0.5)]
+    floats = generator(np.concatenate([z[0][:6], z[1][6:]]), inputs["labels"]).numpy()
+    assert np.abs(images - (floats + 1) * 127.5).max() < 0.51
+    files = _call(signatures["png"], inputs)["png_bytes"]
+    np.testing.assert_array_equal([tf.io.decode_png(file) for file in files], images)
+    source = samples.from_saved_model(str(model / "1"))
+    assert (source.z_dim, source.image_size, source.conditional) == (8, 32, True)
+    (scored,) = samples.GeneratorSamples(source, _labels(112), 0, 0.0).batches(112)
+    np.testing.assert_array_equal(scored[100:106], generate_as(signatures, _labels(112)[100:106]))
+
+
+def generate_as(signatures, labels):
+    return _call(signatures["generate"], _drawn(6) | {"labels": labels})["images_uint8"]
+
+
+def test_attention_maps_are_those_of_the_network(signatures, generator):
+    z, labels = _z(5), _labels(5)
+    outputs = _call(signatures["attention"], {"z": z, "labels": labels})
+    images, maps = generator(z, labels, return_attention=True)
+    assert set(outputs) == {"images", "attention_16"} and set(maps) == {16}
+    np.testing.assert_allclose(outputs["images"], images, atol=1e-5)
+    np.testing.assert_allclose(outputs["attention_16"], maps[16], atol=1e-6)
+    assert maps[16].numpy().std() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["serving_default", "generate", "png", "attention"])
+def test_batches_of_any_size_agree(name, signatures):
+    rows = max(SIZES)
+    inputs = _drawn(rows, 0.7) if name in ("generate", "png") else {"z": _z(rows), "labels": _labels(rows)}
+    whole = _call(signatures[name], inputs)
+    for size in SIZES[:-1]:
+        parts = [
+            _call(signatures[name], {key: value[start : start + size] for key, value in inputs.items()})
+            for start in range(0, min(rows, 4 * size), size)
+        ]
+        for key, value in whole.items():
+            joined = np.concatenate([part[key] for part in parts])
+            if value.dtype == np.float32:
+                np.testing.assert_allclose(joined, value[: len(joined)], atol=1e-5)
+            else:
+                np.testing.assert_array_equal(joined, value[: len(joined)])
+
+
+def _cli(*arguments):  # its flags are the process's: each call sets them all
+    arguments = saved_model_cli.create_parser().parse_args(arguments)
+    arguments.func()
+
+
+@pytest.mark.parametrize("name", ["serving_default", "generate", "png", "attention"])
+def test_saved_model_cli(name, model, unconditional_model, tmp_path, capsys):
+    for conditional, directory in ((True, model), (False, unconditional_model)):
+        if name == "attention" and not conditional:  # nor has that one attention
+            continue
+        of_z = name in ("serving_default", "attention")
+        literals = {} if of_z else {"seed": "[1,2]", "truncation": "[0.0,1.0]"}
+        literals |= {"labels": "[0,4]"} if conditional else {}
+        place = ["--dir", str(directory / "1"), "--tag_set", "serve", "--signature_def", name]
+        _cli("show", *place)
+        shown = capsys.readouterr().out
+        named = {key for key in ("z", "labels", "seed", "truncation") if f"inputs['{key}']" in shown}
+        assert named == set(literals) | ({"z"} if of_z else set())
+        out = tmp_path / str(conditional)
+        np.save(tmp_path / "z.npy", _z(2))
+        files = f"z={tmp_path / 'z.npy'}" if of_z else ""
+        given = ";".join(f"{key}={value}" for key, value in literals.items())
+        _cli("run", *place, "--inputs", files, "--input_exprs", given, "--outdir", str(out))
+        assert all(len(np.load(path, allow_pickle=True)) == 2 for path in out.iterdir())
+        assert len(list(out.iterdir())) == (2 if name == "attention" else 1)
+
+
+def test_unconditional_model(unconditional_model, unconditional_workdir):
+    signatures = tf.saved_model.load(str(unconditional_model / "1")).signatures
+    assert set(signatures) == {"serving_default", "generate", "png"}
+    images = _call(signatures["serving_default"], {"z": _z(3)})["images"]
+    expected = experiment.restore(unconditional_workdir).generator(_z(3))
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    assert (unconditional_model / "1" / "assets" / "labels.txt").read_text() == ""
+
+
+def _normalized(kernel, u):
+    """W / sigma after one power iteration from u, in float64."""
+    matrix = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
+    v = u @ matrix.T / np.linalg.norm(u @ matrix.T)
+    new_u = v @ matrix / np.linalg.norm(v @ matrix)
+    return kernel / (v @ matrix @ new_u.T).item()
+
+
+def test_baked_kernels_are_those_of_a_pass_at_inference(generator):
+    before = [variable.numpy() for variable in generator.variables]
+    copy = inference_copy(generator, bake=True, dtype="float32")
+    values = {variable.path: variable.numpy() for variable in generator.variables}
+    baked = {variable.path: variable.numpy() for variable in copy.variables}
+    kernels = [path for path in baked if path.endswith("kernel")]
+    assert len(kernels) == 1 + 3 * 3 + 4 + 1 and not [path for path in baked if path.endswith("/u")]
+    for path in kernels:
+        expected = _normalized(values[path], values[path.replace("kernel", "u")])
+        np.testing.assert_allclose(baked[path], expected, rtol=1e-5)
+        assert np.abs(baked[path] / values[path] - 1).max() > 0.01
+    np.testing.assert_allclose(copy(_z(4), _labels(4)), generator(_z(4), _labels(4)), atol=1e-6)
+    for old, variable in zip(before, generator.variables, strict=True):
+        np.testing.assert_array_equal(old, variable)
+
+
+def test_spectral_norm_left_in_gives_the_same_images(workdir, generator, tmp_path):
+    assert run_export(f"--workdir={workdir}", f"--export_dir={tmp_path / 'm'}", "--nobake_spectral_norm") == 0
+    names = [name for name, _ in tf.train.list_variables(str(tmp_path / "m/1/variables/variables"))]
+    assert sum("conv_1.Su" in name or "conv_1/u" in name for name in names) == 3
+    signatures = tf.saved_model.load(str(tmp_path / "m" / "1")).signatures
+    images = _call(signatures["serving_default"], {"z": _z(4), "labels": _labels(4)})["images"]
+    np.testing.assert_allclose(images, generator(_z(4), _labels(4)), atol=1e-5)
+
+
+def _served(generator, directory, **arguments):
+    (directory / "labels.txt").write_text("")
+    served = ServedGenerator(generator, str(directory / "labels.txt"), **arguments)
+    served.save(str(directory / "model"))
+    loaded = tf.saved_model.load(str(directory / "model"))
+    inputs = {"z": _z(4), "labels": _labels(4)}
+    return _call(loaded.signatures["serving_default"], inputs)["images"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_of_16_bits_are_the_rounded_ones(dtype, generator, tmp_path):
+    baked = inference_copy(generator, bake=True, dtype="float32")
+    images = _served(baked, tmp_path, weights=dtype)
+    difference = np.abs(images - baked(_z(4), _labels(4)))
+    for variable in baked.trainable_variables:
+        if len(variable.shape) > 1:
+            variable.assign(tf.cast(tf.cast(variable.value, dtype), tf.float32))
+    np.testing.assert_allclose(images, baked(_z(4), _labels(4)), atol=1e-5)
+    assert 1e-4 < difference.max() < 0.2
+    file = tmp_path / "model" / "variables" / "variables.data-00000-of-00001"
+    large = sum(np.prod(v.shape) for v in baked.trainable_variables if len(v.shape) > 1)
+    small = sum(np.prod(v.shape) for v in baked.variables) - large
+    assert file.stat().st_size < 2 * large + 4 * small + 20_000
+
+
+def test_weights_too_large_for_16_bits_are_refused(generator, tmp_path):
+    copy = Generator.from_config(generator.get_config())
+    copy.build()
+    copy.last_conv.kernel.assign(copy.last_conv.kernel * 1e8)
+    with pytest.raises(ValueError, match="last_conv/kernel is not finite in float16"):
+        ServedGenerator(copy, str(tmp_path / "labels.txt"), weights="float16")
+
+
+def test_computing_in_bfloat16_is_what_the_network_does_in_training(generator, tmp_path):
+    as_trained = inference_copy(generator, bake=False, dtype="mixed_bfloat16")
+    images = _served(inference_copy(generator, bake=True, dtype="mixed_bfloat16"), tmp_path)
+    difference = np.abs(images - as_trained(_z(4), _labels(4)))
+    from_float32 = np.abs(images - generator(_z(4), _labels(4)))
+    assert difference.mean() < 0.01 and 1e-4 < from_float32.mean() < 0.05
+
+
+def test_files_of_a_version(model):
+    assert sorted(path.name for path in model.iterdir()) == ["1", "batching.config", "models.config"]
+    assert (model / "1" / "assets" / "labels.txt").read_text() == "".join(f"{name}\n" for name in CLASSES)
+    assert not (model / "1" / "labels.txt").exists()
+    card = (model / "1" / "MODEL_CARD.md").read_text()
+    for text in ("# faces, version 1", "CC0 1.0", "To be tested.", "| steps | 20 of 20", "two \\| too"):
+        assert text in card
+    assert "None has been measured" in card
+
+
+def test_second_export_is_a_second_version_with_the_scores(workdir, model, tmp_path, capsys):
+    work, out = tmp_path / "run", tmp_path / "faces"
+    make_run(work)
+    line = {"metric": "fid", "value": 12.345, "spread": None, "step": 20, "weights": "EMA weights"}
+    protocol = {"samples": 50_000, "seed": 0, "network": "Inception", "reference": "digits train"}
+    results.append(str(work / "scores" / "scores.jsonl"), line | protocol)
+    for other in ({"step": 10}, {"weights": "raw weights"}):
+        results.append(str(work / "scores" / "scores.jsonl"), line | protocol | other | {"value": 99.0})
+    out.mkdir()
+    (out / "models.config").write_text("mine")
+    for _ in range(2):
+        assert run_export(f"--workdir={work}", f"--export_dir={out}", "--warmup_batch_sizes=") == 0
+    assert sorted(path.name for path in out.iterdir()) == ["1", "2", "batching.config", "models.config"]
+    assert (out / "models.config").read_text() == "mine"
+    assert not (out / "1" / "assets.extra").exists()
+    card = (out / "2" / "MODEL_CARD.md").read_text()
+    assert "| fid | 12.345 | 50000 | 0 |" in card and "digits train" in card and "| 99 |" not in card
+    assert f"--model_config_file={out}/models.config" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--export_dir=x"], "--workdir is missing"),
+        (["--workdir=x"], "--export_dir is missing"),
+        (["--workdir=x", "--export_dir=a b"], "--model_name=a b: is part of URLs"),
+        (["--workdir=/nowhere", "--export_dir=x"], "holds no run"),
+        (["--workdir=RUN", "--export_dir=x", "--checkpoint=7"], "allowed are latest, best, 20"),
+        (["--workdir=RUN", "--export_dir=/proc/x"], "--export_dir=/proc/x: cannot be written to"),
+        (
+            ["--workdir=RUN", "--export_dir=x", "--weights_dtype=int8"],
+            "allowed are float32,",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(flags, message, workdir, capfd, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert run_export(*[flag.replace("RUN", workdir) for flag in flags]) == 2
+    error = capfd.readouterr().err
+    assert message in error and "Traceback" not in error and error.count("\n") == 1
+    assert not (tmp_path / "x").exists()
