@@ -84,13 +84,13 @@ def main(options: Options, given) -> int:
     config = experiment.read_config(options.workdir)
     run_attention.check_run(dataclasses.replace(config, workdir=options.workdir), _positions(options))
     names = _checkpoints(options)
-    run = experiment.restore(options.workdir, names[0], options.weights == "ema")
+    run = _restore(options, names[0])
     classes = choose(options.classes, run.class_names, config.conditional, limit=_CLASSES)
     output = _make_output(options)
     real = _real_images(options, config, run.class_names, classes)
     looks = {}
     for name in names:
-        run = run if name == names[0] else experiment.restore(options.workdir, name, options.weights == "ema")
+        run = run if name == names[0] else _restore(options, name)
         if run.step not in looks:
             looks[run.step] = _look(options, run, classes, real)
             _report(looks[run.step])
@@ -119,6 +119,15 @@ def _checkpoints(options: Options) -> list[str]:
             steps = sorted({step for where in saved for step in where.steps()})
         names += [str(step) for step in steps] or ["latest" if name == "all" else name]
     return list(dict.fromkeys(names))
+
+
+def _restore(options: Options, checkpoint: str):
+    from sagan_tf import experiment
+
+    try:
+        return experiment.restore(options.workdir, checkpoint, options.weights == "ema")
+    except UserError as error:  # which names the flag of commands that take one checkpoint
+        raise UserError(str(error).replace("--checkpoint=", "--checkpoints=")) from error
 
 
 def _make_output(options: Options) -> str:

@@ -256,7 +256,7 @@ def test_another_dataset_in_its_place_is_not_taken(tmp_path, command):
         (["--positions=3"], "--positions=3: must be ROW:COLUMN in pixels, e.g. 12:40"),
         (["--positions=-1:3"], "--positions=-1:3: must be ROW:COLUMN"),
         (["--positions=" + ",".join(["1:1"] * 9)], "--positions: 9 are given; at most 8"),
-        (["--checkpoints=11"], "--checkpoint=11: allowed are latest, best, 10"),
+        (["--checkpoints=11"], "--checkpoints=11: allowed are latest, best, 10"),
         (["--checkpoints=newest"], "--checkpoints=newest: allowed are latest, best, all, or steps"),
         (["--checkpoints="], "--checkpoints=: is empty"),
         (["--workdir="], "--workdir is missing"),

@@ -70,6 +70,7 @@
     element("caption").textContent =
       `Image ${chosen.sample + 1} of ${images.length}` + (name === undefined ? "" : `: ${name}`);
     shown = null;
+    element("attention").setAttribute("aria-busy", "true");
     const { queries, stride, maps, gamma, shares } = view();
     element("strength").textContent =
       `Here γ is ${gamma.toFixed(4)}, and |γ o| / |x| is ${shares[chosen.sample].toFixed(4)} for this image.`;
@@ -77,6 +78,7 @@
     if (Object.keys(wanted).some((key) => wanted[key] !== chosen[key])) return; // another was chosen meanwhile
     shown = unpacked;
     drawMap();
+    element("attention").setAttribute("aria-busy", "false");
   }
 
   const matching = () =>
