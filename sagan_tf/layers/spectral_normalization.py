@@ -76,8 +76,15 @@ class _SpectrallyNormalized(keras.layers.Layer):
         return tf.reshape(self.kernel.value, (-1, self.kernel.shape[-1]))
 
     def sigma(self, iterations: int | None = None):
-        """The largest singular value of the kernel as estimated from u; u is left as it is."""
-        return power_iteration(self._matrix(), self.u.value, iterations or self.iterations)[0]
+        """The largest singular value of the kernel as estimated from u; u is left as it is.
+
+        Without spectral normalization there is no u: 20 iterations start from a fixed random vector.
+        """
+        matrix = self._matrix()
+        if not self.spectral_norm:
+            u = tf.random.stateless_normal((1, matrix.shape[1]), (0, 0))
+            return power_iteration(matrix, u, iterations or 20)[0]
+        return power_iteration(matrix, self.u.value, iterations or self.iterations)[0]
 
     def normalized_kernel(self, update_u: bool):
         """W / sigma, in the layer's compute dtype; W itself where `spectral_norm` is off.

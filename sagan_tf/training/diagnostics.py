@@ -1,0 +1,93 @@
+"""What the state of a run says about its health, read between the steps: they are not slowed by it."""
+
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.layers import SNConv2D, SNDense, SNEmbedding
+from sagan_tf.training.state import State
+
+
+class Kernel(typing.NamedTuple):
+    """A layer's largest singular value: of W itself, which spectral normalization divides by it."""
+
+    sigma: float
+    growth: float  # over what it was, about, when training began
+    normalized: bool
+
+
+class Diagnostics:
+    """Singular values, sizes of gradients and a search for NaN, each compiled once, on first use."""
+
+    def __init__(self, state: State):
+        self._networks = {"generator": state.generator, "discriminator": state.discriminator}
+        self._optimizers = {
+            "generator": state.generator_optimizer,
+            "discriminator": state.discriminator_optimizer,
+        }
+        self._layers = {
+            f"{role}/{layer.kernel.path.split('/', 1)[1].rpartition('/')[0]}": layer
+            for role, network in self._networks.items()
+            for layer in network._flatten_layers(include_self=False)
+            if isinstance(layer, SNDense | SNConv2D | SNEmbedding)
+            and layer.variables  # one D block has a spare
+        }
+        self._variables = {
+            f"{name}/{variable.path.partition('/')[2]}": variable.value
+            for name, owner in (*self._networks.items(), ("ema_generator", state.ema_generator))
+            for variable in owner.variables
+        } | {
+            f"{role}_optimizer/{variable.path.partition('/')[2]}": variable.value
+            for role, optimizer in self._optimizers.items()
+            for variable in optimizer.variables
+            if variable.dtype == "float32"
+        }
+        self._sigmas = tf.function(lambda: [layer.sigma() for layer in self._layers.values()])
+        self._finite = tf.function(self._are_finite)
+        self._norms = tf.function(
+            lambda: [_gradient_norm(optimizer) for optimizer in self._optimizers.values()]
+        )
+
+    def kernels(self) -> dict[str, Kernel]:
+        """The singular values by network and layer, e.g. `generator/block_8/conv_1`."""
+        return {
+            name: Kernel(float(sigma), float(sigma) / initial_sigma(layer.kernel.shape), layer.spectral_norm)
+            for (name, layer), sigma in zip(self._layers.items(), self._sigmas(), strict=True)
+        }
+
+    def gradient_norms(self) -> dict[str, float]:
+        """Of both networks: the root of the mean square of the gradient's norm in recent updates.
+
+        It is read from the second moments that Adam keeps, so that the mean is weighted as theirs,
+        and the gradient is that of the global batch: with beta2 = 0.9 that of about the last ten updates.
+        """
+        return {role: float(norm) for role, norm in zip(self._optimizers, self._norms(), strict=True)}
+
+    def not_finite(self) -> list[str]:
+        """Names of the variables, of networks and optimizers, that hold NaN or infinity."""
+        return [
+            name for name, finite in zip(self._variables, self._finite().numpy(), strict=True) if not finite
+        ]
+
+    def _are_finite(self):
+        return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in self._variables.values()])
+
+
+def initial_sigma(shape) -> float:
+    """About the largest singular value of a Glorot-uniform kernel (..., rows, columns) as a matrix.
+
+    deviation * (sqrt(m) + sqrt(n)) is the limit for large random matrices of m x n (Marchenko and
+    Pastur 1967).
+    """
+    field = int(np.prod(shape[:-2]))
+    deviation = np.sqrt(2.0 / (field * (shape[-2] + shape[-1])))
+    return float(deviation * (np.sqrt(field * shape[-2]) + np.sqrt(shape[-1])))
+
+
+def _gradient_norm(optimizer):
+    """sqrt(sum v / (1 - beta2^t)), v being Adam's second moments after t updates; 0 before the first."""
+    total = tf.add_n([tf.reduce_sum(velocity.value) for velocity in optimizer._velocities])
+    updates = tf.cast(optimizer.iterations.value, tf.float32)
+    weight = 1.0 - tf.pow(tf.constant(optimizer.beta_2, tf.float32), updates)
+    return tf.sqrt(tf.math.divide_no_nan(total, weight))
