@@ -62,7 +62,8 @@ class RunScorer:
         )
         protocol = self._shared._replace(step=run.step)
         scores = score_and_keep(scorer, self._draw(self._generator), protocol, self._output, classes_file)
-        summaries.write_scores(self._workdir, run.step, {score.metric: score.value for score in scores})
+        values = {score.metric: score.value for score in scores}
+        summaries.write_scores(self._workdir, run.step, values, results.describe(protocol))
 
     def _take(self, run: experiment.Run) -> None:
         """Compiles the first checkpoint's generator; others are read into it."""

@@ -5,7 +5,7 @@ import fcntl
 import os
 
 from sagan_tf import cli, options
-from sagan_tf.config import Config
+from sagan_tf.config import INCEPTION, Config
 from sagan_tf.options import UserError
 
 
@@ -80,16 +80,9 @@ def _train(config: Config, strategy, dataset) -> int:
             f"{config.workdir}: the run is complete at step {first_step}; a larger --train_steps continues it"
         )
         return 0
-    experiment.write_description(config, dataset.class_names)
-    reporter = Reporter(config.workdir, first_step)
-    if first_step == 0:
-        reporter.text(0, "configuration", _as_table(config))
-        reporter.picture(0, "data", check.grid)
-        samples.write_reals(dataset, state.generator.classes, reporter)
-    print(
-        f"training {config.workdir} from step {first_step} on {strategy.num_replicas_in_sync} replica(s)",
-        flush=True,
-    )
+    # Only the chief writes; the others follow its calls.
+    events = _events(config, state, saved, dataset, check, first_step) if workers.is_chief else []
+    print(f"training {config.workdir} from step {first_step} on {workers}", flush=True)
     with loop.Interrupt() as interrupt:
         step = loop.run(
             experiment.make_step(config, state, strategy),
@@ -112,17 +105,23 @@ def _stopped(signal, step: int, state, saved) -> int:
     return 128 + signal
 
 
-def _events(config: Config, state, saved, reporter, dataset) -> list:
-    """What is done every so many steps."""
+def _events(config: Config, state, saved, dataset, check, first_step: int) -> list:
+    """What is done every so many steps. Before a run's first step it also writes what introduces the run."""
+    from sagan_tf import experiment
     from sagan_tf.training import loop, samples
     from sagan_tf.training.summaries import state_scalars
 
-    sampler = samples.Sampler(state.ema_generator, reporter, config.seed)
+    experiment.write_description(config, dataset.class_names)
+    reporter = Reporter(config.workdir, first_step)
+    if first_step == 0:
+        reporter.introduce(_as_dictionary(config), check.grid, _score_names(config))
+        samples.write_reals(dataset, state.generator.classes, reporter)
+    sampler = samples.Sampler(state, reporter, config.seed, dataset)
     checkpoint = state.checkpoint()
 
     def summarize(step, scalars):
         speed = {"speed/images_per_second": config.batch_size * scalars["speed/steps_per_second"]}
-        reporter.scalars(step, scalars | speed | state_scalars(state))
+        reporter.scalars(step, scalars | speed | state_scalars(state) | sampler.attention_shares())
         reporter.flush()
 
     events = [
@@ -138,12 +137,20 @@ def _events(config: Config, state, saved, reporter, dataset) -> list:
     return events
 
 
-def _as_table(config: Config) -> str:
-    rows = [
-        f"| {field.name} | {options.format_value(getattr(config, field.name))} |"
-        for field in dataclasses.fields(config)
-    ]
-    return "\n".join(["| option | value |", "| --- | --- |", *rows])
+def _as_dictionary(config: Config) -> dict:
+    """The options by name: numbers and truth values as they are, lists as text."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {name: options.format_value(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def _score_names(config: Config) -> list[str]:
+    """Under which names scores will be reported, as far as can be known before the network is loaded."""
+    if not config.evaluate_every_steps:
+        return []
+    from sagan_tf.metrics.scores import METRICS
+
+    inception = config.inception == INCEPTION
+    return [title for name in config.evaluate_metrics for title in METRICS[name].titles(inception).values()]
 
 
 def console() -> None:

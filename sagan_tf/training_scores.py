@@ -93,7 +93,9 @@ class TrainingScores:
         by_title = {line["metric"]: line["value"] for line in ours}  # the last one counts
         titles = {key: title for name in names for key, title in METRICS[name].titles(inception).items()}
         values = {key: by_title[title] for key, title in titles.items()}
-        self._reporter.scalars(step, {f"scores/{titles[key]}": value for key, value in values.items()})
+        self._reporter.scores(
+            step, {titles[key]: value for key, value in values.items()}, results.describe(protocol)
+        )
         self._reporter.flush()
         self._keep_if_best(step, values[self._config.best_metric])
 

@@ -58,13 +58,13 @@ def test_workdir_holds_everything(finished):
         "ema_00000008.png",
         "real_00000000.png",
     ]
-    assert Image.open(finished / "samples" / "ema_00000008.png").size == (10 * 34 - 2, 10 * 34 - 2)
+    assert Image.open(finished / "samples" / "ema_00000008.png").height == 10 * 66 - 2  # twice enlarged
     assert os.listdir(finished / "tensorboard")
     assert (finished / "classes.txt").read_text().split() == list("0123456789")
     lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
     assert {"loss/discriminator", "loss/generator", "logits/real", "logits/fake"} <= set(lines[-1])
-    assert {"gamma/generator_16", "gamma/discriminator_16", "learning_rate/generator"} <= set(lines[-1])
+    assert {"gamma/generator_16", "attention_share/generator_16", "learning_rate/generator"} <= set(lines[-1])
     assert lines[-1]["speed/images_per_second"] > 0
 
 

@@ -112,8 +112,8 @@ def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: 
     return done >= set(METRICS[name].titles(inception).values())
 
 
-def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:
-    """The scores under the protocol that they share, as text."""
+def describe(protocol: Protocol) -> str:
+    """What was measured and how, in lines of text."""
     p = protocol
     who = ", ".join(
         [p.source, *([f"step {p.step:,}"] if p.step is not None else []), *([p.weights] if p.weights else [])]
@@ -129,8 +129,13 @@ def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:
         f"samples    {', '.join(how)}",
         f"reference  {p.reference or 'none'}",
         f"network    {p.network} ({p.network_fingerprint}), images {p.resize}",
-        "",
     ]
+    return "\n".join(lines)
+
+
+def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:
+    """The scores under the protocol that they share, as text."""
+    lines = [describe(protocol), ""]
     rows = [("metric", "value", "spread", "")] + [_row(score) for score in scores]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for name, value, spread, note in rows:

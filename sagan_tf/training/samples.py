@@ -1,13 +1,19 @@
 """The sample grids of a run: the same z and labels every time, so that pictures can be compared."""
 
+import typing
+
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.networks import Generator
+from sagan_tf import pictures
+from sagan_tf.attention_maps import attention_grid
+from sagan_tf.training.state import State
 from sagan_tf.training.summaries import Reporter
 
 _ROWS = 10
 _COLUMNS = 10
+_LOOKED_AT = 2000  # images among which those of a class are looked for, where labels are not known beforehand
+_READ = 256  # images read at once
 
 
 def grid_labels(classes: int) -> np.ndarray:
@@ -18,47 +24,112 @@ def grid_labels(classes: int) -> np.ndarray:
 
 
 class Sampler:
-    """Draws the sample grids of a run.
+    """Draws the sample grids of a run, and looks at the attention in some of the samples.
 
     Args:
-      generator: the one to sample from, with averaged weights.
-      reporter: where the grids go.
+      state: what is trained; samples are of the averaged weights.
+      reporter: where the pictures go.
       seed: seed of z.
+      dataset: the run's `Dataset`.
     """
 
-    def __init__(self, generator: Generator, reporter: Reporter, seed: int):
-        self._reporter = reporter
-        labels = grid_labels(generator.classes)
-        if not generator.classes:
-            labels = np.zeros(_ROWS * _COLUMNS, np.int32)
+    def __init__(self, state: State, reporter: Reporter, seed: int, dataset):
+        self._state, self._reporter = state, reporter
+        generator = state.ema_generator
+        labels = _labels(generator.classes)
+        self._captions = _captions(dataset.class_names, generator.classes)
         z = tf.random.stateless_normal((len(labels), generator.z_dim), (seed, -1))
         # In batches of a row: a full grid at 512x512 would need more memory than a training step.
-        inputs = [(z[i : i + _COLUMNS], labels[i : i + _COLUMNS]) for i in range(0, len(labels), _COLUMNS)]
-        generate = tf.function(lambda z, labels: generator(z, labels, training=False))
-        self._draw = lambda: np.concatenate(
-            [generate(z, tf.constant(labels)).numpy() for z, labels in inputs]
-        )
+        self._inputs = [
+            (z[i : i + _COLUMNS], labels[i : i + _COLUMNS]) for i in range(0, len(labels), _COLUMNS)
+        ]
+        self._generate = tf.function(lambda z, labels: generator(z, labels, training=False))
+        self._look = tf.function(self._look_at)
+        reals = real_images(dataset, generator.classes)
+        z, labels, reals = (values[::_COLUMNS] for values in (z, labels, reals))  # the first of each row
+        self._looked_at = (z, reals * np.float32(2.0 / 255.0) - 1.0, labels)
 
     def write_samples(self, step: int) -> str:
-        """Writes the grid of fixed z of the generator as it is now; returns the PNG's path."""
-        return self._reporter.grid(step, "samples/ema", self._draw(), _COLUMNS)
+        """Writes the grid of fixed z, and the attention in it, of the networks as they are now.
+
+        Returns the path of the grid's PNG.
+        """
+        rows = [self._generate(z, tf.constant(labels)) for z, labels in self._inputs]
+        images = pictures.to_uint8(np.concatenate(rows))
+        self._write_attention(step)
+        return self._reporter.grid(step, "samples/ema", images, _COLUMNS, self._captions)
+
+    def _write_attention(self, step: int) -> None:
+        """Overlays for one image a row: of the generator on its samples, of D on those and on real images."""
+        looks = self._look(*self._looked_at)
+        for what, (images, maps, _) in looks.items():
+            for resolution, beta in maps.items():
+                if beta.shape[-1] > 1:  # one key gets everything, always
+                    picture = attention_grid(pictures.to_uint8(images), beta.numpy(), captions=self._captions)
+                    network, _, kind = what.partition(" ")
+                    tag = f"attention/{network}_{resolution}" + (f"_{kind}" if kind else "")
+                    self._reporter.picture(step, tag, picture)
+
+    def attention_shares(self) -> dict[str, float]:
+        """|gamma o| / |x| of every attention layer, by tag: means over a sample of each row."""
+        looks = self._look(*self._looked_at)
+        return {
+            f"attention_share/{what.replace(' ', '_on_')}_{resolution}": float(np.mean(share))
+            for what, (_, _, shares) in looks.items()
+            for resolution, share in shares.items()
+        }
+
+    def _look_at(self, z, reals, labels):
+        """What passes through the networks, whose state it leaves alone, with maps and shares."""
+        generator, discriminator = self._state.ema_generator, self._state.discriminator
+        asked = {"return_attention": True, "return_shares": True}
+        images, *of_generator = generator(z, labels, training=False, **asked)
+        _, *of_fakes = discriminator(images, labels, **asked)
+        _, *of_reals = discriminator(reals, labels, **asked)
+        return {
+            "generator": (images, *of_generator),
+            "discriminator fake": (images, *of_fakes),
+            "discriminator real": (reals, *of_reals),
+        }
+
+
+def _labels(classes: int) -> np.ndarray:
+    return grid_labels(classes) if classes else np.zeros(_ROWS * _COLUMNS, np.int32)
+
+
+def _captions(class_names: typing.Sequence[str], classes: int) -> list[str]:
+    """Names of the rows; none where the model has no classes."""
+    return [class_names[label] for label in _labels(classes)[::_COLUMNS]] if classes else []
+
+
+def real_images(dataset, classes: int) -> np.ndarray:
+    """Real images for a grid like that of the samples, uint8 (n, H, W, 3); white where there are none.
+
+    Args:
+      dataset: a `Dataset`.
+      classes: of the model; 0 for an unconditional one.
+    """
+    indices, found = _known_labels(dataset)
+    images = np.full((len(_labels(classes)), dataset.image_size, dataset.image_size, 3), 255, np.uint8)
+    rows = images.reshape(-1, _COLUMNS, *images.shape[1:]) if classes else images[None]
+    for row, label in zip(rows, _labels(classes)[::_COLUMNS], strict=False):
+        members = (indices[found == label] if classes else indices)[: len(row)]
+        if len(members):
+            row[: len(members)] = dataset.read(members)[0]
+    return images
+
+
+def _known_labels(dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of examples, in rising order, and their labels: all, or some whose labels had to be read."""
+    count = dataset.num_examples
+    if dataset.source.labels is not None:
+        return np.arange(count), dataset.source.labels
+    indices = np.linspace(0, count - 1, min(count, _LOOKED_AT)).round().astype(np.int64)
+    parts = [indices[start : start + _READ] for start in range(0, len(indices), _READ)]
+    return indices, np.concatenate([dataset.source.read(part)[1] for part in parts])
 
 
 def write_reals(dataset, classes: int, reporter: Reporter) -> str:
-    """Writes a grid of real images, one class a row as in the sample grids; returns the PNG's path."""
-    labels = grid_labels(classes) if classes else np.zeros(_ROWS * _COLUMNS, np.int32)
-    wanted = {label: int(np.sum(labels == label)) for label in np.unique(labels)}
-    found = {label: [] for label in wanted}
-    for images, image_labels in dataset.once(256):
-        for image, label in zip(images.numpy(), image_labels.numpy(), strict=True):
-            label = int(label) if classes else 0
-            if label in found and len(found[label]) < wanted[label]:
-                found[label].append(image)
-        if all(len(found[label]) == wanted[label] for label in wanted):
-            break
-    blank = np.full((dataset.image_size, dataset.image_size, 3), 255, np.uint8)
-    rows = [
-        image for label in found for image in found[label] + [blank] * (wanted[label] - len(found[label]))
-    ]
-    images = np.stack(rows).astype(np.float32) * (2.0 / 255.0) - 1.0
-    return reporter.grid(0, "samples/real", images, _COLUMNS)
+    """Writes the grid of `real_images`; returns the PNG's path."""
+    captions = _captions(dataset.class_names, classes)
+    return reporter.grid(0, "samples/real", real_images(dataset, classes), _COLUMNS, captions)

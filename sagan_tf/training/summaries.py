@@ -1,14 +1,40 @@
-"""What a run reports: TensorBoard's event files, metrics.jsonl and PNGs. Every tag is written here."""
+"""What a run reports: TensorBoard's event files, metrics.jsonl and PNGs. Every tag is written here.
+
+Tags are in groups, which TensorBoard shows together: those of `GROUPS`, and for pictures
+`samples`, `attention` and `data`, for texts `run` and `scores`.
+"""
 
 import json
 import os
 import time
+import typing
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalar
+from tensorboard.plugins.hparams import api as hparams
 
+from sagan_tf.pictures import captioned_grid, enlarged
 from sagan_tf.training.state import State
+
+# What stands beside a scalar, by the first part of its tag.
+GROUPS = {
+    "loss": "Losses of the two players: means over the steps since the value before.",
+    "logits": "Mean logit of the discriminator on real and on fake images. Far apart: it tells one from the"
+    " other with ease. Together: it cannot.",
+    "gamma": "Weight of the attention layer's output. It starts at 0; near 0 the attention is hardly used."
+    " Its sign alone means nothing: the last projection can change sign with it.",
+    "attention_share": "|gamma o| / |x|: how large what attention adds is against what is there; mean over"
+    " some images. Near 0: it is hardly used, whatever gamma is.",
+    "singular_value": "Largest singular value of a kernel, by which spectral normalization divides it.",
+    "gradient_norm": "Norm of a player's gradient.",
+    "learning_rate": "Adam's learning rates.",
+    "speed": "Steps and images a second, without what is done between the steps.",
+    "scores": "Scores; how they were measured is a text of the same name.",
+}
+_HEADLINES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake", "speed/images_per_second")
 
 
 class Reporter:
@@ -32,9 +58,14 @@ class Reporter:
         values = {tag: float(value) for tag, value in values.items()}
         with self._writer.as_default():
             for tag, value in values.items():
-                tf.summary.scalar(tag, value, step)
+                _write_scalar(tag, value, step)
         with open(self._metrics_path, "a") as file:
             file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | values) + "\n")
+
+    def scores(self, step: int, values: dict[str, float], protocol: str) -> None:
+        """Writes scores by name, and as a text how they were measured."""
+        self.scalars(step, {f"scores/{name}": value for name, value in values.items()})
+        self.text(step, "scores/protocol", _preformatted(protocol))
 
     def text(self, step: int, tag: str, markdown: str) -> None:
         """Writes a text."""
@@ -46,27 +77,50 @@ class Reporter:
         with self._writer.as_default():
             tf.summary.image(tag, image[None], step)
 
-    def grid(self, step: int, tag: str, images, columns: int) -> str:
+    def grid(self, step: int, tag: str, images: np.ndarray, columns: int, captions=()) -> str:
         """Writes images as one grid, to TensorBoard and as a PNG; returns the PNG's path.
 
         Args:
           step: the step that made them.
           tag: e.g. `samples/ema`; the PNG is named after its last part.
-          images: float32 (n, H, W, 3) in [-1, 1], row by row; n is a multiple of `columns`.
+          images: uint8 (n, H, W, 3), row by row; n is a multiple of `columns`.
           columns: images in a row.
+          captions: of the rows; or none.
         """
-        grid = image_grid(to_uint8(images), columns)
+        grid = captioned_grid(enlarged(images), columns, captions)
         self.picture(step, tag, grid)
         path = os.path.join(self._samples, f"{tag.rpartition('/')[2]}_{step:08d}.png")
         Image.fromarray(grid).save(path)
         return path
+
+    def introduce(self, options: dict, data_grid: np.ndarray, scores: typing.Sequence[str] = ()) -> None:
+        """Writes what stands at the beginning of a run, and how its scalars are to be laid out.
+
+        Args:
+          options: the configuration: text, numbers and truth values by name; shown as a table, and
+            as hyper-parameters to compare runs by.
+          data_grid: uint8 (height, width, 3), the images as the check before the first step shows them.
+          scores: names of the scores that there will be.
+        """
+        rows = [f"| {name} | {value} |" for name, value in options.items()]
+        self.text(0, "run/configuration", "\n".join(["| option | value |", "| --- | --- |", *rows]))
+        self.picture(0, "data/check", data_grid)
+        tags = [*_HEADLINES, *(f"scores/{name}" for name in scores)]
+        with self._writer.as_default():
+            hparams.hparams_config(
+                hparams=[hparams.HParam(name) for name in options],
+                metrics=[hparams.Metric(tag, display_name=tag) for tag in tags],
+            )
+            hparams.hparams(options)
+            layout = custom_scalar.pb(_layout())
+            tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
 
     def flush(self) -> None:
         """Makes everything written so far visible to readers."""
         self._writer.flush()
 
 
-def write_scores(workdir: str, step: int, scores: dict[str, float]) -> None:
+def write_scores(workdir: str, step: int, scores: dict[str, float], protocol: str) -> None:
     """Adds scores, by name, of a checkpoint to TensorBoard, from a process that does not train.
 
     They have event files of their own, which no second writer disturbs.
@@ -74,8 +128,47 @@ def write_scores(workdir: str, step: int, scores: dict[str, float]) -> None:
     writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"), filename_suffix=".scores")
     with writer.as_default():
         for name, value in scores.items():
-            tf.summary.scalar(f"scores/{name}", value, step)
+            _write_scalar(f"scores/{name}", value, step)
+        tf.summary.text("scores/protocol", _preformatted(protocol), step)
     writer.close()
+
+
+def _write_scalar(tag: str, value: float, step: int) -> None:
+    tf.summary.scalar(tag, value, step, description=GROUPS.get(tag.partition("/")[0]))
+
+
+def _preformatted(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _layout() -> layout_pb2.Layout:
+    """The page CUSTOM SCALARS: what belongs together in one chart."""
+
+    def category(title, **charts):
+        return layout_pb2.Category(
+            title=title,
+            chart=[
+                layout_pb2.Chart(
+                    title=name.replace("_", " "), multiline=layout_pb2.MultilineChartContent(tag=[pattern])
+                )
+                for name, pattern in charts.items()
+            ],
+        )
+
+    return layout_pb2.Layout(
+        category=[
+            category("The game", discriminator_on_real_and_fake=r"^logits/(real|fake)$", losses=r"^loss/"),
+            category("Attention", gamma=r"^gamma/", size_of_gamma_o_against_x=r"^attention_share/"),
+            category(
+                "Health",
+                singular_values_of_the_generator=r"^singular_value/generator",
+                singular_values_of_the_discriminator=r"^singular_value/discriminator",
+                gradients=r"^gradient_norm/",
+            ),
+            category("Scores", scores=r"^scores/"),
+            category("Pace", learning_rates=r"^learning_rate/", images_per_second=r"^speed/images"),
+        ]
+    )
 
 
 def state_scalars(state: State) -> dict[str, float]:
@@ -88,22 +181,6 @@ def state_scalars(state: State) -> dict[str, float]:
         for resolution, layer in network.attention_layers.items():
             scalars[f"gamma/{network.name}_{resolution}"] = float(layer.gamma.value.numpy())
     return scalars
-
-
-def to_uint8(images) -> np.ndarray:
-    """float32 [-1, 1] -> uint8 [0, 255], rounded: the inverse of x * 2 / 255 - 1."""
-    return np.clip(np.round((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
-
-
-def image_grid(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """uint8 (rows * columns, H, W, 3) -> one uint8 picture, images `gap` white pixels apart."""
-    count, height, width, channels = images.shape
-    rows = count // columns
-    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
-    for index in range(rows * columns):
-        top, left = index // columns * (height + gap), index % columns * (width + gap)
-        grid[top : top + height, left : left + width] = images[index]
-    return grid
 
 
 def _drop_lines_after(path: str, step: int) -> None:
