@@ -80,9 +80,15 @@ def _train(config: Config, strategy, dataset) -> int:
             f"{config.workdir}: the run is complete at step {first_step}; a larger --train_steps continues it"
         )
         return 0
-    # Only the chief writes; the others follow its calls.
-    events = _events(config, state, saved, dataset, check, first_step) if workers.is_chief else []
-    print(f"training {config.workdir} from step {first_step} on {workers}", flush=True)
+    experiment.write_description(config, dataset.class_names)
+    reporter = Reporter(config.workdir, first_step)
+    if first_step == 0:
+        reporter.introduce(_as_dictionary(config), check.grid, _score_names(config))
+        samples.write_reals(dataset, state.generator.classes, reporter)
+    print(
+        f"training {config.workdir} from step {first_step} on {strategy.num_replicas_in_sync} replica(s)",
+        flush=True,
+    )
     with loop.Interrupt() as interrupt:
         step = loop.run(
             experiment.make_step(config, state, strategy),
@@ -105,17 +111,11 @@ def _stopped(signal, step: int, state, saved) -> int:
     return 128 + signal
 
 
-def _events(config: Config, state, saved, dataset, check, first_step: int) -> list:
-    """What is done every so many steps. Before a run's first step it also writes what introduces the run."""
-    from sagan_tf import experiment
+def _events(config: Config, state, saved, reporter, dataset) -> list:
+    """What is done every so many steps."""
     from sagan_tf.training import loop, samples
     from sagan_tf.training.summaries import state_scalars
 
-    experiment.write_description(config, dataset.class_names)
-    reporter = Reporter(config.workdir, first_step)
-    if first_step == 0:
-        reporter.introduce(_as_dictionary(config), check.grid, _score_names(config))
-        samples.write_reals(dataset, state.generator.classes, reporter)
     sampler = samples.Sampler(state, reporter, config.seed, dataset)
     checkpoint = state.checkpoint()
 
