@@ -24,6 +24,7 @@ GROUPS = {
     "loss": "Losses of the two players: means over the steps since the value before.",
     "logits": "Mean logit of the discriminator on real and on fake images. Far apart: it tells one from the"
     " other with ease. Together: it cannot.",
+    "logit_histogram": "The same, image by image, over the steps since the value before.",
     "gamma": "Weight of the attention layer's output. It starts at 0; near 0 the attention is hardly used."
     " Its sign alone means nothing: the last projection can change sign with it.",
     "attention_share": "|gamma o| / |x|: how large what attention adds is against what is there; mean over"
@@ -31,7 +32,7 @@ GROUPS = {
     "singular_value": "Largest singular value of a kernel, by which spectral normalization divides it.",
     "gradient_norm": "Norm of a player's gradient.",
     "learning_rate": "Adam's learning rates.",
-    "speed": "Steps and images a second, without what is done between the steps.",
+    "speed": "Steps and images a second, not counting what is done between the steps.",
     "scores": "Scores; how they were measured is a text of the same name.",
 }
 _HEADLINES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake", "speed/images_per_second")
@@ -134,7 +135,11 @@ def write_scores(workdir: str, step: int, scores: dict[str, float], protocol: st
 
 
 def _write_scalar(tag: str, value: float, step: int) -> None:
-    tf.summary.scalar(tag, value, step, description=GROUPS.get(tag.partition("/")[0]))
+    tf.summary.scalar(tag, value, step, description=_description(tag))
+
+
+def _description(tag: str) -> str | None:
+    return GROUPS.get(tag.partition("/")[0])
 
 
 def _preformatted(text: str) -> str:
