@@ -1,4 +1,4 @@
-"""Exports a run's generator as a SavedModel for TF Serving."""
+"""Exports a run's generator as a SavedModel for TF Serving; also as a .keras file and as ONNX."""
 
 import dataclasses
 import os
@@ -46,6 +46,14 @@ class Options:
         (1,), "Rows of the warm-up requests; empty for none.", section="As what", minimum=1, maximum=4096
     )
 
+    also: tuple[str, ...] = option(
+        (),
+        "Other formats to write beside the SavedModel: generator.keras (read by Keras with this package),"
+        " generator.onnx (read by ONNX runtimes).",
+        section="As what",
+        choices=("keras", "onnx"),
+    )
+
     intended_use: str = option("", "For the model card: what the model is meant for.", section="Model card")
     license: str = option("", "For the model card: licence of the weights.", section="Model card")
 
@@ -58,6 +66,10 @@ class Options:
         if not re.fullmatch("[A-Za-z0-9_.-]+", self.name):
             raise UserError(
                 f"--model_name={self.name}: is part of URLs; allowed are letters, digits, '_', '.' and '-'"
+            )
+        if self.also and (self.precision, self.weights_dtype) != ("float32", "float32"):
+            raise UserError(
+                f"--also={self.also[0]}: is in float32 only; leave --precision and --weights_dtype at float32"
             )
 
     @property
@@ -85,6 +97,7 @@ def main(options: Options, given) -> int:
 
 def write_version(options: Options, run, version: int, directory: str) -> None:
     """Writes all of a version into a directory. Raises UserError."""
+    from sagan_tf.serving import other_formats
     from sagan_tf.serving.module import ServedGenerator
     from sagan_tf.serving.network import inference_copy
     from sagan_tf.serving.warmup import write_warmup
@@ -101,6 +114,8 @@ def write_version(options: Options, run, version: int, directory: str) -> None:
         raise UserError(f"--weights_dtype={options.weights_dtype}: {error}") from error
     served.save(directory)
     os.remove(class_file)  # now a copy of it is in the assets
+    for kind in options.also:
+        other_formats.write(kind, network, directory)
     if options.warmup_batch_sizes:
         write_warmup(directory, options.name, served.inputs, options.warmup_batch_sizes, network.classes)
     with open(os.path.join(directory, _CARD_FILE), "w", encoding="utf-8") as file:

@@ -29,7 +29,7 @@ def requirements(name):
 
 
 PACKAGE_DATA = [f"attention_maps/explorer.{ending}" for ending in ("css", "html", "js")]
-FILES = ["requirements.txt", "requirements-test.txt", "requirements-serving.txt"]
+FILES = [f"requirements{suffix}.txt" for suffix in ("", "-test", "-serving", "-onnx")]
 REQUIRED = {name: bounds for file in FILES for name, bounds in requirements(file).items()}
 
 
@@ -45,7 +45,9 @@ def test_what_is_imported_is_required():
     names = {name.partition(".")[0] for source in SOURCES for name in imports(PACKAGE / source)}
     third_party = names - set(sys.stdlib_module_names) - {"sagan_tf"}
     distributions = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in third_party}
-    assert distributions <= set(requirements("requirements.txt"))
+    optional = {"tf2onnx"}  # imported where it is used
+    assert optional <= set(requirements("requirements-onnx.txt"))
+    assert distributions <= set(requirements("requirements.txt")) | optional
 
 
 def test_a_console_script_for_each_entry_point():
