@@ -1,6 +1,7 @@
 """The options of a training run: every name, type, default, help text and check, once."""
 
 import dataclasses
+import re
 
 from sagan_tf.options import UserError, option
 
@@ -60,9 +61,7 @@ class Config:
     conditional: bool = option(True, "Train on the classes; otherwise labels are ignored.", section="Data")
     flip: bool = option(False, "Mirror half of the real images (not in the original).", section="Data")
     random_crop: bool = option(
-        False,
-        "Cut real images at random places, out of slightly larger ones (not in the original).",
-        section="Data",
+        False, "Cut real images out of slightly larger ones at random (not in the original).", section="Data"
     )
     balanced_classes: bool = option(
         False, "Show every class equally often, however many images it has.", section="Data"
@@ -141,6 +140,15 @@ class Config:
     discriminator_learning_rate: float = option(
         4e-4, "Adam's learning rate of the discriminator.", section="Training", minimum=0
     )
+    learning_rate_schedule: str = option(
+        "constant",
+        "Learning rates after warm-up: constant, as in the paper, or falling linearly to 0 at --train_steps.",
+        section="Training",
+        choices=("constant", "linear"),
+    )
+    warmup_steps: int = option(
+        0, "Steps in which the learning rates rise from 0 (not in the paper).", section="Training", minimum=0
+    )
     beta1: float = option(0.0, "Adam's beta1.", section="Training", minimum=0, maximum=0.9999)
     beta2: float = option(
         0.9,
@@ -160,7 +168,7 @@ class Config:
 
     devices: str = option(
         "auto",
-        "auto (every visible GPU, or the CPU), gpu:N, or cpu:N (N replicas on the CPU).",
+        "auto (every visible GPU, or the CPU), gpu:0,2 (these GPUs), cpu, or cpu:N (N replicas on the CPU).",
         section="Speed",
         may_change=True,
     )
@@ -169,6 +177,13 @@ class Config:
         "Precision of activations and convolutions.",
         section="Speed",
         choices=("float32", "bfloat16"),
+    )
+    xla: bool = option(
+        False,
+        "Compile with XLA: with one replica the whole iteration, with several what TensorFlow chooses (GPUs"
+        " only). It draws other random numbers from the same seed.",
+        section="Speed",
+        may_change=True,
     )
     steps_per_call: int = option(
         10, "Steps that run between returns to Python.", section="Speed", minimum=1, may_change=True
@@ -180,6 +195,13 @@ class Config:
     keep_checkpoints: int = option(
         5, "How many of the latest checkpoints are kept.", section="Output", minimum=1, may_change=True
     )
+    keep_every_steps: int = option(
+        0,
+        "Checkpoints of steps that are multiples of this are kept for good; 0 for none.",
+        section="Output",
+        minimum=0,
+        may_change=True,
+    )
     summary_every_steps: int = option(
         100,
         "Interval of scalars in TensorBoard and metrics.jsonl.",
@@ -187,16 +209,27 @@ class Config:
         minimum=1,
         may_change=True,
     )
+    diagnostics_every_steps: int = option(
+        500,
+        "Interval of singular values, gradient norms, logit histograms.",
+        section="Output",
+        minimum=1,
+        may_change=True,
+    )
+    on_divergence: str = option(
+        "stop",
+        "What to do with a run that is lost (NaN, D has won, samples all alike, weights that blow up): stop,"
+        " restore (go on from the last good checkpoint with other random numbers), or ignore it.",
+        section="Output",
+        choices=("stop", "restore", "ignore"),
+        may_change=True,
+    )
     sample_every_steps: int = option(
         1000, "Interval of sample grids (PNG and TensorBoard).", section="Output", minimum=1, may_change=True
     )
 
     evaluate_every_steps: int = option(
-        0,
-        "Interval of scores of the EMA generator; 0 for none.",
-        section="Scores",
-        minimum=0,
-        may_change=True,
+        0, "Interval of the EMA generator's scores; 0 for none.", section="Scores", minimum=0, may_change=True
     )
     evaluate_metrics: tuple[str, ...] = option(
         ("fid",), "What to measure.", section="Scores", choices=tuple(TRAINING_METRICS), may_change=True
@@ -245,9 +278,12 @@ class Config:
                 f"--best_metric={self.best_metric}: is not measured;"
                 f" allowed with these --evaluate_metrics are {', '.join(names)}"
             )
-        kind, _, count = self.devices.partition(":")
-        if self.devices != "auto" and (kind not in ("cpu", "gpu") or not count.isdigit() or int(count) < 1):
-            raise UserError(f"--devices={self.devices}: allowed are auto, cpu:N and gpu:N with N at least 1")
+        if self.warmup_steps and self.warmup_steps >= self.train_steps:
+            raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --train_steps")
+        if not re.fullmatch(r"auto|cpu(:[1-9]\d*)?|gpu:\d+(,\d+)*", self.devices):
+            raise UserError(
+                f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
+            )
 
     def _check_attention(self, name: str, candidates, largest: int) -> None:
         allowed = [resolution for resolution in candidates if resolution <= largest]

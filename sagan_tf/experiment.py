@@ -1,6 +1,5 @@
 """From a configuration to the objects of a run, and from a run's directory back to them."""
 
-import contextlib
 import json
 import os
 import typing
@@ -14,7 +13,8 @@ from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.optimizer import FusedAdam
-from sagan_tf.training.state import State, named_variables
+from sagan_tf.training.schedules import Schedule
+from sagan_tf.training.state import RESTORE_SEED, State, named_variables
 from sagan_tf.training.step import Alternation, make_train_function
 
 CONFIG_FILE = "config.cfg"
@@ -23,32 +23,8 @@ _BEST_FILE = "best.json"
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def make_strategy(devices: str) -> tf.distribute.MirroredStrategy:
-    """MirroredStrategy over the devices that `--devices` names."""
-    kind, _, count = devices.partition(":")
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    if kind == "auto":
-        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(gpus)] or ["CPU:0"])
-    if kind == "gpu":
-        available = gpus
-    else:
-        with contextlib.suppress(RuntimeError):  # raised where TensorFlow runs already, perhaps with enough
-            cpu = tf.config.list_physical_devices("CPU")[0]
-            tf.config.set_logical_device_configuration(
-                cpu, [tf.config.LogicalDeviceConfiguration()] * int(count)
-            )
-        available = len(tf.config.list_logical_devices("CPU"))
-    if int(count) > available:
-        raise UserError(f"--devices={devices}: TensorFlow has {available} such devices here")
-    names = [f"{kind.upper()}:{i}" for i in range(int(count))]
-    if kind == "gpu":
-        return tf.distribute.MirroredStrategy(names)
-    # Collective operations, the default, confuse two strategies of one process: their keys are the same.
-    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
-
-
-def check_batch_size(config: Config, strategy: tf.distribute.Strategy) -> None:
-    """Raises UserError if the global batch cannot be split evenly."""
+def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
+    """Raises UserError if so many replicas cannot share the work."""
     replicas, parts = strategy.num_replicas_in_sync, config.accumulation_steps
     if config.batch_size % (replicas * parts):
         accumulated = f" times --accumulation_steps, {parts}" if parts > 1 else ""
@@ -114,12 +90,15 @@ def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -
         return State(
             make_generator(config, classes),
             make_discriminator(config, classes),
-            _adam(config, config.generator_learning_rate),
-            _adam(config, config.discriminator_learning_rate),
+            _adam(config, config.generator_learning_rate, 1),
+            _adam(config, config.discriminator_learning_rate, config.discriminator_steps),
         )
 
 
-def _adam(config: Config, learning_rate: float) -> FusedAdam:
+def _adam(config: Config, learning_rate: float, updates_per_step: int) -> FusedAdam:
+    decay_steps = config.train_steps if config.learning_rate_schedule == "linear" else 0
+    if decay_steps or config.warmup_steps:
+        learning_rate = Schedule(learning_rate, config.warmup_steps, decay_steps, updates_per_step)
     # Epsilon as in the original's optimizer; Keras's own default is 1e-7.
     return FusedAdam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=1e-8)
 
@@ -138,18 +117,23 @@ def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
         accumulation_steps=config.accumulation_steps,
         augmentations=config.augment,
     )
-    return make_train_function(strategy, state, alternation, config.ema_decay)
+    return make_train_function(strategy, state, alternation, config.ema_decay, config.xla)
 
 
-def make_iterator(config: Config, dataset, strategy: tf.distribute.Strategy, first_step: int):
-    """Distributed batches from the one that step `first_step` takes; each holds all of a step's images."""
+def make_iterator(
+    config: Config, dataset, strategy: tf.distribute.Strategy, first_step: int, restores: int = 0
+):
+    """Distributed batches from the one that step `first_step` takes; each holds all of a step's images.
+
+    Their order is another one each time the run has gone back, `restores` times.
+    """
 
     per_step = config.batch_size * config.discriminator_steps
 
     def batches(context):
         worker = dataset.batches(
             per_step,
-            seed=config.seed,
+            seed=config.seed + RESTORE_SEED * restores,
             start_batch=first_step,
             shard_index=context.input_pipeline_id,
             num_shards=context.num_input_pipelines,
@@ -163,9 +147,9 @@ def make_iterator(config: Config, dataset, strategy: tf.distribute.Strategy, fir
     return iter(strategy.distribute_datasets_from_function(batches))
 
 
-def checkpoints(workdir: str, keep: int | None = None) -> Checkpoints:
+def checkpoints(workdir: str, keep: int | None = None, keep_every: int = 0) -> Checkpoints:
     """The checkpoints of a run's directory."""
-    return Checkpoints(os.path.join(workdir, "checkpoints"), keep)
+    return Checkpoints(os.path.join(workdir, "checkpoints"), keep, keep_every)
 
 
 def best_checkpoints(workdir: str) -> Checkpoints:

@@ -1,5 +1,6 @@
 """Trains a SAGAN. The same command again takes a stopped run up where it was."""
 
+import contextlib
 import dataclasses
 import fcntl
 import os
@@ -14,17 +15,19 @@ def main(config: Config, given) -> int:
     import tensorflow as tf
 
     from sagan_tf import experiment
+    from sagan_tf.distribution import make_workers
 
     config = _resolve(config, given)
     if config.dry_run:
         print(options.to_flagfile(config), end="")
         return 0
-    strategy = experiment.make_strategy(config.devices)
-    experiment.check_batch_size(config, strategy)
+    workers = make_workers(config.devices)
+    experiment.check_replicas(config, workers.strategy)
     dataset = experiment.open_dataset(config)
-    with _lock(config.workdir):
+    with _lock(config.workdir) if workers.is_chief else contextlib.nullcontext():
         try:
-            return _train(config, strategy, dataset)
+            with workers.watched():
+                return _train(config, workers, dataset)
         except tf.errors.InvalidArgumentError:
             if dataset.failure is not None:  # an image that could not be read when its turn came
                 raise dataset.failure from None
@@ -65,57 +68,72 @@ def _lock(workdir: str):
     return file
 
 
-def _train(config: Config, strategy, dataset) -> int:
+def _train(config: Config, workers, dataset) -> int:
     from sagan_tf import experiment
     from sagan_tf.data.preflight import preflight
-    from sagan_tf.training import loop, samples
-    from sagan_tf.training.summaries import Reporter
+    from sagan_tf.training import loop
 
-    check = preflight(dataset, config.workdir, loop.report)
-    state = experiment.make_state(config, dataset.num_classes, strategy)
-    saved = experiment.checkpoints(config.workdir, config.keep_checkpoints)
-    first_step = saved.restore_newest(state.checkpoint(), loop.report) or 0
+    check = preflight(dataset, config.workdir, loop.report) if workers.is_chief else None
+    state = experiment.make_state(config, dataset.num_classes, workers.strategy)
+    saved = experiment.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
+    first_step = _restore(saved, state.checkpoint(), workers)
     if first_step >= config.train_steps:
         print(
             f"{config.workdir}: the run is complete at step {first_step}; a larger --train_steps continues it"
         )
         return 0
+    # Only the chief writes; the others follow its calls.
+    events = _events(config, state, saved, dataset, check, first_step) if workers.is_chief else []
+    print(f"training {config.workdir} from step {first_step} on {workers}", flush=True)
+    with loop.Interrupt() as interrupt:
+        step = loop.run(
+            experiment.make_step(config, state, workers.strategy),
+            experiment.make_iterator(config, dataset, workers.strategy, first_step),
+            first_step=first_step,
+            last_step=config.train_steps,
+            steps_per_call=config.steps_per_call,
+            events=events,
+            report=loop.report,
+            interrupt=interrupt,
+            agree=workers.agree,
+        )
+    if interrupt.signal is None:
+        return 0
+    if workers.is_chief and step not in saved.steps():
+        saved.save(state.checkpoint(), step)
+    print(f"{interrupt.signal.name}: saved step {step}; the same command takes the run up")
+    return 128 + interrupt.signal
+
+
+def _restore(saved, checkpoint, workers) -> int:
+    """Reads the newest sound checkpoint, for all workers that which the chief has chosen. Returns its step, or 0."""
+    from sagan_tf.training import loop
+    from sagan_tf.training.checkpoint import DamagedCheckpointError
+
+    step = saved.restore_newest(checkpoint, loop.report) or 0 if workers.is_chief else 0
+    _, step = workers.agree(False, step)
+    if step and not workers.is_chief:
+        try:
+            saved.restore(checkpoint, step)
+        except DamagedCheckpointError as error:
+            raise UserError(
+                f"worker {workers.index} cannot read the checkpoint of step {step} ({error}): all workers need the"
+                " same --workdir, on storage that all of them see"
+            ) from error
+    return step
+
+
+def _events(config: Config, state, saved, dataset, check, first_step: int) -> list:
+    """What is done every so many steps. Before a run's first step it also writes what introduces the run."""
+    from sagan_tf import experiment
+    from sagan_tf.training import loop, samples
+    from sagan_tf.training.summaries import Reporter, state_scalars
+
     experiment.write_description(config, dataset.class_names)
     reporter = Reporter(config.workdir, first_step)
     if first_step == 0:
         reporter.introduce(_as_dictionary(config), check.grid, _score_names(config))
         samples.write_reals(dataset, state.generator.classes, reporter)
-    print(
-        f"training {config.workdir} from step {first_step} on {strategy.num_replicas_in_sync} replica(s)",
-        flush=True,
-    )
-    with loop.Interrupt() as interrupt:
-        step = loop.run(
-            experiment.make_step(config, state, strategy),
-            experiment.make_iterator(config, dataset, strategy, first_step),
-            first_step=first_step,
-            last_step=config.train_steps,
-            steps_per_call=config.steps_per_call,
-            events=_events(config, state, saved, reporter, dataset),
-            report=loop.report,
-            interrupt=interrupt,
-        )
-    return _stopped(interrupt.signal, step, state, saved) if interrupt.signal else 0
-
-
-def _stopped(signal, step: int, state, saved) -> int:
-    """Saves what a signal has interrupted. Returns the exit code."""
-    if step not in saved.steps():
-        saved.save(state.checkpoint(), step)
-    print(f"{signal.name}: saved step {step}; the same command takes the run up")
-    return 128 + signal
-
-
-def _events(config: Config, state, saved, reporter, dataset) -> list:
-    """What is done every so many steps."""
-    from sagan_tf.training import loop, samples
-    from sagan_tf.training.summaries import state_scalars
-
     sampler = samples.Sampler(state, reporter, config.seed, dataset)
     checkpoint = state.checkpoint()
 

@@ -22,6 +22,7 @@ ARROWS = {
     "class_choice": set(),
     "config": set(),
     "data": set(),
+    "distribution": set(),
     "estimate": {"layers", "networks"},
     "experiment": {"config", "data", "metrics", "training"} | NETWORK_PARTS,
     "layers": set(),

@@ -126,6 +126,7 @@ def test_out_of_memory_says_what_to_lower():
 MEASURE = """
 import resource, sys
 from sagan_tf import cli, estimate, experiment, options
+from sagan_tf.distribution import make_workers
 cli.import_tensorflow()
 import tensorflow as tf
 from sagan_tf.config import Config

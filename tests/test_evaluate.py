@@ -15,6 +15,7 @@ from PIL import Image
 from sagan_tf import cli, evaluate, experiment
 from sagan_tf.config import Config
 from sagan_tf.data import open_dataset
+from sagan_tf.distribution import make_workers
 from sagan_tf.metrics import classifier, evaluation, features, results
 from sagan_tf.options import UserError
 
@@ -54,7 +55,7 @@ class _Run:
         workdir.mkdir()
         config = dataclasses.replace(CONFIG, workdir=self.workdir)
         experiment.write_description(config, DIGITS)
-        self.state = experiment.make_state(config, 10, experiment.make_strategy("cpu:1"))
+        self.state = experiment.make_state(config, 10, make_workers("cpu:1").strategy)
         self.scores = os.path.join(self.workdir, "scores", "scores.jsonl")
 
     def save(self, step):

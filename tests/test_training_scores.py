@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sagan_tf import cli, data, experiment, train
 from sagan_tf.config import Config
+from sagan_tf.distribution import make_workers
 from sagan_tf.metrics import classifier, results
 from sagan_tf.training.summaries import Reporter
 from sagan_tf.training_scores import TrainingScores
@@ -72,7 +73,7 @@ def test_a_step_is_scored_once_and_the_best_outlives_a_kill(network, tmp_path):
         inception=network,
     )
     digits = data.open_dataset("digits", image_size=32)
-    state = experiment.make_state(config, 10, experiment.make_strategy("cpu:1"))
+    state = experiment.make_state(config, 10, make_workers("cpu:1").strategy)
 
     def scores():
         return TrainingScores(config, state, digits, Reporter(str(tmp_path), 0))

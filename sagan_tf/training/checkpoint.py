@@ -14,6 +14,7 @@ import tensorflow as tf
 
 _MANIFEST = "manifest.json"
 _PREFIX = "state"
+_PARTIAL = ".partial"
 
 
 class DamagedCheckpointError(Exception):
@@ -26,11 +27,12 @@ class Checkpoints:
     Args:
       directory: where they are kept; made if it does not exist.
       keep: how many of the latest are kept; None for all.
+      keep_every: those of steps that are multiples of this are kept besides, and not counted; 0 for none.
     """
 
-    def __init__(self, directory: str, keep: int | None = None):
+    def __init__(self, directory: str, keep: int | None = None, keep_every: int = 0):
         self.directory = directory
-        self.keep = keep
+        self.keep, self.keep_every = keep, keep_every
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, in rising order."""
@@ -42,28 +44,65 @@ class Checkpoints:
         """The directory of a checkpoint."""
         return os.path.join(self.directory, f"{step:08d}")
 
-    def save(self, checkpoint: tf.train.Checkpoint, step: int) -> None:
-        """Writes a checkpoint and deletes those that are no longer kept."""
+    def save(self, checkpoint: tf.train.Checkpoint, step: int, good_until: int | None = None) -> None:
+        """Writes a checkpoint and deletes those that are no longer kept.
+
+        If the run may have gone wrong since step `good_until`, the newest one up to it is kept as well.
+
+        Raises OSError or tf.errors.OpError if it cannot be written; what had been written is removed
+        then, and the checkpoints before it stay.
+        """
         final = self.path(step)
-        temporary = f"{final}.partial"
-        shutil.rmtree(temporary, ignore_errors=True)
-        os.makedirs(temporary)
-        checkpoint.write(os.path.join(temporary, _PREFIX))
-        files = {name: _fingerprint(os.path.join(temporary, name)) for name in sorted(os.listdir(temporary))}
-        with open(os.path.join(temporary, _MANIFEST), "w") as file:
-            json.dump({"step": step, "files": files}, file, indent=1)
-        for name in os.listdir(temporary):
-            _flush(os.path.join(temporary, name))
-        shutil.rmtree(final, ignore_errors=True)
+        temporary = f"{final}{_PARTIAL}"
+        self._remove_what_was_interrupted()
+        try:
+            self._write(checkpoint, step, temporary)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self.delete(step)
         os.rename(temporary, final)
         _flush(self.directory)
         if self.keep is not None:
-            for old in self.steps()[: -self.keep]:
-                self.delete(old)
+            latest = [step for step in self.steps() if not self.keep_every or step % self.keep_every]
+            good = self.newest(good_until)
+            for old in latest[: -self.keep]:
+                if old != good:
+                    self.delete(old)
+
+    def newest(self, until: int | None) -> int | None:
+        """The step of the newest checkpoint up to step `until`; None if there is none, or no `until`."""
+        return max((step for step in self.steps() if until is not None and step <= until), default=None)
+
+    def set_aside(self, after: int) -> list[int]:
+        """Renames the checkpoints after a step to STEP.diverged, so that none is taken up; returns their steps."""
+        newer = [step for step in self.steps() if step > after]
+        for step in newer:
+            shutil.rmtree(f"{self.path(step)}.diverged", ignore_errors=True)
+            os.rename(self.path(step), f"{self.path(step)}.diverged")
+        return newer
+
+    def _write(self, checkpoint, step: int, directory: str) -> None:
+        os.makedirs(directory)
+        checkpoint.write(os.path.join(directory, _PREFIX))
+        files = {name: _fingerprint(os.path.join(directory, name)) for name in sorted(os.listdir(directory))}
+        with open(os.path.join(directory, _MANIFEST), "w") as file:
+            json.dump({"step": step, "files": files}, file, indent=1)
+        for name in os.listdir(directory):
+            _flush(os.path.join(directory, name))
 
     def delete(self, step: int) -> None:
         """Deletes a checkpoint, if it is there."""
-        shutil.rmtree(self.path(step), ignore_errors=True)
+        if os.path.isdir(self.path(step)):
+            # Renamed first: half of it, if this is interrupted, is not to look like a whole one.
+            os.rename(self.path(step), f"{self.path(step)}.deleted{_PARTIAL}")
+            self._remove_what_was_interrupted()
+
+    def _remove_what_was_interrupted(self) -> None:
+        os.makedirs(self.directory, exist_ok=True)
+        for name in os.listdir(self.directory):
+            if name.endswith(_PARTIAL):
+                shutil.rmtree(os.path.join(self.directory, name), ignore_errors=True)
 
     def verify(self, step: int) -> None:
         """Raises DamagedCheckpointError, naming the file, if a checkpoint is not as it was written."""

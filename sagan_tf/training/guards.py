@@ -15,14 +15,19 @@ class Diverged(Exception):
     """A run that is lost.
 
     Attributes:
+      kind: "not finite", "won", "dead", "blow-up" or "collapse".
       reason: one line: what was seen, what it means, what helps.
       since: a step at which all was well still.
-      hopeless: whether there is nothing to go on with.
     """
 
-    def __init__(self, reason: str, since: int, hopeless: bool = False):
+    def __init__(self, kind: str, reason: str, since: int):
         super().__init__(reason)
-        self.reason, self.since, self.hopeless = reason, since, hopeless
+        self.kind, self.reason, self.since = kind, reason, since
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return self.kind == "not finite"
 
 
 class Limits(typing.NamedTuple):
@@ -74,10 +79,12 @@ class Guards:
         """Takes the means of the scalars over the last `count` steps."""
         for tag, value in scalars.items():
             if not math.isfinite(value):
-                raise Diverged(f"{tag} is {value}: the weights are lost; {_LOWER_RATES}", step - count, True)
+                reason = f"{tag} is {value}: the weights are lost; {_LOWER_RATES}"
+                raise Diverged("not finite", reason, step - count)
         loss, limits = scalars["loss/discriminator"], self.limits
         if self._lasts("won", loss < limits.won_loss, step, count, limits.won_steps):
             raise Diverged(
+                "won",
                 f"the discriminator's loss has been below {limits.won_loss} for {limits.won_steps} steps: it"
                 " has won, and teaches the generator nothing; lower --discriminator_learning_rate, raise"
                 " --generator_learning_rate, or give D more to do (--augment, more images)",
@@ -92,6 +99,7 @@ class Guards:
         self._last_loss = loss
         if self._lasts("stuck", same, step, count, limits.stuck_steps):
             raise Diverged(
+                "dead",
                 f"the discriminator's loss has been {loss:.6g}, unchanged, for {limits.stuck_steps} steps: it"
                 f" is dead, and says the same of every image; {_LOWER_RATES}",
                 self._streaks["stuck"],
@@ -101,7 +109,8 @@ class Guards:
         """Takes the names of the variables that hold NaN or infinity."""
         if not_finite:
             more = f" and {len(not_finite) - 1} more variables" if len(not_finite) > 1 else ""
-            raise Diverged(f"NaN or infinity in {not_finite[0]}{more}; {_LOWER_RATES}", step - 1, True)
+            reason = f"NaN or infinity in {not_finite[0]}{more}; {_LOWER_RATES}"
+            raise Diverged("not finite", reason, step - 1)
 
     def see_kernels(self, step: int, kernels: dict[str, Kernel]) -> None:
         """Takes the singular values of all layers."""
@@ -117,6 +126,7 @@ class Guards:
             else:
                 continue
             raise Diverged(
+                "blow-up",
                 f"the largest singular value of {name} is {kernel.sigma:.4g}, {what}: the weights blow up;"
                 f" {_LOWER_RATES}",
                 seen,
@@ -134,6 +144,7 @@ class Guards:
             self._times[name] = self._times.get(name, 0) + 1
             if self._times[name] >= limits.diversity_times:
                 raise Diverged(
+                    "collapse",
                     f"{name}: samples vary by {share:.2g} of what real images do: the generator has collapsed"
                     " and draws one image again and again; lower --generator_learning_rate, or raise"
                     " --discriminator_steps",

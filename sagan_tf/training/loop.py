@@ -5,6 +5,7 @@ import sys
 import time
 import typing
 
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -41,11 +42,13 @@ class Interrupt:
             signal.signal(number, handler)
 
 
-def run(train, iterator, *, first_step, last_step, steps_per_call, events, report, interrupt) -> int:
+def run(
+    train, iterator, *, first_step, last_step, steps_per_call, events, report, interrupt, agree, watch=None
+) -> int:
     """Trains from `first_step` to `last_step`.
 
     Args:
-      train: function of the iterator and an int32 number of steps, returning mean scalars by tag.
+      train: function of the iterator and an int32 number of steps, returning means by tag.
       iterator: of distributed batches.
       first_step: steps done so far.
       last_step: steps to have been done at the end.
@@ -53,21 +56,33 @@ def run(train, iterator, *, first_step, last_step, steps_per_call, events, repor
       events: the `Event`s; their `scalars` are means since the event before, with the speed.
       report: writes one line to the user, e.g. `print`.
       interrupt: an `Interrupt`; when it has noted a signal the loop ends after the call in progress.
+      agree: what several processes agree on before each call, as `Workers.agree`: called with whether
+        this one wants to stop and the steps it would take, it returns whether to stop and the steps.
+
+      watch: called as watch(step, count, scalars) after each call of `train`, if given; what it raises
+        ends the loop.
 
     Returns:
       The steps done.
     """
     step, progress = first_step, Progress(first_step, last_step, report)
     means = {event: Mean() for event in events}
-    while step < last_step and interrupt.signal is None:
+    while True:
         stop = min([last_step, *(step - step % event.every_steps + event.every_steps for event in events)])
-        count = min(steps_per_call, stop - step)
+        stopping, count = agree(interrupt.signal is not None, min(steps_per_call, stop - step))
+        if stopping:
+            interrupt.signal = interrupt.signal or signal.SIGTERM  # another process's
+        if stopping or not count:
+            break
         start = time.perf_counter()
-        scalars = {tag: float(value) for tag, value in train(iterator, tf.constant(count)).items()}
+        values = {tag: np.asarray(value) for tag, value in train(iterator, tf.constant(count)).items()}
         seconds = time.perf_counter() - start
         step += count
+        scalars = {tag: float(value) for tag, value in values.items() if not value.ndim}
+        if watch:
+            watch(step, count, scalars)
         for event in events:
-            means[event].add(scalars, count, seconds)
+            means[event].add(values, count, seconds)
             if step % event.every_steps == 0 or step == last_step:
                 event.action(step, means[event].result())
                 means[event] = Mean()
@@ -77,18 +92,18 @@ def run(train, iterator, *, first_step, last_step, steps_per_call, events, repor
 
 
 class Mean:
-    """Means of scalars over steps, and the steps per second."""
+    """Means of scalars and histograms over steps, and the steps per second."""
 
     def __init__(self):
         self._totals, self._steps, self._seconds = {}, 0, 0.0
 
-    def add(self, scalars: dict[str, float], steps: int, seconds: float) -> None:
-        for tag, value in scalars.items():
+    def add(self, values: dict[str, np.ndarray], steps: int, seconds: float) -> None:
+        for tag, value in values.items():
             self._totals[tag] = self._totals.get(tag, 0.0) + value * steps
         self._steps += steps
         self._seconds += seconds
 
-    def result(self) -> dict[str, float]:
+    def result(self) -> dict:
         means = {tag: total / self._steps for tag, total in self._totals.items()}
         return means | {"speed/steps_per_second": self._steps / self._seconds}
 

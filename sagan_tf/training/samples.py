@@ -46,6 +46,8 @@ class Sampler:
         self._generate = tf.function(lambda z, labels: generator(z, labels, training=False))
         self._look = tf.function(self._look_at)
         reals = real_images(dataset, generator.classes)
+        self._rows = len(self._captions) or 1
+        self._real_deviations, self._deviations = deviations(reals, self._rows), None
         z, labels, reals = (values[::_COLUMNS] for values in (z, labels, reals))  # the first of each row
         self._looked_at = (z, reals * np.float32(2.0 / 255.0) - 1.0, labels)
 
@@ -56,8 +58,22 @@ class Sampler:
         """
         rows = [self._generate(z, tf.constant(labels)) for z, labels in self._inputs]
         images = pictures.to_uint8(np.concatenate(rows))
+        self._deviations = deviations(images, self._rows)
         self._write_attention(step)
         return self._reporter.grid(step, "samples/ema", images, _COLUMNS, self._captions)
+
+    def write_divergence(self, step: int) -> str:
+        """Writes the grid of the generator itself, without averaging; grey where it is NaN."""
+        generate = tf.function(lambda z, labels: self._state.generator(z, labels, training=False))
+        images = np.concatenate([generate(z, tf.constant(labels)) for z, labels in self._inputs])
+        images = pictures.to_uint8(np.nan_to_num(images))
+        return self._reporter.grid(step, "samples/divergence", images, _COLUMNS, self._captions)
+
+    def diversity(self) -> dict[str, float]:
+        """How much the samples written last vary within a row, as a share of what real images of it do."""
+        names = [f"class {caption}" for caption in self._captions] or ["all images"]
+        found = zip(names, self._deviations, self._real_deviations, strict=True)
+        return {name: float(of_samples / real) for name, of_samples, real in found if real > 0}
 
     def _write_attention(self, step: int) -> None:
         """Overlays for one image a row: of the generator on its samples, of D on those and on real images."""
@@ -91,6 +107,16 @@ class Sampler:
             "discriminator fake": (images, *of_fakes),
             "discriminator real": (reals, *of_reals),
         }
+
+
+def deviations(images: np.ndarray, rows: int) -> np.ndarray:
+    """Standard deviation of a pixel over the images of a row: root of the mean of the unbiased variances.
+
+    uint8 (rows * n, H, W, 3) -> float64 (rows,); 0 for rows with a white image, which stands for none.
+    """
+    images = images.reshape(rows, -1, *images.shape[1:]).astype(np.float64)
+    complete = (images.min(axis=(2, 3, 4)) < 255).all(axis=1)
+    return complete * np.sqrt(images.var(axis=1, ddof=1).mean(axis=(1, 2, 3)))
 
 
 def _labels(classes: int) -> np.ndarray:

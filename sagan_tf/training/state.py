@@ -5,6 +5,9 @@ import tensorflow as tf
 
 from sagan_tf.networks import Discriminator, Generator
 
+# What each going back to a checkpoint adds to the seed, so that the run does not die the same death again.
+RESTORE_SEED = 1_000_003
+
 
 def named_variables(owner) -> dict[str, tf.Variable]:
     """The variables of a network or optimizer by their path below it, e.g. `block_8/conv_1/kernel`.
@@ -17,6 +20,8 @@ def named_variables(owner) -> dict[str, tf.Variable]:
 
 class State:
     """The mutable state of a run. Make it inside the strategy's scope.
+
+    `restores` is how often a run that had diverged has gone back to a checkpoint.
 
     `ema_generator` holds the average of the generator's weights; its u and batch statistics are
     copies of the generator's.
@@ -40,7 +45,9 @@ class State:
         self.ema_generator = Generator.from_config(generator.get_config() | {"name": "ema_generator"})
         self.ema_generator.build()
         self.ema_generator.set_weights(generator.get_weights())
-        self.step = tf.Variable(0, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        self.step = tf.Variable(0, dtype=tf.int64, aggregation=first)
+        self.restores = tf.Variable(0, dtype=tf.int64, aggregation=first)
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """All of the state as one object to save and restore."""
@@ -52,7 +59,9 @@ class State:
             "discriminator_optimizer",
         )
         return tf.train.Checkpoint(
-            step=self.step, **{part: named_variables(getattr(self, part)) for part in parts}
+            step=self.step,
+            restores=self.restores,
+            **{part: named_variables(getattr(self, part)) for part in parts},
         )
 
     def update_ema(self, decay: float) -> None:

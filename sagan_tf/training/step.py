@@ -4,9 +4,11 @@ import tensorflow as tf
 
 from sagan_tf.augment import augment
 from sagan_tf.losses import Loss
-from sagan_tf.training.state import State
+from sagan_tf.training import histogram
+from sagan_tf.training.state import RESTORE_SEED, State
 
 SCALARS = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")
+HISTOGRAMS = ("logit_histogram/real", "logit_histogram/fake")  # see `sagan_tf.training.histogram`
 
 
 class Alternation:
@@ -16,8 +18,9 @@ class Alternation:
     and fake images together, G's in the pass that is differentiated for G. Every other pass leaves
     them alone; of a batch in parts, the last part's pass moves them, so that all parts see one W / sigma.
 
-    Randomness depends on (seed, step) alone, and each replica uses its part of the global batch's z
-    and labels: a run can be taken up at any step and split over any number of replicas.
+    Randomness depends on the seed, the step and `state.restores`, and each replica uses its part of
+    the global batch's z and labels: a run can be taken up at any step and split over any number of
+    replicas.
 
     Args:
       state: networks and optimizers.
@@ -58,7 +61,8 @@ class Alternation:
           labels: int32 (discriminator_steps * b,).
 
         Returns:
-          float32 scalars by name, whose sums over the replicas are means over the global batch.
+          float32 scalars and histograms by name, whose sums over the replicas are means over the
+          global batch.
         """
         steps = self.discriminator_steps
         for index in range(steps):
@@ -142,6 +146,8 @@ class Alternation:
             "loss/discriminator": loss,
             "logits/real": tf.reduce_sum(real_logits) / self.batch_size,
             "logits/fake": tf.reduce_sum(fake_logits) / self.batch_size,
+            "logit_histogram/real": histogram.counts(real_logits) / self.batch_size,
+            "logit_histogram/fake": histogram.counts(fake_logits) / self.batch_size,
         }
 
     def _fakes(self, draw: int, update_state: bool, part: int = 0):
@@ -170,20 +176,35 @@ class Alternation:
     def _draw_seed(self, draw: int):
         """The seed (2,) of the draw-th random draw of this step."""
         draws = self.discriminator_steps + 1
-        return tf.stack([tf.cast(self.seed, tf.int64), self.state.step * draws + draw])
+        seed = self.seed + RESTORE_SEED * self.state.restores
+        return tf.stack([seed, self.state.step * draws + draw])
 
 
-def make_train_function(strategy, state: State, alternation: Alternation, ema_decay: float):
+def make_train_function(
+    strategy, state: State, alternation: Alternation, ema_decay: float, xla: bool = False
+):
     """Compiles several iterations into one call.
+
+    Args:
+      strategy, state: where, and of what.
+      alternation: an iteration.
+      ema_decay: of the average of G's weights.
+      xla: whether XLA compiles the iteration. With several replicas, which XLA cannot compile as one,
+        TensorFlow chooses the parts that it compiles ("auto-clustering", on GPUs only).
 
     Returns:
       A function of an iterator of (images, labels), distributed, and the number of steps (int32
-      tensor), which returns the means of the scalars over those steps.
+      tensor), which returns the means of the scalars and histograms over those steps.
     """
+
+    tf.config.optimizer.set_jit("autoclustering" if xla else False)
+    of_replica = alternation
+    if xla and strategy.num_replicas_in_sync == 1:
+        of_replica = tf.function(alternation, jit_compile=True)
 
     def iteration(iterator):
         images, labels = next(iterator)
-        scalars = strategy.run(alternation, args=(images, labels))
+        scalars = strategy.run(of_replica, args=(images, labels))
         scalars = {name: strategy.reduce("SUM", value, axis=None) for name, value in scalars.items()}
         with strategy.scope():
             state.update_ema(ema_decay)
@@ -192,10 +213,11 @@ def make_train_function(strategy, state: State, alternation: Alternation, ema_de
 
     @tf.function(reduce_retracing=True)
     def train(iterator, steps):
-        totals = {name: 0.0 for name in SCALARS}
+        totals = {name: tf.zeros(()) for name in SCALARS}
+        totals |= {name: tf.zeros((histogram.BINS,)) for name in HISTOGRAMS}
         for _ in tf.range(steps):  # one copy of the iteration in the graph, whatever the number of steps
             scalars = iteration(iterator)
-            totals = {name: totals[name] + scalars[name] for name in SCALARS}
+            totals = {name: total + scalars[name] for name, total in totals.items()}
         return {name: total / tf.cast(steps, tf.float32) for name, total in totals.items()}
 
     return train

@@ -9,14 +9,18 @@ import os
 import time
 import typing
 
+import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
+from tensorboard.plugins.histogram import metadata as histogram_plugin
 from tensorboard.plugins.hparams import api as hparams
 
 from sagan_tf.pictures import captioned_grid, enlarged
+from sagan_tf.training import histogram
+from sagan_tf.training.diagnostics import Kernel
 from sagan_tf.training.state import State
 
 # What stands beside a scalar, by the first part of its tag.
@@ -30,7 +34,9 @@ GROUPS = {
     "attention_share": "|gamma o| / |x|: how large what attention adds is against what is there; mean over"
     " some images. Near 0: it is hardly used, whatever gamma is.",
     "singular_value": "Largest singular value of a kernel, by which spectral normalization divides it.",
-    "gradient_norm": "Norm of a player's gradient.",
+    "gradient_norm": "Norm of a player's gradient: root mean square over recent updates, as Adam weights them.",
+    "diversity": "Deviation of a pixel among samples of a class, as a share of the real images': near 0 all"
+    " samples are alike. Of some classes the mean and the least.",
     "learning_rate": "Adam's learning rates.",
     "speed": "Steps and images a second, not counting what is done between the steps.",
     "scores": "Scores; how they were measured is a text of the same name.",
@@ -54,14 +60,40 @@ class Reporter:
         _drop_lines_after(self._metrics_path, step)
         self._writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Writes scalars by tag, e.g. `loss/generator`."""
-        values = {tag: float(value) for tag, value in values.items()}
+    def scalars(self, step: int, values: dict) -> None:
+        """Writes scalars by tag, e.g. `loss/generator`; histograms among the values are passed over."""
+        values = {tag: float(value) for tag, value in values.items() if not np.ndim(value)}
         with self._writer.as_default():
             for tag, value in values.items():
                 _write_scalar(tag, value, step)
         with open(self._metrics_path, "a") as file:
             file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | values) + "\n")
+
+    def diagnostics(self, step: int, scalars: dict[str, float], histograms: dict[str, np.ndarray]) -> None:
+        """Writes scalars and histograms (see `sagan_tf.training.histogram`) to TensorBoard alone."""
+        edges = histogram.edges()
+        with self._writer.as_default():
+            for tag, value in scalars.items():
+                _write_scalar(tag, value, step)
+            for tag, shares in histograms.items():
+                _write_histogram(tag, edges, shares, step)
+
+    def diversity(self, step: int, shares: dict[str, float]) -> None:
+        """Writes how much samples vary, as a share of what real images do, by class, to TensorBoard."""
+        if shares:
+            values = list(shares.values())
+            self.diagnostics(step, {"diversity/mean": np.mean(values), "diversity/least": min(values)}, {})
+
+    def divergence(self, step: int, kind: str, reason: str, scalars: dict[str, float]) -> None:
+        """Writes that and why a run is lost: a text, and a line of `divergence.jsonl`, which only grows."""
+        self.text(step, "run/divergence", reason)
+        line = {"step": step, "time": round(time.time(), 3), "kind": kind, "reason": reason} | scalars
+        with open(os.path.join(os.path.dirname(self._metrics_path), "divergence.jsonl"), "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drops the lines of `metrics.jsonl` after a step, to which the run has gone back."""
+        _drop_lines_after(self._metrics_path, step)
 
     def scores(self, step: int, values: dict[str, float], protocol: str) -> None:
         """Writes scores by name, and as a text how they were measured."""
@@ -142,6 +174,22 @@ def _description(tag: str) -> str | None:
     return GROUPS.get(tag.partition("/")[0])
 
 
+def _write_histogram(tag: str, edges: np.ndarray, shares: np.ndarray, step: int) -> None:
+    """A histogram whose bins are given: less the empty ones at both ends."""
+    filled = np.flatnonzero(shares)
+    used = slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 0)
+    rows = np.stack([edges[:-1], edges[1:], shares], axis=1)[used]  # as TensorBoard's plugin wants them
+    metadata = histogram_plugin.create_summary_metadata(None, GROUPS[tag.partition("/")[0]])
+    tf.summary.write(tag, tf.constant(rows, tf.float64), step, metadata)
+
+
+def diagnostic_scalars(kernels: dict[str, Kernel], gradient_norms: dict[str, float]) -> dict[str, float]:
+    """What `Diagnostics` finds, by tag."""
+    return {f"singular_value/{name}": kernel.sigma for name, kernel in kernels.items()} | {
+        f"gradient_norm/{role}": norm for role, norm in gradient_norms.items()
+    }
+
+
 def _preformatted(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
@@ -179,8 +227,10 @@ def _layout() -> layout_pb2.Layout:
 def state_scalars(state: State) -> dict[str, float]:
     """What TensorBoard shows of the state itself: gamma of every attention layer, learning rates."""
     scalars = {
-        "learning_rate/generator": float(state.generator_optimizer.learning_rate.value.numpy()),
-        "learning_rate/discriminator": float(state.discriminator_optimizer.learning_rate.value.numpy()),
+        "learning_rate/generator": float(keras.ops.convert_to_numpy(state.generator_optimizer.learning_rate)),
+        "learning_rate/discriminator": float(
+            keras.ops.convert_to_numpy(state.discriminator_optimizer.learning_rate)
+        ),
     }
     for network in (state.generator, state.discriminator):
         for resolution, layer in network.attention_layers.items():

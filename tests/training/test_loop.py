@@ -33,6 +33,7 @@ def run(calls, events, last_step=10, steps_per_call=4, report=lambda line: None,
         events=events,
         report=report,
         interrupt=interrupt or loop.Interrupt(),
+        agree=lambda stop, count: (stop, count),
     )
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sagan_tf import data, experiment, losses
 from sagan_tf.config import Config
+from sagan_tf.distribution import make_workers
 from sagan_tf.layers import ConditionalBatchNormalization
 from sagan_tf.training.step import Alternation, make_train_function
 
@@ -35,7 +36,7 @@ class Trainer:
 
     def __init__(self, digits, config, first_step=0, optimizer=None):
         self.config = config
-        self.strategy = experiment.make_strategy(config.devices)
+        self.strategy = make_workers(config.devices).strategy
         self.state = experiment.make_state(config, digits.num_classes, self.strategy)
         if optimizer is not None:
             with self.strategy.scope():
@@ -92,6 +93,25 @@ def test_two_replicas_train_as_one(digits, options):
     difference, path = largest_difference(two.weights(), one.weights())
     assert difference < 1e-4, path
     assert largest_difference(one.weights(), initial)[0] > 1e-2
+
+
+def test_xla_trains_as_tensorflow_does(digits, monkeypatch):
+    # XLA draws other numbers from the same seed.
+    z = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    monkeypatch.setattr(Alternation, "_noise", lambda self, draw: (tf.constant(z), tf.range(8)))
+    plain, compiled = (
+        Trainer(
+            digits,
+            dataclasses.replace(TINY, devices="cpu:1", xla=xla),
+            optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+        )
+        for xla in (False, True)
+    )
+    expected, scalars = plain.train(1), compiled.train(1)
+    for tag, value in expected.items():
+        assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
+    difference, path = largest_difference(compiled.weights(), plain.weights())
+    assert difference < 1e-4, path
 
 
 def test_replicas_hold_the_same_state(digits):
