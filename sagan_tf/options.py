@@ -26,7 +26,17 @@ class UserError(Exception):
     """A mistake that the user can mend; its message is the one line that the user sees."""
 
 
-def option(default, help_text, *, section="", minimum=None, maximum=None, choices=None, may_change=False):
+def option(
+    default,
+    help_text,
+    *,
+    section="",
+    minimum=None,
+    maximum=None,
+    choices=None,
+    may_change=False,
+    positional=False,
+):
     """A dataclass field that is also a command line flag.
 
     Args:
@@ -36,6 +46,7 @@ def option(default, help_text, *, section="", minimum=None, maximum=None, choice
       minimum, maximum: inclusive bounds, for each element where the option is a list.
       choices: allowed values, for each element where the option is a list.
       may_change: whether a run that is taken up again may use another value.
+      positional: whether arguments that are no flags are added to it; of one option, a list of text.
     """
     return dataclasses.field(
         default=default,
@@ -46,6 +57,7 @@ def option(default, help_text, *, section="", minimum=None, maximum=None, choice
             "maximum": maximum,
             "choices": choices,
             "may_change": may_change,
+            "positional": positional,
         },
     )
 
@@ -101,8 +113,12 @@ def _flag_values(cls) -> flags.FlagValues:
     return values
 
 
-def _read_flags(values: flags.FlagValues, argv) -> None:
-    """Sets `values` from the arguments; what absl says of a mistake becomes one plain line."""
+def _read_flags(values: flags.FlagValues, argv, positional: bool) -> list[str]:
+    """Sets `values` from the arguments; what absl says of a mistake becomes one plain line.
+
+    Returns the arguments that are no flags, if there may be any.
+    """
+    values.set_gnu_getopt(positional)  # flags may follow such arguments
     if "--flagfile=" in argv:  # absl would read nothing and say nothing
         raise UserError("--flagfile=: names no file")
     try:
@@ -116,10 +132,11 @@ def _read_flags(values: flags.FlagValues, argv) -> None:
         raise UserError(str(error).removeprefix("flag ")) from error
     except (flags.Error, ValueError) as error:
         raise UserError(f"{str(error).replace(' ?', '?')} (--help lists the flags)") from error
-    if rest:
+    if rest and not positional:
         raise UserError(
             f"unexpected argument {rest[0]!r}: an option is given as --name=value (--help lists them)"
         )
+    return rest
 
 
 def parse(cls, argv):
@@ -137,13 +154,21 @@ def parse(cls, argv):
       UserError: an unknown flag, a value of the wrong type or out of bounds, an unreadable
         flagfile, or an argument that is no flag.
     """
-    values = _flag_values(cls)
-    _read_flags(values, argv)
+    values, positional = _flag_values(cls), _positional(cls)
+    rest = _read_flags(values, argv, positional is not None)
     fields = {field.name: getattr(values, field.name) for field in dataclasses.fields(cls)}
     given = frozenset(name for name in fields if values[name].present)
+    if rest:
+        fields[positional] += tuple(rest)
+        given |= {positional}
     result = cls(**fields)
     check(result)
     return result, given
+
+
+def _positional(cls) -> str | None:
+    """Name of the option that takes arguments that are no flags, if there is one."""
+    return next((field.name for field in dataclasses.fields(cls) if field.metadata["positional"]), None)
 
 
 def check(options) -> None:
@@ -203,6 +228,8 @@ def help_text(cls, program: str, description: str) -> str:
     """The text of `--help`: the description, then each option with its default, by section."""
     hints = typing.get_type_hints(cls)
     command = f"{program}.py" if "/" in program else f"-m {program}"
+    if _positional(cls):
+        command += f" {_positional(cls).upper()} ..."
     lines = [description.strip(), "", f"usage: python {command} [--flagfile=FILE] [--OPTION=VALUE ...]"]
     section = None
     for field in dataclasses.fields(cls):

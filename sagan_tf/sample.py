@@ -127,7 +127,7 @@ def main(options: Options, given) -> int:
     )
     options = dataclasses.replace(options, output=options.output or output)
     work = _prepare(options, source, artist)  # mistakes show before anything is written
-    folder = Folder(options.output, options)
+    folder = Folder(options.output, options, record="sample.cfg")
     for action in work:
         for path in action(folder):
             print(path, flush=True)

@@ -198,3 +198,20 @@ def test_help():
     assert "Loss. One of hinge, kl. [hinge]" in text and "Learning rate. [0.0001]" in text
     assert "Directory of the run.\n" in text  # an empty default is not shown
     assert max(map(len, text.splitlines())) <= 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Positional:
+    runs: tuple[str, ...] = option((), "Runs.", positional=True)
+    seed: int = option(0, "Seed.")
+
+
+def test_arguments_that_are_no_flags_go_to_the_positional_option():
+    parsed, given = options.parse(Positional, ["a", "--seed=3", "b,c", "--runs=x,y"])
+    assert parsed == Positional(("x", "y", "a", "b,c"), 3) and given == {"runs", "seed"}
+    assert options.parse(Positional, ["--seed=1"]) == (Positional((), 1), {"seed"})
+    with pytest.raises(UserError, match="sed"):
+        options.parse(Positional, ["a", "--sed=3"])
+    assert "usage: python -m sagan_tf.say RUNS ... [--flagfile=FILE]" in options.help_text(
+        Positional, "sagan_tf.say", "Says it."
+    )

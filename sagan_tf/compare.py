@@ -1,0 +1,62 @@
+"""Compares runs: their losses and scores over steps and over hours, as a picture and a table."""
+
+import dataclasses
+
+from sagan_tf import cli
+from sagan_tf.options import UserError, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to compare."""
+
+    runs: tuple[str, ...] = option((), "Directories of the runs.", positional=True)
+    curves: tuple[str, ...] = option(
+        ("loss", "scores"),
+        "What to draw: groups of tags of metrics.jsonl (loss, logits, gamma, ...), single tags"
+        " (gamma/generator_32), and scores.",
+        may_change=True,
+    )
+    output: str = option(
+        "comparison",
+        "Directory for compare.png, compare.svg and compare.md; written anew if it is of the same runs.",
+        may_change=True,
+    )
+
+    def check(self) -> None:
+        """Refuses what is missing. Raises UserError."""
+        if not self.runs:
+            raise UserError("no runs: name their directories, e.g. sagan_tf.compare runs/a runs/b")
+        for run in self.runs:
+            if self.runs.count(run) > 1:
+                raise UserError(f"--runs: {run} is named twice")
+        if not self.curves:
+            raise UserError("--curves=: is empty, e.g. --curves=loss,scores")
+
+
+def main(options: Options, given) -> int:
+    """Compares. Returns the exit code."""
+    del given
+    from sagan_tf import comparison
+    from sagan_tf.output_folder import OutputFolder
+
+    runs = comparison.read_runs(options.runs)
+    panels = comparison.panels(runs, options.curves)
+    text = comparison.table(runs, panels)
+    folder = OutputFolder(options.output, options, record="compare.cfg")
+    figure = comparison.figure(runs, panels)
+    for ending in ("png", "svg"):
+        figure.savefig(folder.file(f"compare.{ending}"), dpi=120)
+    with open(folder.file("compare.md"), "w", encoding="utf-8") as file:
+        file.write(text)
+    print(f"{text}\n{folder.path}: compare.png, compare.svg, compare.md")
+    return 0
+
+
+def console() -> None:
+    """The command `sagan-compare`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.compare")
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,150 @@
+"""The command `compare`: curves over steps and hours, scores apart by protocol, a table; mistakes."""
+
+import dataclasses
+import json
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan_tf import cli, compare, comparison, experiment
+from sagan_tf.config import Config
+
+
+def make_run(workdir, speeds=(2.0, 4.0, 1.0), scores=(), **options):
+    """A run that has reported every 100 steps; `scores` are (metric, step, value, samples)."""
+    workdir.mkdir(parents=True)
+    experiment.write_description(dataclasses.replace(Config(workdir=str(workdir)), **options), ["all"])
+    with open(workdir / "metrics.jsonl", "w") as file:
+        for number, speed in enumerate(speeds, 1):
+            line = {"step": 100 * number, "loss/generator": 10.0 * number, "gamma/generator_32": 0.1}
+            file.write(json.dumps(line | {"speed/steps_per_second": speed}) + "\n")
+            file.write(json.dumps({"step": 100 * number, "scores/fid": 1.0}) + "\n")  # as training does
+        file.write('{"step": 4')  # a run that goes on is just writing
+    if scores:
+        (workdir / "scores").mkdir()
+    for metric, step, value, samples in scores:
+        line = dict.fromkeys(comparison.results.IDENTITY) | {"metric": metric, "value": value}
+        line |= {"step": step, "samples": samples, "weights": "EMA weights", "source": str(workdir)}
+        with open(workdir / "scores" / "scores.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+    return str(workdir)
+
+
+@pytest.fixture
+def command(capfd):
+    """Runs the command in this process: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            cli.run(
+                compare.main, compare.Options, compare.__doc__, program="sagan_tf.compare", argv=arguments
+            )
+        out, error = capfd.readouterr()
+        return stop.value.code, out, error
+
+    return call
+
+
+def refusal(command, *arguments):
+    code, _, error = command(*arguments)
+    lines = [line for line in error.splitlines() if line.startswith("compare: error: ")]
+    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
+    return lines[0]
+
+
+def test_hours_are_those_of_the_steps():
+    lines = [
+        {"step": step, "speed/steps_per_second": speed} for step, speed in ((100, 2), (200, 4), (250, 1))
+    ]
+    np.testing.assert_allclose(comparison.training_hours(lines), np.array([50, 75, 125]) / 3600)
+
+
+def test_short_names_tell_runs_apart():
+    assert comparison.short_names(["runs/a", "runs/b/"]) == ["a", "b"]
+    assert comparison.short_names(["x/run", "y/run", "b"]) == ["x/run", "y/run", "b"]
+
+
+def test_curves_over_steps_and_hours(tmp_path):
+    runs = comparison.read_runs([make_run(tmp_path / "a"), make_run(tmp_path / "b", speeds=(1.0, 1.0))])
+    loss, gamma = comparison.panels(runs, ["loss", "gamma/generator_32"])
+    assert (loss.title, gamma.title) == ("loss/generator", "gamma/generator_32")
+    steps, hours, values = loss.curves["a"]
+    np.testing.assert_array_equal(steps, [100, 200, 300])
+    np.testing.assert_allclose(hours, np.array([50, 75, 175]) / 3600)
+    np.testing.assert_array_equal(values, [10, 20, 30])
+    assert len(loss.curves["b"][0]) == 2
+    figure = comparison.figure(runs, [loss, gamma])
+    assert len(figure.axes) == 4
+    drawn = {line.get_label(): line.get_xydata() for line in figure.axes[1].lines}
+    np.testing.assert_allclose(drawn["a"], np.stack([hours, values], axis=1))
+    assert len({line.get_color() for line in figure.axes[0].lines}) == 2
+
+
+def test_scores_of_different_protocols_do_not_share_a_panel(tmp_path):
+    first = [("fid", 200, 9.0, 1000), ("fid", 100, 8.0, 1000), ("fid", 300, 7.0, 5000)]
+    first += [
+        ("fid", 200, 5.0, 1000),
+        ("inception_score", 100, 3.0, 1000),
+        ("inception_score", 300, 2.0, 1000),
+    ]
+    runs = comparison.read_runs(
+        [make_run(tmp_path / "a", scores=first), make_run(tmp_path / "b", scores=[("fid", 150, 6.0, 5000)])]
+    )
+    small, large, inception = comparison.panels(runs, ["scores"])
+    assert (small.title, large.title, inception.title) == ("fid", "fid", "inception_score")
+    assert "1,000 images" in small.note and "5,000 images" in large.note
+    steps, hours, values = small.curves["a"]
+    np.testing.assert_array_equal(steps, [100, 200])
+    np.testing.assert_array_equal(values, [8, 5])  # of two measurements the later
+    np.testing.assert_allclose(hours, np.array([50, 75]) / 3600)
+    assert set(small.curves) == {"a"} and set(large.curves) == {"a", "b"}
+    np.testing.assert_allclose(large.curves["b"][1], 62.5 / 3600)  # half-way from 50 s to 75 s
+    table = comparison.table(runs, [small, large, inception])
+    rows = dict(line.strip("| ").split(" | ", 1) for line in table.splitlines() if " | " in line)
+    assert rows["fid (1,000 images, EMA weights, network None), best"].startswith("5 at 200")
+    assert rows["inception_score (1,000 images, EMA weights, network None), best"].startswith("3 at 100")
+    assert rows["inception_score (1,000 images, EMA weights, network None), last"].startswith("2 |")
+
+
+def test_command_writes_pictures_and_a_table(tmp_path, command):
+    runs = [
+        make_run(tmp_path / "a", scores=[("fid", 100, 8.0, 1000)]),
+        make_run(tmp_path / "b", speeds=(5.0,) * 20, batch_size=64, generator_attention=()),
+    ]
+    output = tmp_path / "out"
+    code, out, error = command(*runs, f"--output={output}", "--curves=loss,gamma,scores")
+    assert code == 0, error
+    with Image.open(output / "compare.png") as image:
+        colours = {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
+    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= colours
+    assert xml.etree.ElementTree.parse(output / "compare.svg").getroot().tag.endswith("svg")
+    table = (output / "compare.md").read_text()
+    assert table in out
+    for line in (
+        "| --batch_size | 256 | 64 |",
+        "| --generator_attention | 32 | (none) |",
+        "| steps | 300 | 2,000 |",
+        "| hours of training | 0.0486 | 0.111 |",
+        "| loss/generator, last tenth | 30 | 190 |",  # steps 1,800 to 2,000
+    ):
+        assert line in table
+    (output / "compare.png").write_bytes(b"old")
+    assert command(*runs, f"--output={output}")[0] == 0  # the same runs: written anew
+    assert (output / "compare.png").read_bytes() != b"old"
+    assert "holds what other options made (--runs" in refusal(command, runs[0], f"--output={output}")
+
+
+def test_mistakes_are_one_line(tmp_path, command):
+    run = make_run(tmp_path / "a")
+    output = f"--output={tmp_path / 'out'}"
+    assert "no runs: name their directories" in refusal(command, output)
+    assert "holds no run" in refusal(command, run, str(tmp_path), output)
+    assert "is named twice" in refusal(command, run, run, output)
+    line = refusal(command, run, "--curves=lost", output)
+    assert "--curves=lost: no run has reported it; allowed are gamma, loss, scores, speed" in line
+    assert "no run has been scored" in refusal(command, run, "--curves=scores", output)
+    (tmp_path / "a" / "metrics.jsonl").unlink()
+    assert "holds no metrics yet" in refusal(command, run, output)
+    assert not (tmp_path / "out").exists()
