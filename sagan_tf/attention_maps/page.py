@@ -36,15 +36,16 @@ def write_page(
       title: e.g. the run's directory.
       class_names: name of each label.
       looks: at least one; the last is shown first.
-      limit_bytes: size to keep below.
+      limit_bytes: size to keep below, if images take less than half of it.
     """
     images = _Images()
     sources = [
         {name: (images.add(source.images), source.labels) for name, source in look.sources.items()}
         for look in looks
     ]
-    maps = _fitted([view.maps for look in looks for view in look.views], limit_bytes - images.size)
-    maps = iter(maps)
+    # Hundreds of large images alone are beyond any limit: then the page is larger, rather than without maps.
+    limit = max(limit_bytes - images.size, limit_bytes // 2)
+    maps = iter(_fitted([view.maps for look in looks for view in look.views], limit))
     data = {
         "images": images.uris,
         "classNames": _used(class_names, looks),

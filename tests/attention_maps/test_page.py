@@ -108,6 +108,9 @@ def test_maps_that_do_not_fit_keep_fewer_queries(written):
     np.testing.assert_array_equal(values, np.round(255 * (kept / kept.max(axis=-1, keepdims=True))))
     (view,) = data_of(written(look(beta), limit_bytes=1))["checkpoints"][0]["views"]
     assert view["stride"] == 16 and unpacked(view)[1].shape == (3, 1, 64)  # and no endless loop
+    large = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    (view,) = data_of(written(look(beta, images=large), limit_bytes=80_000))["checkpoints"][0]["views"]
+    assert view["stride"] == 2  # half of the limit is the maps' own
 
 
 def test_of_many_large_maps_not_all_queries_are_kept_at_first():
