@@ -2,12 +2,18 @@
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import os
+import sys
+
+from tqdm import tqdm
 
 from sagan_tf import cli, options
 from sagan_tf.config import INCEPTION, Config
 from sagan_tf.options import UserError
+
+_EXIT_DIVERGED = 3
 
 
 def main(config: Config, given) -> int:
@@ -23,6 +29,8 @@ def main(config: Config, given) -> int:
         return 0
     workers = make_workers(config.devices)
     experiment.check_replicas(config, workers.strategy)
+    if workers.count > 1 and config.on_divergence == "restore":
+        raise UserError("--on_divergence=restore: not with several workers; allowed are stop and ignore")
     dataset = experiment.open_dataset(config)
     with _lock(config.workdir) if workers.is_chief else contextlib.nullcontext():
         try:
@@ -32,6 +40,15 @@ def main(config: Config, given) -> int:
             if dataset.failure is not None:  # an image that could not be read when its turn came
                 raise dataset.failure from None
             raise
+        except (OSError, tf.errors.OpError) as error:
+            if os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            steps = experiment.checkpoints(config.workdir).steps()
+            kept = f"the run is kept as of step {steps[-1]}" if steps else "no checkpoint has been written yet"
+            raise UserError(
+                f"--workdir={config.workdir}: {os.strerror(errno.ENOSPC)}; {kept}: make room, and the same"
+                " command takes the run up"
+            ) from error
 
 
 def _resolve(config: Config, given) -> Config:
@@ -83,30 +100,75 @@ def _train(config: Config, workers, dataset) -> int:
         )
         return 0
     # Only the chief writes; the others follow its calls.
-    events = _events(config, state, saved, dataset, check, first_step) if workers.is_chief else []
+    watch, events = (
+        _events(config, state, saved, dataset, check, first_step) if workers.is_chief else (None, [])
+    )
     print(f"training {config.workdir} from step {first_step} on {workers}", flush=True)
-    with loop.Interrupt() as interrupt:
-        step = loop.run(
-            experiment.make_step(config, state, workers.strategy),
-            experiment.make_iterator(config, dataset, workers.strategy, first_step),
-            first_step=first_step,
-            last_step=config.train_steps,
-            steps_per_call=config.steps_per_call,
-            events=events,
-            report=loop.report,
-            interrupt=interrupt,
-            agree=workers.agree,
-        )
+    with loop.Interrupt() as interrupt, _memory_watched(config, state, workers):
+        step = _run(config, workers, dataset, state, saved, first_step, watch, events, interrupt)
+    if step is None:
+        return _EXIT_DIVERGED
     if interrupt.signal is None:
         return 0
-    if workers.is_chief and step not in saved.steps():
-        saved.save(state.checkpoint(), step)
     print(f"{interrupt.signal.name}: saved step {step}; the same command takes the run up")
     return 128 + interrupt.signal
 
 
+def _run(config: Config, workers, dataset, state, saved, first_step, watch, events, interrupt) -> int | None:
+    """Trains, and saves what a signal has interrupted. Returns the steps done.
+
+    A run that is lost goes back, if that is wanted; otherwise None is returned.
+    """
+    from sagan_tf import experiment
+    from sagan_tf.training import loop
+    from sagan_tf.training.guards import Diverged
+
+    train = experiment.make_step(config, state, workers.strategy)
+    while True:
+        restores = int(state.restores.numpy())
+        try:
+            step = loop.run(
+                train,
+                experiment.make_iterator(config, dataset, workers.strategy, first_step, restores),
+                first_step=first_step,
+                last_step=config.train_steps,
+                steps_per_call=config.steps_per_call,
+                events=events,
+                report=loop.report,
+                interrupt=interrupt,
+                agree=workers.agree,
+                watch=watch and watch.losses,
+            )
+            if interrupt.signal is not None and watch and step not in saved.steps():
+                watch.save(step)
+            return step
+        except Diverged as error:
+            good = watch.record(error)
+            first_step = watch.go_back(good) if config.on_divergence == "restore" else None
+            if first_step is None:
+                return None
+
+
+@contextlib.contextmanager
+def _memory_watched(config: Config, state, workers):
+    """Says what a step will take, and what to lower if the memory is not enough for it."""
+    import tensorflow as tf
+
+    from sagan_tf import estimate
+
+    replicas = workers.strategy.num_replicas_in_sync
+    found = estimate.estimate(config, state.generator, state.discriminator, replicas)
+    print(estimate.describe(found, config.batch_size), flush=True)
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if not estimate.is_out_of_memory(error):
+            raise
+        raise UserError(estimate.out_of_memory(config, found)) from None
+
+
 def _restore(saved, checkpoint, workers) -> int:
-    """Reads the newest sound checkpoint, for all workers that which the chief has chosen. Returns its step, or 0."""
+    """Reads the newest sound checkpoint, the chief's choice for all workers. Returns its step, or 0."""
     from sagan_tf.training import loop
     from sagan_tf.training.checkpoint import DamagedCheckpointError
 
@@ -117,17 +179,21 @@ def _restore(saved, checkpoint, workers) -> int:
             saved.restore(checkpoint, step)
         except DamagedCheckpointError as error:
             raise UserError(
-                f"worker {workers.index} cannot read the checkpoint of step {step} ({error}): all workers need the"
-                " same --workdir, on storage that all of them see"
+                f"worker {workers.index} cannot read the checkpoint of step {step} ({error}): all workers need"
+                " the same --workdir, on storage that all of them see"
             ) from error
     return step
 
 
-def _events(config: Config, state, saved, dataset, check, first_step: int) -> list:
-    """What is done every so many steps. Before a run's first step it also writes what introduces the run."""
+def _events(config: Config, state, saved, dataset, check, first_step: int) -> tuple:
+    """What looks at the run, and what is done every so many steps.
+
+    Before a run's first step it also writes what introduces the run.
+    """
     from sagan_tf import experiment
     from sagan_tf.training import loop, samples
     from sagan_tf.training.summaries import Reporter, state_scalars
+    from sagan_tf.training.watch import Watch
 
     experiment.write_description(config, dataset.class_names)
     reporter = Reporter(config.workdir, first_step)
@@ -135,7 +201,8 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> li
         reporter.introduce(_as_dictionary(config), check.grid, _score_names(config))
         samples.write_reals(dataset, state.generator.classes, reporter)
     sampler = samples.Sampler(state, reporter, config.seed, dataset)
-    checkpoint = state.checkpoint()
+    ignore = config.on_divergence == "ignore"
+    watch = Watch(state, saved, reporter, sampler, first_step, loop.report, _complain, ignore)
 
     def summarize(step, scalars):
         speed = {"speed/images_per_second": config.batch_size * scalars["speed/steps_per_second"]}
@@ -144,15 +211,21 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> li
 
     events = [
         loop.Event(config.summary_every_steps, summarize),
-        loop.Event(config.sample_every_steps, lambda step, _: sampler.write_samples(step)),
-        loop.Event(config.checkpoint_every_steps, lambda step, _: saved.save(checkpoint, step)),
+        loop.Event(config.diagnostics_every_steps, watch.diagnose),
+        loop.Event(config.sample_every_steps, watch.sample),
+        loop.Event(config.checkpoint_every_steps, watch.save),
     ]
     if config.evaluate_every_steps:
         from sagan_tf.training_scores import TrainingScores
 
         scores = TrainingScores(config, state, dataset, reporter)
         events.append(loop.Event(config.evaluate_every_steps, scores))
-    return events
+    return watch, events
+
+
+def _complain(line: str) -> None:
+    """Prints an error without breaking a progress bar."""
+    tqdm.write(f"train: {line}", file=sys.stderr)
 
 
 def _as_dictionary(config: Config) -> dict:

@@ -75,7 +75,7 @@ class Checkpoints:
         return max((step for step in self.steps() if until is not None and step <= until), default=None)
 
     def set_aside(self, after: int) -> list[int]:
-        """Renames the checkpoints after a step to STEP.diverged, so that none is taken up; returns their steps."""
+        """Renames the checkpoints after a step to STEP.diverged: no run takes them up. Returns the steps."""
         newer = [step for step in self.steps() if step > after]
         for step in newer:
             shutil.rmtree(f"{self.path(step)}.diverged", ignore_errors=True)

@@ -34,7 +34,7 @@ GROUPS = {
     "attention_share": "|gamma o| / |x|: how large what attention adds is against what is there; mean over"
     " some images. Near 0: it is hardly used, whatever gamma is.",
     "singular_value": "Largest singular value of a kernel, by which spectral normalization divides it.",
-    "gradient_norm": "Norm of a player's gradient: root mean square over recent updates, as Adam weights them.",
+    "gradient_norm": "Norm of a player's gradient: root mean square of recent updates, as Adam weights them.",
     "diversity": "Deviation of a pixel among samples of a class, as a share of the real images': near 0 all"
     " samples are alike. Of some classes the mean and the least.",
     "learning_rate": "Adam's learning rates.",

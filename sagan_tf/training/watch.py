@@ -19,8 +19,9 @@ class Watch:
       reporter: where figures and pictures go.
       sampler: draws the sample grids.
       step: at which the run begins or goes on.
-      ignore: whether what the guards say is only reported, once of a kind. NaN ends the run all the same.
       report: writes a line to the user.
+      complain: the same, where errors go.
+      ignore: whether what the guards say is only told, once of a kind. NaN ends the run all the same.
     """
 
     def __init__(
@@ -30,11 +31,12 @@ class Watch:
         reporter: Reporter,
         sampler: Sampler,
         step: int,
+        report,
+        complain,
         ignore: bool = False,
-        report=print,
     ):
         self._state, self._saved, self._reporter, self._sampler = state, saved, reporter, sampler
-        self._ignore, self._report = ignore, report
+        self._ignore, self._report, self._complain = ignore, report, complain
         self._checkpoint, self._diagnostics = state.checkpoint(), Diagnostics(state)
         self._guards, self._step, self._scalars = Guards(step), step, {}
         self._ignored, self._tries = set(), {}
@@ -68,7 +70,7 @@ class Watch:
     def record(self, error: Diverged) -> int | None:
         """Writes figures and samples of a run that is lost, and sets aside the checkpoints since it was well.
 
-        Returns the step of the last good checkpoint, if there is one.
+        Tells the user in one line. Returns the step of the last good checkpoint, if there is one.
         """
         scalars = self._scalars | diagnostic_scalars(
             self._diagnostics.kernels(), self._diagnostics.gradient_norms()
@@ -77,10 +79,10 @@ class Watch:
         self._sampler.write_divergence(self._step)
         self._reporter.flush()
         good = self._saved.newest(error.since)
-        for step in self._saved.set_aside(error.since):
-            self._report(f"checkpoint of step {step}: set aside, as the run was not well any more")
-        at = "none" if good is None else f"of step {good}"
-        self._report(f"step {self._step}: {error.reason} (last good checkpoint: {at})")
+        at = "there is no good checkpoint" if good is None else f"the last good checkpoint is of step {good}"
+        aside = ", ".join(f"{step:08d}.diverged" for step in self._saved.set_aside(error.since))
+        at += f"; later ones are now {aside}" if aside else ""
+        self._complain(f"diverged at step {self._step}: {error.reason} ({at})")
         return good
 
     def go_back(self, good: int | None) -> int | None:
@@ -108,5 +110,5 @@ class Watch:
             if error.hopeless or not self._ignore:
                 raise
             if error.kind not in self._ignored:
-                self._report(f"step {self._step}: {error.reason} (ignored)")
+                self._complain(f"step {self._step}: {error.reason} (ignored)")
                 self._ignored.add(error.kind)
