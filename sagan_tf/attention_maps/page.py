@@ -15,7 +15,7 @@ from PIL import Image
 from sagan_tf.attention_maps.views import Look, StoredMaps, View
 
 LIMIT_BYTES = 14_000_000
-_LOSSLESS_UP_TO = 128  # pixels; larger images are stored as WebP of high quality
+_LOSSLESS_UP_TO, _LARGEST = 128, 256  # pixels; larger images are stored as WebP, and made smaller
 _PARTS = ("explorer.css", "explorer.js", "explorer.html")
 
 
@@ -133,8 +133,10 @@ class _Images:
 
 def _uri(image: np.ndarray) -> str:
     kind = "png" if len(image) <= _LOSSLESS_UP_TO else "webp"
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, kind, quality=90)
+    picture, file = Image.fromarray(image), io.BytesIO()
+    if len(image) > _LARGEST:
+        picture = picture.resize((_LARGEST, _LARGEST), Image.Resampling.BOX)
+    picture.save(file, kind, quality=90)
     return f"data:image/{kind};base64,{_base64(file.getvalue())}"
 
 
