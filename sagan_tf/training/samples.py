@@ -78,20 +78,18 @@ class Sampler:
     def _write_attention(self, step: int) -> None:
         """Overlays for one image a row: of the generator on its samples, of D on those and on real images."""
         looks = self._look(*self._looked_at)
-        for what, (images, maps, _) in looks.items():
+        for (network, kind), (images, maps, _) in looks.items():
             for resolution, beta in maps.items():
                 if beta.shape[-1] > 1:  # one key gets everything, always
                     picture = attention_grid(pictures.to_uint8(images), beta.numpy(), captions=self._captions)
-                    network, _, kind = what.partition(" ")
-                    tag = f"attention/{network}_{resolution}" + (f"_{kind}" if kind else "")
-                    self._reporter.picture(step, tag, picture)
+                    self._reporter.picture(step, f"attention/{network}_{resolution}{kind}", picture)
 
     def attention_shares(self) -> dict[str, float]:
         """|gamma o| / |x| of every attention layer, by tag: means over a sample of each row."""
         looks = self._look(*self._looked_at)
         return {
-            f"attention_share/{what.replace(' ', '_on_')}_{resolution}": float(np.mean(share))
-            for what, (_, _, shares) in looks.items()
+            f"attention_share/{network}_{resolution}{kind}": float(np.mean(share))
+            for (network, kind), (_, _, shares) in looks.items()
             for resolution, share in shares.items()
         }
 
@@ -103,9 +101,9 @@ class Sampler:
         _, *of_fakes = discriminator(images, labels, **asked)
         _, *of_reals = discriminator(reals, labels, **asked)
         return {
-            "generator": (images, *of_generator),
-            "discriminator fake": (images, *of_fakes),
-            "discriminator real": (reals, *of_reals),
+            ("generator", ""): (images, *of_generator),
+            ("discriminator", "_fake"): (images, *of_fakes),
+            ("discriminator", "_real"): (reals, *of_reals),
         }
 
 

@@ -141,7 +141,7 @@ def test_sampler_shows_samples_and_attention_and_leaves_the_state_alone(state, t
     assert shares["attention_share/generator_8"] == pytest.approx(float(np.mean(inner[8])), rel=1e-4)
     reals = dataset.read([np.flatnonzero(dataset.source.labels == label)[0] for label in range(10)])[0]
     _, inner = state.discriminator(reals * np.float32(2 / 255) - 1, np.arange(10), return_shares=True)
-    share = shares["attention_share/discriminator_on_real_16"]
+    share = shares["attention_share/discriminator_16_real"]
     assert share == pytest.approx(float(np.mean(inner[16])), rel=1e-4) and share > 1e-3
     assert len(shares) == 4
 
