@@ -42,7 +42,7 @@ class Workers(typing.NamedTuple):
         return text
 
     def agree(self, stop: bool, value: int) -> tuple[bool, int]:
-        """Whether any process wants to stop, and the chief's value. Each must call it, and waits for the others."""
+        """Whether any process wants to stop, and the chief's value. Each must call it; it waits for all."""
         if self.count == 1:
             return stop, value
         strategy = self.strategy
@@ -66,8 +66,8 @@ class Workers(typing.NamedTuple):
                 raise
             raise UserError(
                 f"worker {self.index} of {self.count}: another worker has ended, or cannot be reached"
-                f" ({type(error).__name__}); start the same command again on all of them: the run goes on from its"
-                " last checkpoint"
+                f" ({type(error).__name__}); start the same command again on all of them: the run goes on from"
+                " its last checkpoint"
             ) from error
 
 
@@ -91,7 +91,8 @@ def make_workers(devices: str) -> Workers:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (*_LOST_WORKER, tf.errors.UnknownError, tf.errors.AlreadyExistsError) as error:
         raise UserError(
-            f"TF_CONFIG: worker {index}, {hosts[index]}, cannot join the others: {error.message.splitlines()[0]}"
+            f"TF_CONFIG: worker {index}, {hosts[index]}, cannot join the others:"
+            f" {error.message.splitlines()[0]}"
         ) from error
     return Workers(strategy, index, len(hosts))
 

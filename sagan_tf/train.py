@@ -44,7 +44,7 @@ def main(config: Config, given) -> int:
             if os.strerror(errno.ENOSPC) not in str(error):
                 raise
             steps = experiment.checkpoints(config.workdir).steps()
-            kept = f"the run is kept as of step {steps[-1]}" if steps else "no checkpoint has been written yet"
+            kept = f"the run is kept as of step {steps[-1]}" if steps else "there is no checkpoint yet"
             raise UserError(
                 f"--workdir={config.workdir}: {os.strerror(errno.ENOSPC)}; {kept}: make room, and the same"
                 " command takes the run up"
@@ -179,7 +179,7 @@ def _restore(saved, checkpoint, workers) -> int:
             saved.restore(checkpoint, step)
         except DamagedCheckpointError as error:
             raise UserError(
-                f"worker {workers.index} cannot read the checkpoint of step {step} ({error}): all workers need"
+                f"worker {workers.index} cannot read the checkpoint of step {step} ({error}): all need"
                 " the same --workdir, on storage that all of them see"
             ) from error
     return step
@@ -198,7 +198,8 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
     experiment.write_description(config, dataset.class_names)
     reporter = Reporter(config.workdir, first_step)
     if first_step == 0:
-        reporter.introduce(_as_dictionary(config), check.grid, _score_names(config))
+        hyperparameters = [f.name for f in dataclasses.fields(config) if not f.metadata["may_change"]]
+        reporter.introduce(_as_dictionary(config), hyperparameters, check.grid, _score_names(config))
         samples.write_reals(dataset, state.generator.classes, reporter)
     sampler = samples.Sampler(state, reporter, config.seed, dataset)
     ignore = config.on_divergence == "ignore"

@@ -18,8 +18,8 @@ from sagan_tf.distribution import make_workers
 from sagan_tf.options import UserError
 
 TINY = (
-    "--dataset=digits --image_size=32 --batch_size=8 --z_dim=8 --generator_channels=1 --discriminator_channels=1"
-    " --generator_attention=16 --discriminator_attention=16 --steps_per_call=2 --summary_every_steps=1"
+    "--dataset=digits --image_size=32 --batch_size=8 --z_dim=8 --steps_per_call=2 --summary_every_steps=1"
+    " --generator_channels=1 --discriminator_channels=1 --generator_attention=16 --discriminator_attention=16"
     " --sample_every_steps=100 --checkpoint_every_steps=10"
 ).split()
 LOSSES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")
@@ -83,7 +83,8 @@ def test_50_steps_are_the_same_whatever_the_replicas(tmp_path):
     for name in ("2", "4", "workers"):
         differences = np.abs(scalars(tmp_path / name) - expected) / (np.abs(expected) + 0.1)
         print(
-            f"{name}: largest relative difference by step 25: {differences[:25].max():.1e}, by 50: {differences.max():.1e}"
+            f"{name}: largest relative difference by step 25: {differences[:25].max():.1e},"
+            f" by 50: {differences.max():.1e}"
         )
         # Rounding, which training amplifies: Adam divides each gradient by its own size.
         assert differences[:25].max() < 1e-4 and differences.max() < 1e-2

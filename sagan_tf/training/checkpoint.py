@@ -95,8 +95,9 @@ class Checkpoints:
         """Deletes a checkpoint, if it is there."""
         if os.path.isdir(self.path(step)):
             # Renamed first: half of it, if this is interrupted, is not to look like a whole one.
-            os.rename(self.path(step), f"{self.path(step)}.deleted{_PARTIAL}")
-            self._remove_what_was_interrupted()
+            deleted = f"{self.path(step)}.deleted{_PARTIAL}"
+            os.rename(self.path(step), deleted)
+            shutil.rmtree(deleted, ignore_errors=True)
 
     def _remove_what_was_interrupted(self) -> None:
         os.makedirs(self.directory, exist_ok=True)
