@@ -54,6 +54,7 @@ class Reporter:
     """
 
     def __init__(self, workdir: str, step: int):
+        self._workdir = workdir
         self._metrics_path = os.path.join(workdir, "metrics.jsonl")
         self._samples = os.path.join(workdir, "samples")
         os.makedirs(self._samples, exist_ok=True)
@@ -88,7 +89,7 @@ class Reporter:
         """Writes that and why a run is lost: a text, and a line of `divergence.jsonl`, which only grows."""
         self.text(step, "run/divergence", reason)
         line = {"step": step, "time": round(time.time(), 3), "kind": kind, "reason": reason} | scalars
-        with open(os.path.join(os.path.dirname(self._metrics_path), "divergence.jsonl"), "a") as file:
+        with open(os.path.join(self._workdir, "divergence.jsonl"), "a") as file:
             file.write(json.dumps(line) + "\n")
 
     def rewind(self, step: int) -> None:
@@ -126,12 +127,18 @@ class Reporter:
         Image.fromarray(grid).save(path)
         return path
 
-    def introduce(self, options: dict, data_grid: np.ndarray, scores: typing.Sequence[str] = ()) -> None:
+    def introduce(
+        self,
+        options: dict,
+        hyperparameters: typing.Sequence[str],
+        data_grid: np.ndarray,
+        scores: typing.Sequence[str] = (),
+    ) -> None:
         """Writes what stands at the beginning of a run, and how its scalars are to be laid out.
 
         Args:
-          options: the configuration: text, numbers and truth values by name; shown as a table, and
-            as hyper-parameters to compare runs by.
+          options: the configuration: text, numbers and truth values by name.
+          hyperparameters: those of the options by which to compare runs.
           data_grid: uint8 (height, width, 3), the images as the check before the first step shows them.
           scores: names of the scores that there will be.
         """
@@ -141,10 +148,11 @@ class Reporter:
         tags = [*_HEADLINES, *(f"scores/{name}" for name in scores)]
         with self._writer.as_default():
             hparams.hparams_config(
-                hparams=[hparams.HParam(name) for name in options],
+                hparams=[hparams.HParam(name) for name in hyperparameters],
                 metrics=[hparams.Metric(tag, display_name=tag) for tag in tags],
             )
-            hparams.hparams(options)
+            chosen = {name: options[name] for name in hyperparameters}
+            hparams.hparams(chosen, trial_id=self._workdir)
             layout = custom_scalar.pb(_layout())
             tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
 
@@ -217,6 +225,7 @@ def _layout() -> layout_pb2.Layout:
                 singular_values_of_the_generator=r"^singular_value/generator",
                 singular_values_of_the_discriminator=r"^singular_value/discriminator",
                 gradients=r"^gradient_norm/",
+                diversity_of_the_samples=r"^diversity/",
             ),
             category("Scores", scores=r"^scores/"),
             category("Pace", learning_rates=r"^learning_rate/", images_per_second=r"^speed/images"),

@@ -68,7 +68,8 @@ def test_reports(tmp_path):
 def test_introduction(tmp_path):
     reporter = Reporter(str(tmp_path), step=0)
     data_grid = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    reporter.introduce({"seed": 3, "loss": "hinge", "flip": False}, data_grid, ["fid"])
+    options = {"seed": 3, "loss": "hinge", "flip": False}
+    reporter.introduce(options, ["seed", "loss"], data_grid, ["fid"])
     reporter.flush()
     found = events(tmp_path)
     text = tf.make_ndarray(found["run/configuration"][0][1].tensor).item()
@@ -82,6 +83,8 @@ def test_introduction(tmp_path):
     np.testing.assert_array_equal(picture_of(found["data/check"][0][1]), data_grid)
     plugins = {value.metadata.plugin_data.plugin_name for values in found.values() for _, value in values}
     assert {"hparams", "custom_scalars"} <= plugins
+    start = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
+    assert b"hinge" in start and b"flip" not in start
     assert b"scores/fid" in found["_hparams_/experiment"][0][1].metadata.plugin_data.content
     layout = layout_pb2.Layout.FromString(found["custom_scalars__config__"][0][1].tensor.string_val[0])
     assert [category.title for category in layout.category][0] == "The game"
