@@ -152,7 +152,6 @@ def _fill(state, contents, config: Config, skip_surplus: bool) -> None:
                 variable.assign(_UPDATES)
     else:
         _estimate_moving_averages(state.generator, config.seed)
-        original.assign(variables, contents.arrays)  # the passes moved u
     state.ema_generator.set_weights(state.generator.get_weights())
     state.step.assign(contents.step)
 
@@ -179,12 +178,16 @@ def _estimate_moving_averages(generator, seed: int) -> None:
     import tensorflow as tf
     from tqdm import tqdm
 
+    saved_u = [(v.value, tf.identity(v.value)) for v in generator.variables if v.path.endswith("/u")]
+
     @tf.function
     def run(number):
         draw = tf.stack([seed, number])
         z = tf.random.stateless_normal((_ESTIMATION_BATCH, generator.z_dim), draw)
         labels = tf.random.stateless_uniform((_ESTIMATION_BATCH,), draw, 0, generator.classes, tf.int32)
         generator(z, labels, training=True, update_state=True)
+        for u, value in saved_u:  # it moves with the statistics, which are to be those that go with it
+            u.assign(value)
 
     count = _ESTIMATION_PASSES * _ESTIMATION_BATCH
     print(f"the checkpoint has no moving averages: estimated from {count:,} samples", flush=True)

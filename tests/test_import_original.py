@@ -214,6 +214,7 @@ def test_next_step_of_adam_is_that_of_tensorflow_1(imported, checkpoint):
     config = experiment.read_config(str(imported))
     state = experiment.make_state(config, SMALL.classes, tf.distribute.get_strategy())
     assert experiment.checkpoints(str(imported)).restore_newest(state.checkpoint()) == STEPS
+    assert int(state.step.numpy()) == STEPS
     before = values(state.generator) | values(state.discriminator)
     for network, optimizer in (
         (state.generator, state.generator_optimizer),
@@ -250,14 +251,15 @@ def test_the_three_architectures(blocks, attention, tmp_path, capfd):
     assert np.isfinite(restored.discriminator(images, labels)).all()
 
 
-def test_first_version_without_spectral_norm_and_moving_averages(tmp_path, capfd):
-    shapes = release_shapes(0, 0, spectral_norm=False, moving=False)
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_first_version_has_no_moving_averages(spectral_norm, tmp_path, capfd):
+    shapes = release_shapes(0, 0, spectral_norm=spectral_norm, moving=False)
     arrays = random_arrays(shapes)
     write_tf1(tmp_path / "old", arrays, adam=False, scopes=("model/Generator", "model/Discriminator"), step=7)
     code, out, _ = run(capfd, f"--checkpoint={tmp_path}/old-7", f"--workdir={tmp_path}/run")
     assert code == 0 and "no moving averages: estimated" in out
     restored = experiment.restore(f"{tmp_path}/run")
-    assert restored.step == 7 and not restored.config.generator_spectral_norm
+    assert restored.step == 7 and restored.config.generator_spectral_norm == spectral_norm
     found = values(restored.generator) | values(restored.discriminator)
     assert_same({name: found[name] for name in arrays}, arrays)
     # Those of large batches, as far as the networks' moments vary from batch to batch.
