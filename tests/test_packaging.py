@@ -19,7 +19,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # comes with pytest there
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}  # where the name differs
 
 
@@ -56,6 +57,15 @@ def test_a_console_script_for_each_entry_point():
     for target in expected.values():
         module, _, function = target.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_files_that_are_no_modules_are_package_data():
+    files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    others = {str(path.relative_to(PACKAGE)) for path in files if path.suffix != ".py"}
+    declared = PYPROJECT["tool"]["setuptools"]["package-data"]
+    folders = {ROOT / name.replace(".", "/"): patterns for name, patterns in declared.items()}
+    found = {path for folder, patterns in folders.items() for each in patterns for path in folder.glob(each)}
+    assert others == {str(path.relative_to(PACKAGE)) for path in found} == set(PACKAGE_DATA)
 
 
 @pytest.mark.slow  # and needs the network: the build makes an environment of its own
