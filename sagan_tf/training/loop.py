@@ -1,5 +1,6 @@
 """The training loop: calls the compiled function, stops at every event, shows progress, heeds signals."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -65,29 +66,30 @@ def run(
     Returns:
       The steps done.
     """
-    step, progress = first_step, Progress(first_step, last_step, report)
-    means = {event: Mean() for event in events}
-    while True:
-        stop = min([last_step, *(step - step % event.every_steps + event.every_steps for event in events)])
-        stopping, count = agree(interrupt.signal is not None, min(steps_per_call, stop - step))
-        if stopping:
-            interrupt.signal = interrupt.signal or signal.SIGTERM  # another process's
-        if stopping or not count:
-            break
-        start = time.perf_counter()
-        values = {tag: np.asarray(value) for tag, value in train(iterator, tf.constant(count)).items()}
-        seconds = time.perf_counter() - start
-        step += count
-        scalars = {tag: float(value) for tag, value in values.items() if not value.ndim}
-        if watch:
-            watch(step, count, scalars)
-        for event in events:
-            means[event].add(values, count, seconds)
-            if step % event.every_steps == 0 or step == last_step:
-                event.action(step, means[event].result())
-                means[event] = Mean()
-        progress.update(step, scalars)
-    progress.close()
+    step, means = first_step, {event: Mean() for event in events}
+    with contextlib.closing(Progress(first_step, last_step, report)) as progress:
+        while True:
+            stop = min(
+                [last_step, *(step - step % event.every_steps + event.every_steps for event in events)]
+            )
+            stopping, count = agree(interrupt.signal is not None, min(steps_per_call, stop - step))
+            if stopping:
+                interrupt.signal = interrupt.signal or signal.SIGTERM  # another process's
+            if stopping or not count:
+                break
+            start = time.perf_counter()
+            values = {tag: np.asarray(value) for tag, value in train(iterator, tf.constant(count)).items()}
+            seconds = time.perf_counter() - start
+            step += count
+            scalars = {tag: float(value) for tag, value in values.items() if not value.ndim}
+            if watch:
+                watch(step, count, scalars)
+            for event in events:
+                means[event].add(values, count, seconds)
+                if step % event.every_steps == 0 or step == last_step:
+                    event.action(step, means[event].result())
+                    means[event] = Mean()
+            progress.update(step, scalars)
     return step
 
 

@@ -47,7 +47,8 @@ class Sampler:
         self._look = tf.function(self._look_at)
         reals = real_images(dataset, generator.classes)
         self._rows = len(self._captions) or 1
-        self._real_deviations, self._deviations = deviations(reals, self._rows), None
+        found = (reals.min(axis=(1, 2, 3)) < 255).reshape(self._rows, -1)  # those that there are
+        self._real_deviations = deviations(reals, self._rows) * found.all(axis=1)
         z, labels, reals = (values[::_COLUMNS] for values in (z, labels, reals))  # the first of each row
         self._looked_at = (z, reals * np.float32(2.0 / 255.0) - 1.0, labels)
 
@@ -70,7 +71,10 @@ class Sampler:
         return self._reporter.grid(step, "samples/divergence", images, _COLUMNS, self._captions)
 
     def diversity(self) -> dict[str, float]:
-        """How much the samples written last vary within a row, as a share of what real images of it do."""
+        """How much the samples written last vary within a row, as a share of what real images of it do.
+
+        Rows whose real images are too few, or all the same, are left out.
+        """
         names = [f"class {caption}" for caption in self._captions] or ["all images"]
         found = zip(names, self._deviations, self._real_deviations, strict=True)
         return {name: float(of_samples / real) for name, of_samples, real in found if real > 0}
@@ -110,11 +114,10 @@ class Sampler:
 def deviations(images: np.ndarray, rows: int) -> np.ndarray:
     """Standard deviation of a pixel over the images of a row: root of the mean of the unbiased variances.
 
-    uint8 (rows * n, H, W, 3) -> float64 (rows,); 0 for rows with a white image, which stands for none.
+    uint8 (rows * n, H, W, 3) -> float64 (rows,).
     """
     images = images.reshape(rows, -1, *images.shape[1:]).astype(np.float64)
-    complete = (images.min(axis=(2, 3, 4)) < 255).all(axis=1)
-    return complete * np.sqrt(images.var(axis=1, ddof=1).mean(axis=(1, 2, 3)))
+    return np.sqrt(images.var(axis=1, ddof=1).mean(axis=(1, 2, 3)))
 
 
 def _labels(classes: int) -> np.ndarray:

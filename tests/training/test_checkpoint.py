@@ -85,3 +85,28 @@ def test_object_missing_from_checkpoint_is_an_error(saved):
     target = tf.train.Checkpoint(weights=tf.Variable(np.zeros(100, np.float32)), other=tf.Variable(1.0))
     with pytest.raises(AssertionError):
         saved.restore(target, 20)
+
+
+def test_the_last_good_one_is_kept_while_the_run_may_have_gone_wrong(tmp_path):
+    saved = Checkpoints(str(tmp_path), keep=2)
+    state = checkpoint(1.0)
+    for step in (10, 20, 30):
+        saved.save(state, step)
+    for step in (40, 50, 60):
+        saved.save(state, step, good_until=35)
+    assert saved.steps() == [30, 50, 60]
+    assert (saved.newest(35), saved.newest(60), saved.newest(5), saved.newest(None)) == (30, 60, None, None)
+    saved.save(state, 70)  # all is well after all
+    assert saved.steps() == [60, 70]
+
+
+def test_checkpoints_set_aside_are_there_but_not_taken_up(tmp_path):
+    saved = Checkpoints(str(tmp_path), keep=5)
+    state = checkpoint(1.0)
+    for step in (10, 20, 30):
+        saved.save(state, step)
+    assert saved.set_aside(after=10) == [20, 30]
+    assert saved.restore_newest(state) == 10
+    assert (tmp_path / "00000020.diverged" / "manifest.json").exists()
+    saved.save(state, 20)  # the same step again, once the run has gone back
+    assert saved.set_aside(after=10) == [20] and saved.steps() == [10]

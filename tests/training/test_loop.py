@@ -3,6 +3,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 
 from sagan_tf.training import loop
@@ -22,7 +23,7 @@ class Calls:
         return {"loss/discriminator": sum(steps) / count, "loss/generator": 0.0}
 
 
-def run(calls, events, last_step=10, steps_per_call=4, report=lambda line: None, interrupt=None):
+def run(calls, events, last_step=10, steps_per_call=4, report=lambda line: None, interrupt=None, watch=None):
     calls.step = 0
     return loop.run(
         calls,
@@ -34,6 +35,7 @@ def run(calls, events, last_step=10, steps_per_call=4, report=lambda line: None,
         report=report,
         interrupt=interrupt or loop.Interrupt(),
         agree=lambda stop, count: (stop, count),
+        watch=watch,
     )
 
 
@@ -69,3 +71,24 @@ def test_lines_tell_speed_and_time_to_go(monkeypatch):
     run(Calls(), [], last_step=400, steps_per_call=100, report=lines.append)
     assert lines[0].startswith("step 100/400  D ")
     assert lines[1].endswith("5.00 steps/s  0:00:40 to go")
+
+
+def test_every_call_is_watched_and_what_the_watch_raises_ends_the_loop():
+    seen, calls = [], Calls()
+
+    def watch(step, count, scalars):
+        seen.append((step, count, scalars["loss/discriminator"]))
+        if step == 8:
+            raise ZeroDivisionError
+
+    events = [loop.Event(8, lambda step, _: pytest.fail("the event comes after the watch"))]
+    with pytest.raises(ZeroDivisionError):
+        run(calls, events, steps_per_call=4, watch=watch)
+    assert seen == [(4, 4, 2.5), (8, 4, 6.5)]
+
+
+def test_histograms_are_averaged_as_scalars_are():
+    mean = loop.Mean()
+    mean.add({"h": np.array([0.0, 1.0])}, 1, 1.0)
+    mean.add({"h": np.array([0.5, 0.5])}, 3, 1.0)
+    np.testing.assert_allclose(mean.result()["h"], [0.375, 0.625])
