@@ -66,7 +66,7 @@ class Workers(typing.NamedTuple):
                 raise
             raise UserError(
                 f"worker {self.index} of {self.count}: another worker has ended, or cannot be reached"
-                f" ({type(error).__name__}); start the same command again on all of them: the run goes on from"
+                f" ({type(error).__name__}); start the same command on all of them again: it goes on from"
                 " its last checkpoint"
             ) from error
 
