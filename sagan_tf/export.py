@@ -131,7 +131,7 @@ def _card(options: Options, run, version: int) -> str:
     from sagan_tf.serving.model_card import model_card
 
     lines = results.read(os.path.join(options.workdir, "scores", "scores.jsonl"))
-    scores = [line for line in lines if (line["step"], line["weights"]) == (run.step, "EMA weights")]
+    scores = [line for line in lines if (line.get("step"), line.get("weights")) == (run.step, "EMA weights")]
     return model_card(
         f"{options.name}, version {version}",
         _facts(options, run),
