@@ -230,7 +230,7 @@ def _write_progress(options: Options, source, artist, folder):
     frames = []
     for step in sorted(steps):
         run = experiment.restore(options.workdir, str(step), options.weights == "ema")
-        source.run.generator.set_weights(run.generator.get_weights())  # nothing is traced again
+        source.network.set_weights(run.generator.get_weights())  # nothing is traced again
         frames.append(artist.grid(f"step {step:,}"))
     path = folder.file(f"progress.{options.animation}")
     pictures.save_animation(path, frames)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf import cli, data, experiment, pictures, sample
+from sagan_tf import cli, data, experiment, export, pictures, sample
 from sagan_tf.config import Config
 from sagan_tf.metrics import classifier, samples
 
@@ -209,32 +209,20 @@ def test_an_unconditional_run(unconditional, command, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-class _Module(tf.Module):
-    """A generator with the signature that is served."""
-
-    def __init__(self, network, class_file):
-        super().__init__()
-        self.class_names = tf.saved_model.Asset(class_file)
-        self.network = network
-
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, 8), name="z"), tf.TensorSpec((None,), tf.int32, "labels")]
-    )
-    def serve(self, z, labels):
-        return {"images": self.network(z, labels, training=False)}
-
-
 @pytest.fixture(scope="module")
-def saved_model(workdir, tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("saved") / "model")
-    module = _Module(experiment.restore(workdir).generator, os.path.join(workdir, "classes.txt"))
-    tf.saved_model.save(module, path, signatures={"serving_default": module.serve})
-    return path
+def exported(tmp_path_factory):
+    """A run in bfloat16, and the SavedModel that `sagan_tf.export` makes of it."""
+    place = tmp_path_factory.mktemp("exported")
+    run = _make_run(place / "run", dataclasses.replace(CONFIG, precision="bfloat16"), (10,))
+    options = export.Options(workdir=run, export_dir=str(place / "model"), warmup_batch_sizes=())
+    assert export.main(options, frozenset()) == 0
+    return run, str(place / "model" / "1")
 
 
-def test_a_saved_model_gives_the_pictures_of_its_run(workdir, saved_model, command, tmp_path):
+def test_a_saved_model_gives_the_pictures_of_its_run(exported, command, tmp_path):
+    run, saved_model = exported
     arguments = ["--what=grid,images,same_z,interpolation,truncation", "--classes=1,9"]
-    _draw(command, workdir, tmp_path / "run", *arguments)
+    _draw(command, run, tmp_path / "run", *arguments)
     code, out, error = command(f"--savedmodel={saved_model}", *arguments)
     assert code == 0, error
     assert f"{saved_model}.pictures/images: 20 images" in out
@@ -245,7 +233,8 @@ def test_a_saved_model_gives_the_pictures_of_its_run(workdir, saved_model, comma
         _same(_pixels(path), _pixels(theirs))
 
 
-def test_mistakes_with_a_saved_model(saved_model, command, tmp_path):
+def test_mistakes_with_a_saved_model(exported, command, tmp_path):
+    _, saved_model = exported
     for arguments, text in (
         (["--what=class_interpolation"], "a SavedModel takes whole classes; give the run (--workdir)"),
         (["--what=progress"], "--what=progress: needs --workdir"),

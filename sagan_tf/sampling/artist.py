@@ -63,11 +63,11 @@ class Artist:
     def class_interpolation(self) -> np.ndarray:
         """In each row from one class to the next, z being the same everywhere."""
         self._need_classes("class_interpolation", 2)
-        if self._source.run is None:
+        if self._source.network is None:
             raise UserError(
                 "--what=class_interpolation: a SavedModel takes whole classes; give the run (--workdir)"
             )
-        network = self._source.run.generator
+        network = self._source.network
         weights = paths.between_classes(self._labels, network.classes, self._columns)
         generator = callable_of(mixed_classes(network, weights))
         labels = np.arange(len(weights), dtype=np.int32)

@@ -10,7 +10,7 @@ from sagan_tf import experiment, networks, pictures
 from sagan_tf.metrics import samples
 from sagan_tf.options import UserError
 
-_CLASSES_ASSET = os.path.join("assets", "classes.txt")  # as sagan_tf.export writes it
+_CLASSES_ASSET = os.path.join("assets", "labels.txt")  # as sagan_tf.export writes it
 
 
 class Source(typing.NamedTuple):
@@ -20,17 +20,25 @@ class Source(typing.NamedTuple):
       generator: see `sagan_tf.metrics.samples.Generator`.
       class_names: empty for an unconditional SavedModel.
       run: the run that it was restored from; None for a SavedModel.
+      network: what `generator` calls; None for a SavedModel.
     """
 
     generator: samples.Generator
     class_names: tuple[str, ...]
-    run: experiment.Run | None
+    run: experiment.Run | None = None
+    network: networks.Generator | None = None
 
 
 def from_run(workdir: str, checkpoint: str, ema: bool) -> Source:
-    """The generator of a run's checkpoint. Raises UserError as `experiment.restore`."""
+    """The generator of a run's checkpoint, in float32. Raises UserError as `experiment.restore`.
+
+    In bfloat16 the pictures would differ by some levels from those of the SavedModel that is exported.
+    """
     run = experiment.restore(workdir, checkpoint, ema)
-    return Source(callable_of(run.generator), run.class_names, run)
+    network = networks.Generator.from_config(run.generator.get_config() | {"dtype": "float32"})
+    network.build()
+    network.set_weights(run.generator.get_weights())
+    return Source(callable_of(network), run.class_names, run, network)
 
 
 def callable_of(network: networks.Generator) -> samples.Generator:
@@ -48,10 +56,10 @@ def from_saved_model(path: str) -> Source:
     except UserError as error:  # which names the flag that evaluate has for it
         raise UserError(str(error).replace("--generated=", "--savedmodel=")) from error
     if not generator.conditional:
-        return Source(generator, (), None)
+        return Source(generator, ())
     try:
         with open(os.path.join(path, _CLASSES_ASSET), encoding="utf-8") as file:
-            return Source(generator, tuple(file.read().splitlines()), None)
+            return Source(generator, tuple(file.read().splitlines()))
     except OSError as error:
         raise UserError(
             f"--savedmodel={path}: has no {_CLASSES_ASSET}, the name of a class a line, from which to know"
