@@ -170,7 +170,9 @@ def _check_corner(path, queries):
 def test_page_holds_what_the_layers_say(varied_run, command, tmp_path):
     """Images, maps and strengths, against the networks called on all images at once."""
     flags = ("--num_samples=10", "--classes=3,1", "--seed=5", "--truncation=0.5", "--checkpoints=10,latest")
-    assert command(f"--workdir={varied_run}", *flags)[0] == 0
+    code, out, error = command(f"--workdir={varied_run}", *flags)
+    assert code == 0, error
+    assert out.splitlines().count("step 10") == 1
     data = page_of(tmp_path / "out")
     (checkpoint,) = data["checkpoints"]  # both are the same
     assert data["classNames"] == {"1": "1", "3": "3"}
@@ -253,6 +255,13 @@ def test_samples_are_the_same_however_many(varied_run, command, tmp_path):
         assert set(data["checkpoints"][0]["sources"]) == {"generated"}
         images.append([data["images"][i] for i in data["checkpoints"][0]["sources"]["generated"]["images"]])
     assert images[1][:2] == images[0]
+
+
+def test_raw_weights(varied_run, command, tmp_path):
+    assert command(f"--workdir={varied_run}", "--weights=raw")[0] == 0
+    generator = experiment.restore(varied_run, ema=False).generator
+    expected = generator(samples.draw_z(np.arange(4), 0, 8, 0.0), np.arange(4))
+    assert np.abs(_images(page_of(tmp_path / "out"), "generated") - (expected + 1) * 127.5).max() < 0.51
 
 
 def test_without_the_dataset_generated_images_alone(tmp_path, command):
