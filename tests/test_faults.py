@@ -1,5 +1,6 @@
 """What ends runs: kill -9 at any moment, damaged checkpoints, a full disk; and how they go on afterwards."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -69,24 +70,33 @@ def undisturbed(tmp_path_factory):
     return workdir
 
 
+def being_written(workdir, started):
+    """Names of the checkpoints that a process that started then has begun to write, and not finished."""
+    names = set()
+    for path in workdir.glob("checkpoints/*.partial/*"):
+        with contextlib.suppress(FileNotFoundError):  # finished, in the meantime
+            if path.stat().st_mtime > started:
+                names.add(path.parent.name)
+    return sorted(names)
+
+
 @pytest.mark.slow
 def test_killed_at_20_random_moments_it_is_bit_for_bit_the_run_that_was_not(undisturbed, tmp_path):
     draw, workdir, moments = random.Random(time.time_ns()), tmp_path / "killed", []
     for kill in range(KILLS):
+        before, started = saved_steps(workdir), time.time()
         process = start(workdir)
-        wanted = saved_steps(workdir)[-1:] or [0]
         if kill % 2:  # while a checkpoint is being written
-            while not list(workdir.glob("checkpoints/*.partial/*")) and process.poll() is None:
+            while not being_written(workdir, started) and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(draw.uniform(0, 0.03))
-        else:  # some time after the first steps, or before them
-            while draw.random() > 0.02 and saved_steps(workdir)[-1:] <= wanted and process.poll() is None:
+        else:  # before the first steps, or up to some steps after the first checkpoint
+            while draw.random() > 0.02 and saved_steps(workdir) == before and process.poll() is None:
                 time.sleep(0.2)
             time.sleep(draw.uniform(0, 0.5))
-        half = [path.name for path in workdir.glob("checkpoints/*.partial")]
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        moments.append((saved_steps(workdir)[-1:], half))
+        moments.append((saved_steps(workdir)[-1:], being_written(workdir, started)))
     print("newest checkpoint, and what was being written, at each kill:", moments)
     train(workdir)
     assert_same_state(workdir, undisturbed)
