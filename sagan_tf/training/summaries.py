@@ -153,7 +153,7 @@ class Reporter:
             )
             chosen = {name: options[name] for name in hyperparameters}
             hparams.hparams(chosen, trial_id=self._workdir)
-            layout = custom_scalar.pb(_layout())
+            layout = custom_scalar.pb(_layout(scores))
             tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
 
     def flush(self) -> None:
@@ -202,8 +202,8 @@ def _preformatted(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def _layout() -> layout_pb2.Layout:
-    """The page CUSTOM SCALARS: what belongs together in one chart."""
+def _layout(scores: typing.Sequence[str]) -> layout_pb2.Layout:
+    """The page CUSTOM SCALARS: what belongs together in one chart; each score in its own."""
 
     def category(title, **charts):
         return layout_pb2.Category(
@@ -227,7 +227,7 @@ def _layout() -> layout_pb2.Layout:
                 gradients=r"^gradient_norm/",
                 diversity_of_the_samples=r"^diversity/",
             ),
-            category("Scores", scores=r"^scores/"),
+            category("Scores", **({name: f"^scores/{name}$" for name in scores} or {"scores": "^scores/"})),
             category("Pace", learning_rates=r"^learning_rate/", images_per_second=r"^speed/images"),
         ]
     )
