@@ -63,19 +63,20 @@ class Options:
             raise UserError("--workdir is missing: name the directory of a run")
         if not self.export_dir:
             raise UserError("--export_dir is missing: name the directory of the model, e.g. models/digits")
-        if not re.fullmatch("[A-Za-z0-9_.-]+", self.name):
+        name = served_name(self)
+        if not re.fullmatch("[A-Za-z0-9_.-]+", name):
             raise UserError(
-                f"--model_name={self.name}: is part of URLs; allowed are letters, digits, '_', '.' and '-'"
+                f"--model_name={name}: is part of URLs; allowed are letters, digits, '_', '.' and '-'"
             )
         if self.also and (self.precision, self.weights_dtype) != ("float32", "float32"):
             raise UserError(
                 f"--also={self.also[0]}: is in float32 only; leave --precision and --weights_dtype at float32"
             )
 
-    @property
-    def name(self) -> str:
-        """The name that the model is served by."""
-        return self.model_name or os.path.basename(os.path.abspath(self.export_dir))
+
+def served_name(options: Options) -> str:
+    """The name that the model is served by."""
+    return options.model_name or os.path.basename(os.path.abspath(options.export_dir))
 
 
 def main(options: Options, given) -> int:
@@ -87,7 +88,7 @@ def main(options: Options, given) -> int:
     run = experiment.restore(options.workdir, options.checkpoint, ema=True)
     with versions.new_version(options.export_dir) as (version, directory):
         write_version(options, run, version, directory)
-    for path in server_files.write_server_files(options.export_dir, options.name):
+    for path in server_files.write_server_files(options.export_dir, served_name(options)):
         print(f"wrote {path}")
     final = os.path.join(options.export_dir, str(version))
     print(f"exported step {run.step} as {final} ({_size(final) / 2**20:.1f} MiB); serve it with one of")
@@ -117,7 +118,9 @@ def write_version(options: Options, run, version: int, directory: str) -> None:
     for kind in options.also:
         other_formats.write(kind, network, directory)
     if options.warmup_batch_sizes:
-        write_warmup(directory, options.name, served.inputs, options.warmup_batch_sizes, network.classes)
+        write_warmup(
+            directory, served_name(options), served.inputs, options.warmup_batch_sizes, network.classes
+        )
     with open(os.path.join(directory, _CARD_FILE), "w", encoding="utf-8") as file:
         file.write(_card(options, run, version))
 
@@ -133,7 +136,7 @@ def _card(options: Options, run, version: int) -> str:
     lines = results.read(os.path.join(options.workdir, "scores", "scores.jsonl"))
     scores = [line for line in lines if (line.get("step"), line.get("weights")) == (run.step, "EMA weights")]
     return model_card(
-        f"{options.name}, version {version}",
+        f"{served_name(options)}, version {version}",
         _facts(options, run),
         scores,
         _class_names(run),
