@@ -21,6 +21,8 @@ from sagan_tf.options import UserError
 _COUNTERS = ("global_step", "d_step", "g_step")
 _BETA2_POWER = {"d": "beta2_power", "g": "beta2_power_1"}
 _POWERS = ("beta1_power", "beta1_power_1", *_BETA2_POWER.values())
+# Resolution of the feature map that has so many times the base channels.
+_RESOLUTIONS = {"g": {16: 8, 8: 16, 4: 32, 2: 64, 1: 128}, "d": {1: 64, 2: 32, 4: 16, 8: 8, 16: 4}}
 _MOVING = ("mean", "var", "moving_mean", "moving_variance")
 _FILE_ENDINGS = (".index", ".meta", ".data-00000-of-00001")
 # Below this the product of so many float32 betas says nothing of their number any more.
@@ -113,46 +115,48 @@ def architecture(contents: Contents) -> dict[str, typing.Any]:
       UserError: variables that tell it are missing.
     """
     arrays = contents.arrays
-
-    def length(name: str, axis: int) -> int:
-        if name not in arrays:
-            holds = "no variables" if not arrays else f"variables such as {', '.join(sorted(arrays)[:3])}"
-            raise UserError(
-                f"--checkpoint: {name} is missing: not a checkpoint of the 2018 release's generator and"
-                f" discriminator (it holds {holds})"
-            )
-        if arrays[name].ndim < axis + 1:
-            raise UserError(f"--checkpoint: {name} has shape {arrays[name].shape}")
-        return arrays[name].shape[axis]
-
     spectral_norm = "g_h0/Matrix" not in arrays
-    channels = {"g": length("g_bn/gamma", 0), "d": length("d_optimized_block1/sn_conv1/w", 3)}
-    # Channels at each resolution, in multiples of the base.
-    widths = {"g": {16: 8, 8: 16, 4: 32, 2: 64, 1: 128}, "d": {1: 64, 2: 32, 4: 16, 8: 8, 16: 4}}
-    attention = {}
-    for role, name in (("g", "g_non_local/sn_conv_theta/w"), ("d", "d_non_local/sn_conv_theta/w")):
-        attention[role] = ()
-        if name in arrays:
-            multiple = length(name, 2) / channels[role]
-            if multiple not in widths[role]:
-                raise UserError(
-                    f"--checkpoint: {name} has shape {arrays[name].shape}: no block has so many channels"
-                )
-            attention[role] = (widths[role][multiple],)
+    channels = {
+        "g": _length(arrays, "g_bn/gamma", 0),
+        "d": _length(arrays, "d_optimized_block1/sn_conv1/w", 3),
+    }
     return {
         "image_size": 128,
-        "z_dim": length("g_snh0/Matrix" if spectral_norm else "g_h0/Matrix", 0),
+        "z_dim": _length(arrays, "g_snh0/Matrix" if spectral_norm else "g_h0/Matrix", 0),
         "generator_channels": channels["g"],
         "discriminator_channels": channels["d"],
-        "generator_attention": attention["g"],
-        "discriminator_attention": attention["d"],
+        "generator_attention": _attention(arrays, "g", channels["g"]),
+        "discriminator_attention": _attention(arrays, "d", channels["d"]),
         "attention_form": "original",
         "attention_key_ratio": 8,
         "generator_spectral_norm": spectral_norm,
         "discriminator_spectral_norm": True,
         "conditional": True,
-        "classes": length("g_block1/cbn_0/gamma", 0),
+        "classes": _length(arrays, "g_block1/cbn_0/gamma", 0),
     }
+
+
+def _length(arrays: dict, name: str, axis: int) -> int:
+    if name not in arrays:
+        holds = "no variables" if not arrays else f"variables such as {', '.join(sorted(arrays)[:3])}"
+        raise UserError(
+            f"--checkpoint: {name} is missing: not a checkpoint of the 2018 release's generator and"
+            f" discriminator (it holds {holds})"
+        )
+    if arrays[name].ndim < axis + 1:
+        raise UserError(f"--checkpoint: {name} has shape {arrays[name].shape}")
+    return arrays[name].shape[axis]
+
+
+def _attention(arrays: dict, role: str, channels: int) -> tuple[int, ...]:
+    """The resolution of the attention of G or D, found by the channels that it takes."""
+    name = f"{role}_non_local/sn_conv_theta/w"
+    if name not in arrays:
+        return ()
+    multiple = _length(arrays, name, 2) / channels
+    if multiple not in _RESOLUTIONS[role]:
+        raise UserError(f"--checkpoint: {name} has shape {arrays[name].shape}: no block has so many channels")
+    return (_RESOLUTIONS[role][multiple],)
 
 
 def adam_steps(contents: Contents, role: str, beta2: float) -> int:
