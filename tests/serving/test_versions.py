@@ -63,37 +63,42 @@ def test_directory_that_cannot_be_written_to(tmp_path):
 
 
 CHILD = """
-import sys
+import os, sys
 sys.path.insert(0, sys.argv[1])
 from sagan_tf.serving.versions import new_version
+os.fsync = lambda descriptor: None  # which would take most of the time, and no power is cut here
 print("ready", flush=True)
 while True:
     with new_version(sys.argv[2]) as (number, directory):
-        for name in "abcdef":
+        for name in range(200):
             with open(f"{directory}/{name}", "w") as file:
-                file.write(str(number) * 1000)
+                file.write(str(number) * 100)
 """
 
 
 def test_kill_at_any_moment_leaves_whole_versions(tmp_path):
-    chance = random.Random(0)
+    def check(number):
+        files = {path.name: path.read_text() for path in (tmp_path / str(number)).iterdir()}
+        assert files == {str(name): str(number) * 100 for name in range(200)}
+
+    chance, found = random.Random(0), []
     for _ in range(10):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(ROOT), str(tmp_path)], stdout=subprocess.PIPE
         )
         child.stdout.readline()
-        before, deadline = len(versions(str(tmp_path))), time.monotonic() + 60
-        while len(versions(str(tmp_path))) == before and time.monotonic() < deadline:
-            time.sleep(0.001)  # on a busy machine the first may take long
+        before, deadline = found, time.monotonic() + 60
+        while len(found) == len(before) and time.monotonic() < deadline:
+            found = versions(str(tmp_path))
+        check(found[-1])  # as a server sees it that was waiting for it
         time.sleep(chance.uniform(0.0, 0.05))
         child.kill()
         assert child.wait() == -signal.SIGKILL
         child.stdout.close()
-    found = versions(str(tmp_path))
+        found = versions(str(tmp_path))
     assert found == list(range(1, len(found) + 1)) and len(found) >= 10
     for number in found:
-        files = {path.name: path.read_text() for path in (tmp_path / str(number)).iterdir()}
-        assert files == dict.fromkeys("abcdef", str(number) * 1000)
+        check(number)
 
 
 @pytest.mark.slow
