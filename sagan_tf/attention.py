@@ -122,10 +122,10 @@ def _checkpoints(options: Options) -> list[str]:
 
 
 def _restore(options: Options, checkpoint: str):
-    from sagan_tf import experiment
+    from sagan_tf import run_attention
 
     try:
-        return experiment.restore(options.workdir, checkpoint, options.weights == "ema")
+        return run_attention.restore(options.workdir, checkpoint, options.weights == "ema")
     except UserError as error:  # which names the flag of commands that take one checkpoint
         raise UserError(str(error).replace("--checkpoint=", "--checkpoints=")) from error
 

@@ -15,7 +15,7 @@ from sagan_tf.metrics import samples
 from sagan_tf.options import UserError
 from sagan_tf.pictures import to_uint8
 
-_BATCH, _BATCH_VALUES = 8, 1 << 26  # images at once: at most so many, with so many values in one layer's maps
+_BATCH, _BATCH_VALUES = 32, 1 << 25  # images at once: at most so many, with so many values in one layer's maps
 _LABELS_READ = 256  # images that are read to learn their labels, where these are not known beforehand
 
 
@@ -148,6 +148,19 @@ class Observer:
             if key not in self._builders:
                 self._builders[key] = _ViewBuilder(network, resolution, source, count, self._drawing)
             self._builders[key].add(images, beta.numpy(), shares[resolution].numpy())
+
+
+def restore(workdir: str, checkpoint: str, ema: bool) -> experiment.Run:
+    """A run with networks in float32, as samples are drawn in. Raises UserError as `experiment.restore`."""
+    run = experiment.restore(workdir, checkpoint, ema)
+    return run._replace(generator=_in_float32(run.generator), discriminator=_in_float32(run.discriminator))
+
+
+def _in_float32(network):
+    copy = type(network).from_config(network.get_config() | {"dtype": "float32"})
+    copy.build()
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def check_run(config: Config, positions) -> None:

@@ -13,6 +13,7 @@ from sagan_tf import attention, cli, experiment, run_attention
 from sagan_tf.attention_maps import figures
 from sagan_tf.config import Config
 from sagan_tf.metrics import samples
+from sagan_tf.sampling import source
 from tests.attention_maps.test_page import data_of, unpacked
 
 CONFIG = Config(
@@ -65,6 +66,14 @@ def attend_to_the_corner(state):
         layer.key.kernel.assign([[1], [0], [0], [0]])
 
 
+def vary(state):
+    """Makes every weight matter."""
+    rng = np.random.default_rng(0)
+    for variable in (*state.ema_generator.trainable_variables, *state.discriminator.trainable_variables):
+        if variable.name != "gamma":
+            variable.assign_add(0.3 * rng.standard_normal(variable.shape))
+
+
 @pytest.fixture(scope="module")
 def corner_run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("runs") / "corner", change=attend_to_the_corner)
@@ -72,14 +81,6 @@ def corner_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def varied_run(tmp_path_factory):
-    """A run whose every weight matters, gamma apart."""
-    rng = np.random.default_rng(0)
-
-    def vary(state):
-        for variable in (*state.ema_generator.trainable_variables, *state.discriminator.trainable_variables):
-            if variable.name != "gamma":
-                variable.assign_add(0.3 * rng.standard_normal(variable.shape))
-
     return make_run(tmp_path_factory.mktemp("runs") / "varied", change=vary)
 
 
@@ -169,22 +170,22 @@ def _check_corner(path, queries):
 
 def test_page_holds_what_the_layers_say(varied_run, command, tmp_path):
     """Images, maps and strengths, against the networks called on all images at once."""
-    flags = ("--num_samples=10", "--classes=3,1", "--seed=5", "--truncation=0.5", "--checkpoints=10,latest")
+    flags = ("--num_samples=34", "--classes=3,1", "--seed=5", "--truncation=0.5", "--checkpoints=10,latest")
     code, out, error = command(f"--workdir={varied_run}", *flags)
     assert code == 0, error
     assert out.splitlines().count("step 10") == 1
     data = page_of(tmp_path / "out")
     (checkpoint,) = data["checkpoints"]  # both are the same
     assert data["classNames"] == {"1": "1", "3": "3"}
-    assert checkpoint["sources"]["generated"]["labels"] == [3, 1] * 5
+    assert checkpoint["sources"]["generated"]["labels"] == [3, 1] * 17
     assert checkpoint["sources"]["real"]["labels"] == [3, 1, 3]
-    run, labels = experiment.restore(varied_run), np.array([3, 1] * 5)
+    run, labels = experiment.restore(varied_run), np.array([3, 1] * 17)
     dataset = experiment.open_dataset(CONFIG)
     members = [np.flatnonzero(dataset.source.labels == label) for label in (3, 1)]
     real = dataset.source.read(np.array([members[0][0], members[1][0], members[0][1]]))[0]
     np.testing.assert_array_equal(_images(data, "real"), real)
     both = {"return_attention": True, "return_shares": True}
-    generated, *of_generator = run.generator(samples.draw_z(np.arange(10), 5, 8, 0.5), labels, **both)
+    generated, *of_generator = run.generator(samples.draw_z(np.arange(34), 5, 8, 0.5), labels, **both)
     assert np.abs(_images(data, "generated") - (generated + 1) * 127.5).max() < 0.51
     assert np.ptp(generated, axis=0).max() > 0.5
     expected = {
@@ -247,7 +248,7 @@ def test_unconditional_run_and_all_checkpoints(plain_run, command, tmp_path):
 
 def test_samples_are_the_same_however_many(varied_run, command, tmp_path):
     images = []
-    for number in (2, 11):
+    for number in (2, 33):
         output = tmp_path / str(number)
         arguments = [f"--workdir={varied_run}", f"--num_samples={number}", "--real_images=0"]
         assert command(*arguments, output=output)[0] == 0
@@ -255,6 +256,16 @@ def test_samples_are_the_same_however_many(varied_run, command, tmp_path):
         assert set(data["checkpoints"][0]["sources"]) == {"generated"}
         images.append([data["images"][i] for i in data["checkpoints"][0]["sources"]["generated"]["images"]])
     assert images[1][:2] == images[0]
+
+
+def test_pictures_are_those_of_sample(tmp_path, command):
+    """Also for a run in bfloat16; but for values between two levels."""
+    workdir = make_run(tmp_path / "run", precision="bfloat16", change=vary)
+    assert command(f"--workdir={workdir}", "--num_samples=11")[0] == 0
+    generator = source.from_run(workdir, "latest", True).generator
+    (expected,) = samples.GeneratorSamples(generator, np.arange(11) % 10, 0, 0.0).batches(11)
+    differences = np.abs(_images(page_of(tmp_path / "out"), "generated").astype(int) - expected)
+    assert differences.max() <= 1 and np.mean(differences > 0) < 0.001
 
 
 def test_raw_weights(varied_run, command, tmp_path):
@@ -343,7 +354,7 @@ def test_maps_of_one_key_are_left_out():
         networks = {name: _Network(name, resolutions) for name in ("generator", "discriminator")}
         run = experiment.Run(CONFIG, DIGITS, 3, **networks)
         observer = run_attention.Observer(run, drawing, lines.append)
-        return observer.look(np.zeros((9, 8)), np.zeros(9, np.int32), None, lambda done: None)
+        return observer.look(np.zeros((33, 8)), np.zeros(33, np.int32), None, lambda done: None)
 
     assert [view.name for view in look((2, 4)).views] == ["generator_4", "discriminator_4_generated"]
     assert lines == [
