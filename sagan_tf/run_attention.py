@@ -15,7 +15,7 @@ from sagan_tf.metrics import samples
 from sagan_tf.options import UserError
 from sagan_tf.pictures import to_uint8
 
-_BATCH, _BATCH_VALUES = 32, 1 << 25  # images at once: at most so many, with so many values in one layer's maps
+_BATCH, _BATCH_VALUES = 32, 1 << 25  # images at once, at most; values of one layer in them, at most
 _LABELS_READ = 256  # images that are read to learn their labels, where these are not known beforehand
 
 
