@@ -12,6 +12,7 @@ from sagan_tf import data, experiment, losses
 from sagan_tf.config import Config
 from sagan_tf.distribution import make_workers
 from sagan_tf.layers import ConditionalBatchNormalization
+from sagan_tf.training import histogram
 from sagan_tf.training.step import Alternation, make_train_function
 
 TINY = Config(
@@ -51,7 +52,11 @@ class Trainer:
         self._iterator = experiment.make_iterator(self.config, digits, self.strategy, step)
 
     def train(self, steps):
-        return {tag: float(value) for tag, value in self._train(self._iterator, tf.constant(steps)).items()}
+        values = {
+            tag: value.numpy() for tag, value in self._train(self._iterator, tf.constant(steps)).items()
+        }
+        self.histograms = {tag: value for tag, value in values.items() if value.ndim}
+        return {tag: float(value) for tag, value in values.items() if not value.ndim}
 
     def weights(self):
         state = self.state
@@ -90,6 +95,8 @@ def test_two_replicas_train_as_one(digits, options):
         expected, scalars = one.train(1), two.train(1)
         for tag, value in expected.items():
             assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
+        check_histograms(one.histograms, expected)
+        check_histograms(two.histograms, scalars)
     difference, path = largest_difference(two.weights(), one.weights())
     assert difference < 1e-4, path
     assert largest_difference(one.weights(), initial)[0] > 1e-2
@@ -114,6 +121,17 @@ def test_xla_trains_as_tensorflow_does(digits, monkeypatch):
     assert difference < 1e-4, path
 
 
+def check_histograms(histograms, scalars):
+    """They are shares of the 8 images of one step, and agree with the mean logits."""
+    edges = histogram.edges()
+    for kind in ("real", "fake"):
+        shares = histograms[f"logit_histogram/{kind}"]
+        assert shares.sum() == pytest.approx(1.0, abs=1e-6)
+        np.testing.assert_allclose(shares * 8, np.round(shares * 8), atol=1e-5)
+        mean = scalars[f"logits/{kind}"]
+        assert np.sum(shares * edges[:-1]) - 1e-4 < mean < np.sum(shares * edges[1:]) + 1e-4
+
+
 def test_replicas_hold_the_same_state(digits):
     trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:2", sync_batch_norm=False))
     trainer.train(3)
@@ -124,7 +142,8 @@ def test_replicas_hold_the_same_state(digits):
 
 
 def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_path):
-    config = dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2)
+    schedule = {"learning_rate_schedule": "linear", "warmup_steps": 5, "train_steps": 9}
+    config = dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, **schedule)
     whole = Trainer(digits, config)
     whole.train(4)
     expected_losses = whole.train(4)
@@ -245,7 +264,7 @@ def test_alternation_needs_no_strategy(digits):
     )
     train = make_train_function(strategy, state, alternation, ema_decay=0.9)
     scalars = train(iter(digits.batches(8, seed=0)), tf.constant(1))
-    assert np.isfinite([float(value) for value in scalars.values()]).all()
+    assert np.isfinite(np.concatenate([np.ravel(value) for value in scalars.values()])).all()
 
 
 @pytest.mark.parametrize("devices, discriminator_steps", [("cpu:1", 1), ("cpu:2", 2)])
@@ -280,3 +299,21 @@ def without_batch_statistics(generator):
                 layer.moving_mean.value,
                 layer.moving_variance.value,
             )
+
+
+def test_a_run_that_went_back_goes_another_way(digits):
+    """Other z and other images, which depend on how often it has gone back."""
+    config = dataclasses.replace(TINY, devices="cpu:1")
+    trainer = Trainer(digits, config)
+    alternation = Alternation(
+        trainer.state, losses.LOSSES["hinge"], batch_size=8, discriminator_steps=1, reuse_fakes=True, seed=0
+    )
+    z, images = [], []
+    for restores in (0, 1, 2, 1):
+        trainer.state.restores.assign(restores)
+        z.append(alternation._noise(0)[0].numpy())
+        iterator = experiment.make_iterator(config, digits, trainer.strategy, 2, restores)
+        images.append(next(iterator)[0].numpy())
+    for drawn in (z, images):
+        assert np.array_equal(drawn[1], drawn[3])
+        assert not np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[1], drawn[2])
