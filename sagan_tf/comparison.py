@@ -15,7 +15,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _LINES = ("-", "--", ":", "-.")
 _SCORES = "scores"  # the group of curves that comes from scores.jsonl
 _SPEED = "speed/steps_per_second"
-_PROTOCOL = tuple(name for name in results.IDENTITY if name not in ("source", "step"))
+_PROTOCOL = (*(name for name in results.IDENTITY if name not in ("source", "step")), "network")
 _LAST = 0.1  # share of the steps over whose end the table averages
 
 
@@ -157,7 +157,9 @@ def _score_curves(runs: dict[str, Run], of_runs: dict) -> dict:
 
 def _note(protocol) -> str:
     p = dict(zip(_PROTOCOL, protocol, strict=True))
-    parts = [f"{p['samples']:,} images", p["weights"], p["reference"], f"network {p['network_fingerprint']}"]
+    network = f"{p['network']} ({p['network_fingerprint']})"
+    parts = [f"{p['samples']:,} images", p["weights"], f"against {p['reference']}" if p["reference"] else ""]
+    parts += [network]
     parts += [f"seed {p['seed']}"] if p["seed"] else []
     parts += [f"truncation {p['truncation']}"] if p["truncation"] else []
     return ", ".join(str(part) for part in parts if part)
@@ -168,7 +170,7 @@ def figure(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]):
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(10, 0.6 + 2.6 * len(shown)), layout="constrained")
-    axes = made.subplots(len(shown), 2, sharey="row", squeeze=False)
+    axes = made.subplots(len(shown), 2, sharex="col", sharey="row", squeeze=False)
     styles = {
         run.name: (_COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)])
         for i, run in enumerate(runs)
@@ -205,10 +207,16 @@ def table(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]) -> str:
         ("steps", [f"{run.lines[-1]['step']:,}" for run in runs]),
         ("hours of training", [f"{run.hours[-1]:.3g}" for run in runs]),
     ]
-    for panel in shown:
-        rows += _rows(panel, names)
+    titles = [panel.title for panel in shown]
+    notes = []
+    for number, panel in enumerate(shown):
+        title = panel.title
+        if titles.count(title) > 1:  # the same score, measured in several ways
+            title += f" [{titles[: number + 1].count(title)}]"
+        rows += _rows(title, panel, names)
+        notes += [f"- {title}: {panel.note}"] if panel.note else []
     lines += [f"| {title} | " + " | ".join(cells) + " |" for title, cells in rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
 def _differences(runs) -> list[str]:
@@ -225,7 +233,7 @@ def _differences(runs) -> list[str]:
     return [*lines, ""]
 
 
-def _rows(panel: Panel, names) -> list[tuple[str, list[str]]]:
+def _rows(title: str, panel: Panel, names) -> list[tuple[str, list[str]]]:
     """Of a score the best and the last value, of others the mean over the last tenth of the steps."""
 
     def cells(text_of):
@@ -236,11 +244,10 @@ def _rows(panel: Panel, names) -> list[tuple[str, list[str]]]:
         def mean(steps, _, values):
             return f"{values[steps >= (1 - _LAST) * steps[-1]].mean():.4g}"
 
-        return [(f"{panel.title}, last tenth", cells(mean))]
+        return [(f"{title}, last tenth", cells(mean))]
 
     def best(steps, _, values):
         place = values.argmax() if panel.larger_is_better else values.argmin()
         return f"{values[place]:.4g} at {steps[place]:,.0f}"
 
-    title = f"{panel.title} ({panel.note})"
     return [(f"{title}, best", cells(best)), (f"{title}, last", cells(lambda s, h, v: f"{v[-1]:.4g}"))]

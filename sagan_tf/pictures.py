@@ -85,5 +85,5 @@ def save_animation(path: str, frames: typing.Sequence[np.ndarray]) -> None:
     """Writes uint8 frames (height, width, 3) of one size as an endless .gif or .webp; the last stays long."""
     pictures = [Image.fromarray(frame) for frame in frames]
     durations = [_FIRST_MS] * (len(frames) - 1) + [_LAST_MS]
-    lossless = {"lossless": True} if os.path.splitext(path)[1] == ".webp" else {}
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **lossless)
+    quality = {"quality": 85} if os.path.splitext(path)[1] == ".webp" else {}
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **quality)

@@ -26,7 +26,14 @@ def make_run(workdir, speeds=(2.0, 4.0, 1.0), scores=(), **options):
         (workdir / "scores").mkdir()
     for metric, step, value, samples in scores:
         line = dict.fromkeys(comparison.results.IDENTITY) | {"metric": metric, "value": value}
-        line |= {"step": step, "samples": samples, "weights": "EMA weights", "source": str(workdir)}
+        line |= {
+            "network": "Inception",
+            "network_fingerprint": "abc",
+            "step": step,
+            "samples": samples,
+            "weights": "EMA weights",
+            "source": str(workdir),
+        }
         with open(workdir / "scores" / "scores.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
     return str(workdir)
@@ -102,12 +109,13 @@ def test_scores_of_different_protocols_do_not_share_a_panel(tmp_path):
     assert set(small.curves) == {"a"} and set(large.curves) == {"a", "b"}
     np.testing.assert_allclose(large.curves["b"][1], 62.5 / 3600)  # half-way from 50 s to 75 s
     table = comparison.table(runs, [small, large, inception])
-    how = "(1,000 images, EMA weights, network None)"
     for line in (
-        f"| fid {how}, best | 5 at 200 |  |",
-        f"| fid {how}, last | 5 |  |",
-        f"| inception_score {how}, best | 3 at 100 |  |",
-        f"| inception_score {how}, last | 2 |  |",
+        "| fid [1], best | 5 at 200 |  |",
+        "| fid [1], last | 5 |  |",
+        "| fid [2], last | 7 | 6 |",
+        "| inception_score, best | 3 at 100 |  |",
+        "| inception_score, last | 2 |  |",
+        "- fid [2]: 5,000 images, EMA weights, Inception (abc)",
     ):
         assert line in table
 
