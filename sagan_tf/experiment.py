@@ -192,6 +192,23 @@ def write_description(config: Config, class_names, directory: str | None = None)
     _replace_file(os.path.join(directory, CONFIG_FILE), text)
 
 
+def _read_class_names(workdir: str) -> tuple[str, ...]:
+    with open(os.path.join(workdir, _CLASSES_FILE), encoding="utf-8") as file:
+        return tuple(file.read().splitlines())
+
+
+def check_classes(config: Config, dataset) -> None:
+    """Raises UserError if the run in the workdir, if any, has another number of classes than the dataset."""
+    if not config.conditional or not os.path.isfile(os.path.join(config.workdir, _CLASSES_FILE)):
+        return
+    names = _read_class_names(config.workdir)
+    if len(names) != dataset.num_classes:
+        raise UserError(
+            f"--dataset={config.dataset}: has {dataset.num_classes} classes, and the run in --workdir="
+            f"{config.workdir} has {len(names)}: give the dataset it began with, or another --workdir"
+        )
+
+
 def read_config(workdir: str) -> Config:
     """The configuration of a run's directory. Raises UserError if it is none."""
     path = os.path.join(workdir, CONFIG_FILE)
@@ -222,8 +239,7 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
       UserError: no run, no such checkpoint, or a damaged one.
     """
     config = read_config(workdir)
-    with open(os.path.join(workdir, _CLASSES_FILE), encoding="utf-8") as file:
-        class_names = tuple(file.read().splitlines())
+    class_names = _read_class_names(workdir)
     generator = make_generator(config, len(class_names))
     discriminator = make_discriminator(config, len(class_names))
     networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}

@@ -32,6 +32,7 @@ def main(config: Config, given) -> int:
     if workers.count > 1 and config.on_divergence == "restore":
         raise UserError("--on_divergence=restore: not with several workers; allowed are stop and ignore")
     dataset = experiment.open_dataset(config)
+    experiment.check_classes(config, dataset)
     with _lock(config.workdir) if workers.is_chief else contextlib.nullcontext():
         try:
             with workers.watched():

@@ -145,7 +145,7 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
         (["--generator_attention=24"], "--generator_attention=24.*allowed are 8, 16, 32"),
         (["--discriminator_attention=32"], "--discriminator_attention=32.*allowed are 8, 16"),
         (["--devices=tpu:1"], "--devices=tpu:1: allowed are"),
-        (["--devices=gpu:64"], "--devices=gpu:64: TensorFlow has"),
+        (["--devices=gpu:64"], "--devices=gpu:64: TensorFlow sees"),
         (["--flagfile=/no/such/file.cfg"], "/no/such/file.cfg"),
         (["--workdir=/proc/none/run"], "--workdir=/proc/none/run: cannot be written"),
     ],
@@ -175,6 +175,15 @@ def test_corrupt_image_is_named_then_skipped(tmp_path, capfd):
     assert "1.png" in refusal(capfd, *arguments)
     code, out, error = run(capfd, *arguments, "--bad_images=skip")
     assert code == 0 and "1.png" in out + error
+
+
+def test_a_class_more_is_refused_before_anything_is_read_or_written(tmp_path, capfd):
+    images = folder(tmp_path / "images")
+    arguments = [*TINY, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
+    assert run(capfd, *arguments)[0] == 0
+    folder(images, classes=("eel",))
+    line = refusal(capfd, *arguments, "--train_steps=4")
+    assert "has 3 classes, and the run in" in line and "has 2: give the dataset it began with" in line
 
 
 def test_second_trainer_in_a_workdir_is_refused(tmp_path, capfd):
