@@ -51,10 +51,10 @@ class Estimate(typing.NamedTuple):
     bytes_per_image: int
     images: int
 
-    def memory(self, images: int | None = None) -> float:
-        """GiB on each replica; with another number of images at once, if given."""
-        images = self.images if images is None else images
-        return (self.fixed_bytes + images * self.bytes_per_image) / 2**30
+    @property
+    def bytes(self) -> int:
+        """Memory of each replica."""
+        return self.fixed_bytes + self.images * self.bytes_per_image
 
 
 def _attention(layer, resolution: int, channels: int) -> Cost:
@@ -144,10 +144,14 @@ def describe(estimate: Estimate, batch_size: int) -> str:
     return (
         f"parameters: generator {of_generator:,}, discriminator {of_discriminator:,}; arithmetic:"
         f" {flop / 1e9:.3g} GFLOP an image, {flop * batch_size / 1e12:.3g} TFLOP a step\n"
-        f"memory: about {estimate.memory():.2g} GiB a replica besides TensorFlow's own:"
-        f" {estimate.memory(0):.2g} GiB for weights and optimizers,"
-        f" {image / 2**20:.3g} MiB for each of {images} images at once"
+        f"memory: about {_size(estimate.bytes)} a replica besides TensorFlow's own:"
+        f" {_size(estimate.fixed_bytes)} for weights and optimizers,"
+        f" {_size(image)} for each of {images} images at once"
     )
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -168,6 +172,6 @@ def out_of_memory(config, estimate: Estimate) -> str:
         remedies.append(f"a --batch_size below {config.batch_size}")
     remedies.append("smaller --generator_channels and --discriminator_channels")
     return (
-        f"out of memory: about {estimate.memory():.2g} GiB are needed for {estimate.images} images at once;"
+        f"out of memory: about {_size(estimate.bytes)} are needed for {estimate.images} images at once;"
         f" try {', or '.join(remedies)}"
     )

@@ -1,0 +1,93 @@
+"""Runs that are lost, each provoked for real with the command, and a memory that is too small."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+TINY = (
+    "--image_size=32 --batch_size=8 --z_dim=8 --generator_channels=2 --discriminator_channels=2"
+    " --generator_attention= --discriminator_attention= --summary_every_steps=50 --sample_every_steps=1000"
+    " --checkpoint_every_steps=20 --diagnostics_every_steps=50 --steps_per_call=10 --devices=cpu:1"
+).split()
+
+
+def train(workdir, *flags, preexec_fn=None):
+    """Runs the command to its end: exit code, standard output, lines of standard error."""
+    command = [sys.executable, "-m", "sagan_tf.train", *TINY, f"--workdir={workdir}", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, preexec_fn=preexec_fn)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, [line for line in done.stderr.splitlines() if "train: " in line]
+
+
+def diverged(workdir, *flags):
+    """A run that is lost: its complaints, and the kinds of what was seen. Figures and a picture are there."""
+    code, _, lines = train(workdir, *flags)
+    assert code == 3 and lines
+    records = [json.loads(line) for line in (workdir / "divergence.jsonl").read_text().splitlines()]
+    assert len(records) == len(lines)
+    for line, record in zip(lines, records, strict=True):
+        assert f"diverged at step {record['step']}: {record['reason']} (" in line
+        assert {"loss/discriminator", "gradient_norm/generator"} <= record.keys()
+        assert (workdir / "samples" / f"divergence_{record['step']:08d}.png").exists()
+    return lines, {record["kind"] for record in records}
+
+
+def rates(generator, discriminator):
+    return f"--generator_learning_rate={generator}", f"--discriminator_learning_rate={discriminator}"
+
+
+def test_nan(tmp_path):
+    """A rate so large that float32 overflows in the first steps."""
+    lines, kinds = diverged(tmp_path, *rates(1e30, 1e30), "--train_steps=40", "--checkpoint_every_steps=5")
+    assert kinds == {"not finite"} and len(lines) == 1 and "there is no good checkpoint" in lines[0]
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_out_of_memory(tmp_path):
+    """Attention over all 64 x 64 positions takes 64 MiB an image: 12 GiB, of 9 that the process may have."""
+    flags = "--image_size=64 --batch_size=200 --generator_attention=64 --attention_form=paper_v1".split()
+    limit = 9 * 2**30
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    code, out, lines = train(tmp_path, *flags, "--train_steps=2", preexec_fn=limited)
+    assert code == 2 and len(lines) == 1
+    assert "error: out of memory: about " in lines[0] and "--accumulation_steps=2" in lines[0]
+    assert "parameters: generator " in out and "GiB a replica" in out
+
+
+@pytest.mark.slow
+def test_learning_rate_of_1(tmp_path):
+    lines, kinds = diverged(tmp_path, *rates(1, 1), "--train_steps=400")
+    assert kinds <= {"blow-up", "dead"} and "lower --generator_learning_rate" in lines[0]
+
+
+@pytest.mark.slow
+def test_discriminator_that_has_won(tmp_path):
+    """A generator that does not learn is no match for it."""
+    lines, kinds = diverged(
+        tmp_path,
+        *rates(0, 4e-3),
+        "--discriminator_channels=4",
+        "--checkpoint_every_steps=100",
+        "--train_steps=3000",
+    )
+    assert kinds == {"won"} and "has won" in lines[0]
+
+
+@pytest.mark.slow
+def test_going_back_three_times_then_stopping(tmp_path):
+    """A rate that rises until it is too large: what is good comes first, and no luck helps afterwards."""
+    lines, kinds = diverged(
+        tmp_path, *rates(1, 1), "--warmup_steps=2000", "--train_steps=3000", "--on_divergence=restore"
+    )
+    assert kinds <= {"dead", "blow-up"} and len(lines) >= 4
+    good = {line.rpartition("good checkpoint is of step ")[2].partition(";")[0].rstrip(")") for line in lines}
+    steps = [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
+    assert max(steps) == f"{max(map(int, good)):08d}"
