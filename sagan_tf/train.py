@@ -221,6 +221,8 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
         from sagan_tf.training_scores import TrainingScores
 
         scores = TrainingScores(config, state, dataset, reporter)
+        # NaN is never scored, and so never kept as the best.
+        events.append(loop.Event(config.evaluate_every_steps, lambda step, _: watch.weights(step)))
         events.append(loop.Event(config.evaluate_every_steps, scores))
     return watch, events
 

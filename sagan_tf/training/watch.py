@@ -46,13 +46,17 @@ class Watch:
         self._step, self._scalars = step, scalars
         self._see(self._guards.see_losses, step, count, scalars)
 
+    def weights(self, step: int) -> None:
+        """Looks for NaN and infinity in the weights, so that what comes next can rely on them."""
+        self._guards.see_variables(step, self._diagnostics.not_finite())
+
     def diagnose(self, step: int, values: dict) -> None:
         """Looks at the weights; writes singular values, gradient norms and histograms."""
         kernels = self._diagnostics.kernels()
         scalars = diagnostic_scalars(kernels, self._diagnostics.gradient_norms())
         histograms = {tag: value for tag, value in values.items() if getattr(value, "ndim", 0)}
         self._reporter.diagnostics(step, scalars, histograms)
-        self._guards.see_variables(step, self._diagnostics.not_finite())
+        self.weights(step)
         self._see(self._guards.see_kernels, step, kernels)
 
     def sample(self, step: int, _=None) -> None:
@@ -64,7 +68,7 @@ class Watch:
 
     def save(self, step: int, _=None) -> None:
         """Writes a checkpoint, unless the weights are lost: then it raises `Diverged`."""
-        self._guards.see_variables(step, self._diagnostics.not_finite())
+        self.weights(step)
         self._saved.save(self._checkpoint, step, good_until=self._guards.suspicious_since)
 
     def record(self, error: Diverged) -> int | None:
