@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 
 from sagan_tf import cli
 from sagan_tf.options import UserError, option
@@ -229,9 +230,15 @@ def _write_progress(options: Options, source, artist, folder):
     }
     frames = []
     for step in sorted(steps):
-        run = experiment.restore(options.workdir, str(step), options.weights == "ema")
+        try:
+            run = experiment.restore(options.workdir, str(step), options.weights == "ema")
+        except UserError as error:  # damaged, or deleted in the meantime by the process that trains
+            print(f"sample: step {step} is left out: {error}", file=sys.stderr)
+            continue
         source.network.set_weights(run.generator.get_weights())  # nothing is traced again
         frames.append(artist.grid(f"step {step:,}"))
+    if not frames:
+        raise UserError(f"--what=progress: no checkpoint of {options.workdir} can be read any more")
     path = folder.file(f"progress.{options.animation}")
     pictures.save_animation(path, frames)
     yield f"{path}: {len(frames)} checkpoints"

@@ -50,7 +50,10 @@ def callable_of(network: networks.Generator) -> samples.Generator:
 def from_saved_model(path: str) -> Source:
     """The generator of a SavedModel. Raises UserError if it is none, or says nothing of its classes."""
     if not os.path.isfile(os.path.join(path, "saved_model.pb")):
-        raise UserError(f"--savedmodel={path}: is no SavedModel (saved_model.pb is missing)")
+        raise UserError(
+            f"--savedmodel={path}: is no SavedModel (saved_model.pb is missing); of an export give the"
+            " directory of a version, as models/digits/1"
+        )
     try:
         generator = samples.from_saved_model(path)
     except UserError as error:  # which names the flag that evaluate has for it
