@@ -122,7 +122,7 @@ def test_scores_the_newest_checkpoint(run, command):
     ]
     assert all(line["step"] == 20 and line["samples"] == 60 for line in lines)
     assert len(open(os.path.join(run.workdir, "scores", "intra_fid_00000020.csv")).readlines()) == 11
-    assert any(name.endswith(".scores") for name in os.listdir(os.path.join(run.workdir, "tensorboard")))
+    assert len(os.listdir(os.path.join(run.workdir, "tensorboard", "evaluate"))) == 1
 
 
 def test_same_score_whatever_the_batch_size_and_another_with_other_weights(run, command):

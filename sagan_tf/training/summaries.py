@@ -164,9 +164,10 @@ class Reporter:
 def write_scores(workdir: str, step: int, scores: dict[str, float], protocol: str) -> None:
     """Adds scores, by name, of a checkpoint to TensorBoard, from a process that does not train.
 
-    They have event files of their own, which no second writer disturbs.
+    They are a run of their own, `evaluate`: in that of the training TensorBoard would take an earlier
+    step for a sign that the training had gone back to it, and no longer show the later ones.
     """
-    writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"), filename_suffix=".scores")
+    writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard", "evaluate"))
     with writer.as_default():
         for name, value in scores.items():
             _write_scalar(f"scores/{name}", value, step)

@@ -28,10 +28,10 @@ def test_grid_has_one_class_a_row(classes, rows):
     assert labels[0, 0] == 0 and labels[-1, 0] == max(classes - 1, 0)
 
 
-def events(workdir):
-    """What event files hold: summary values by tag, each a list in the order of writing."""
+def events(workdir, run=""):
+    """What the event files of a run hold: summary values by tag, each a list in the order of writing."""
     found = {}
-    for file in sorted(glob.glob(str(workdir / "tensorboard" / "*"))):
+    for file in sorted(glob.glob(str(workdir / "tensorboard" / run / "events*"))):
         for event in tf.compat.v1.train.summary_iterator(file):
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value))
@@ -97,10 +97,13 @@ def test_introduction(tmp_path):
 def test_scores_stand_beside_their_protocol(tmp_path):
     Reporter(str(tmp_path), 0).scores(3, {"fid": 7.0}, "samples 5\nseed 0")
     summaries.write_scores(str(tmp_path), 4, {"fid": 6.0}, "samples 6")
-    found = events(tmp_path)
-    assert sorted(step for step, _ in found["scores/fid"]) == [3, 4]
-    texts = {step: tf.make_ndarray(value.tensor).item() for step, value in found["scores/protocol"]}
-    assert texts == {3: b"    samples 5\n    seed 0", 4: b"    samples 6"}
+    for run, step, value, text in (
+        ("", 3, 7.0, b"    samples 5\n    seed 0"),
+        ("evaluate", 4, 6.0, b"    samples 6"),
+    ):
+        found = events(tmp_path, run)
+        assert [(step, value)] == [(s, tf.make_ndarray(v.tensor)) for s, v in found["scores/fid"]]
+        assert [text] == [tf.make_ndarray(v.tensor).item() for _, v in found["scores/protocol"]]
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["scores/fid"] == 7.0
 
 
