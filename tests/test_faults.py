@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 import random
 import shutil
 import signal
@@ -163,13 +162,3 @@ def test_read_only_workdir(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     text = train(small_disk / "run", code=2)
     assert "cannot be written (Read-only file system)" in text
-
-
-def test_second_trainer_refuses(tmp_path):
-    first = start(tmp_path / "run", steps=100_000)
-    while not pathlib.Path(tmp_path / "run" / "config.cfg").exists():
-        assert first.poll() is None, first.stdout.read()
-        time.sleep(0.1)
-    assert "another process is training in it" in train(tmp_path / "run", steps=100_000, code=2)
-    first.kill()
-    first.communicate()
