@@ -12,6 +12,8 @@ import shutil
 
 import tensorflow as tf
 
+from sagan_tf.options import UserError
+
 _MANIFEST = "manifest.json"
 _PREFIX = "state"
 _PARTIAL = ".partial"
@@ -130,14 +132,21 @@ class Checkpoints:
 
         Raises:
           DamagedCheckpointError: the files are damaged.
+          UserError: they are of other variables, as another version of this program may have.
         """
         self.verify(step)
-        status = checkpoint.read(os.path.join(self.path(step), _PREFIX))
-        status.assert_existing_objects_matched()
-        if partial:
-            status.expect_partial()
-        else:
-            status.assert_consumed()
+        try:
+            status = checkpoint.read(os.path.join(self.path(step), _PREFIX))
+            status.assert_existing_objects_matched()
+            if partial:
+                status.expect_partial()
+            else:
+                status.assert_consumed()
+        except (AssertionError, ValueError) as error:
+            raise UserError(
+                f"{self.path(step)}: does not hold the variables of this run; another version of this program"
+                f" may have written it ({str(error).splitlines()[0]})"
+            ) from error
 
     def restore_newest(self, checkpoint: tf.train.Checkpoint, report=print) -> int | None:
         """Reads the newest sound checkpoint, reporting each damaged one; returns its step, or None."""

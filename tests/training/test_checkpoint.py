@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 
 
@@ -46,6 +47,14 @@ def test_restores_what_was_saved(saved):
     np.testing.assert_array_equal(target.weights.numpy(), 20.0)
 
 
+@pytest.mark.parametrize("shapes", [{"weights": 7}, {"weights": 100, "restores": 1}, {"other": 100}], ids=str)
+def test_other_variables_are_refused_in_one_line(saved, shapes):
+    target = tf.train.Checkpoint(**{name: tf.Variable(tf.zeros(size)) for name, size in shapes.items()})
+    with pytest.raises(UserError, match="00000030: does not hold the variables of this run") as info:
+        saved.restore_newest(target)
+    assert "\n" not in str(info.value)
+
+
 @pytest.mark.parametrize("how", ["missing", "truncated", "one bit flipped"])
 def test_damaged_newest_falls_back_and_says_so(saved, how):
     damage(data_file(saved, 30), how)
@@ -83,7 +92,7 @@ def test_no_checkpoint_yet(tmp_path):
 
 def test_object_missing_from_checkpoint_is_an_error(saved):
     target = tf.train.Checkpoint(weights=tf.Variable(np.zeros(100, np.float32)), other=tf.Variable(1.0))
-    with pytest.raises(AssertionError):
+    with pytest.raises(UserError):
         saved.restore(target, 20)
 
 
