@@ -6,6 +6,7 @@ import re
 from sagan_tf.options import UserError, option
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # and Keras's names of them
 DATASET_KINDS = ("digits", "tfds", "folder", "archive", "records", "npz", "hdf5")
 INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 # Metrics that can be had while training, and the values that each yields.
@@ -176,7 +177,7 @@ class Config:
         "float32",
         "Precision of activations and convolutions.",
         section="Speed",
-        choices=("float32", "bfloat16"),
+        choices=tuple(PRECISIONS),
     )
     xla: bool = option(
         False,

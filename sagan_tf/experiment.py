@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from sagan_tf import losses, options
-from sagan_tf.config import Config
+from sagan_tf.config import PRECISIONS, Config
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
@@ -20,7 +20,6 @@ from sagan_tf.training.step import Alternation, make_train_function
 CONFIG_FILE = "config.cfg"
 _CLASSES_FILE = "classes.txt"
 _BEST_FILE = "best.json"
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
@@ -61,7 +60,7 @@ def make_generator(config: Config, classes: int) -> Generator:
         attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.generator_spectral_norm,
         synchronized=config.sync_batch_norm,
-        dtype=_POLICIES[config.precision],
+        dtype=PRECISIONS[config.precision],
     )
     generator.build()
     return generator
@@ -77,7 +76,7 @@ def make_discriminator(config: Config, classes: int) -> Discriminator:
         attention_form=config.attention_form,
         attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.discriminator_spectral_norm,
-        dtype=_POLICIES[config.precision],
+        dtype=PRECISIONS[config.precision],
     )
     discriminator.build()
     return discriminator

@@ -5,9 +5,9 @@ import os
 import re
 
 from sagan_tf import cli
+from sagan_tf.config import PRECISIONS
 from sagan_tf.options import UserError, option
 
-_PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _CLASSES_FILE = "labels.txt"
 _CARD_FILE = "MODEL_CARD.md"
 
@@ -31,7 +31,7 @@ class Options:
         "float32",
         "What is computed with, whatever the run was trained in.",
         section="As what",
-        choices=tuple(_PRECISIONS),
+        choices=tuple(PRECISIONS),
     )
     weights_dtype: str = option(
         "float32",
@@ -104,7 +104,7 @@ def write_version(options: Options, run, version: int, directory: str) -> None:
     from sagan_tf.serving.warmup import write_warmup
 
     network = inference_copy(
-        run.generator, bake=options.bake_spectral_norm, dtype=_PRECISIONS[options.precision]
+        run.generator, bake=options.bake_spectral_norm, dtype=PRECISIONS[options.precision]
     )
     class_file = os.path.join(directory, _CLASSES_FILE)
     with open(class_file, "w", encoding="utf-8") as file:
