@@ -1,0 +1,57 @@
+"""The options of a training run: every name, type, default, help text and check, once."""
+
+import dataclasses
+import re
+
+from sagan_tf.config.networks import IMAGE_SIZES, NetworkOptions
+from sagan_tf.config.output import INCEPTION, TRAINING_METRICS, OutputOptions
+from sagan_tf.config.run import DATASET_KINDS, RunOptions
+from sagan_tf.config.training import PRECISIONS, TrainingOptions
+from sagan_tf.options import UserError
+
+__all__ = ["IMAGE_SIZES", "INCEPTION", "PRECISIONS", "TRAINING_METRICS", "Config"]
+
+
+# Fields come in the order of the bases, the last first.
+@dataclasses.dataclass(frozen=True)
+class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
+    """A training run. Defaults are the paper's, apart from the data and the length of the run."""
+
+    def check(self) -> None:
+        """Refuses combinations that cannot work. Raises UserError."""
+        if not self.workdir and not self.dry_run:
+            raise UserError(
+                "--workdir is missing: name the directory that is to hold the run, e.g. --workdir=runs/a"
+            )
+        kind, _, rest = self.dataset.partition(":")
+        if kind not in DATASET_KINDS or (kind != "digits") != bool(rest):
+            raise UserError(
+                f"--dataset={self.dataset}: allowed are digits, "
+                + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
+            )
+        self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
+        coarsest = 8 if self.image_size == 32 else 4
+        self._check_attention(
+            "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
+        )
+        names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
+        if self.evaluate_every_steps and self.best_metric not in names:
+            raise UserError(
+                f"--best_metric={self.best_metric}: is not measured;"
+                f" allowed with these --evaluate_metrics are {', '.join(names)}"
+            )
+        if self.warmup_steps and self.warmup_steps >= self.train_steps:
+            raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --train_steps")
+        if not re.fullmatch(r"auto|cpu(:[1-9]\d*)?|gpu:\d+(,\d+)*", self.devices):
+            raise UserError(
+                f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
+            )
+
+    def _check_attention(self, name: str, candidates, largest: int) -> None:
+        allowed = [resolution for resolution in candidates if resolution <= largest]
+        for resolution in getattr(self, name):
+            if resolution not in allowed:
+                raise UserError(
+                    f"--{name}={resolution}: no such feature map at --image_size={self.image_size};"
+                    f" allowed are {', '.join(map(str, allowed))}"
+                )
