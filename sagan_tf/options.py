@@ -62,6 +62,7 @@ def option(
     )
 
 
+_FLAGFILE = ("--flagfile", "-flagfile")
 _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _MEANING = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 
@@ -119,15 +120,8 @@ def _read_flags(values: flags.FlagValues, argv, positional: bool) -> list[str]:
     Returns the arguments that are no flags, if there may be any.
     """
     values.set_gnu_getopt(positional)  # flags may follow such arguments
-    if "--flagfile=" in argv:  # absl would read nothing and say nothing
-        raise UserError("--flagfile=: names no file")
     try:
-        rest = values([sys.argv[0], *argv])[1:]
-    except flags.CantOpenFlagFileError as error:
-        cause = error.__context__  # the OSError
-        raise UserError(f"--flagfile={cause.filename}: {cause.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError("--flagfile: the file is not text") from error
+        rest = values([sys.argv[0], *_with_flagfiles(argv)])[1:]
     except flags.IllegalFlagValueError as error:
         raise UserError(str(error).removeprefix("flag ")) from error
     except (flags.Error, ValueError) as error:
@@ -139,13 +133,49 @@ def _read_flags(values: flags.FlagValues, argv, positional: bool) -> list[str]:
     return rest
 
 
+def _with_flagfiles(argv, within: tuple[str, ...] = ()) -> list[str]:
+    """The arguments, with those in its file in place of every `--flagfile`.
+
+    absl looks for a file that a flagfile names in the current directory; here it is looked for beside that
+    flagfile, so that the command may be given anywhere. `within` are the files that lead here.
+    """
+    result, rest = [], iter(argv)
+    for argument in rest:
+        name, equals, path = argument.partition("=")
+        if argument == "--":
+            return [*result, argument, *rest]
+        path = path if equals else next(rest, None) if name in _FLAGFILE else None
+        if name not in _FLAGFILE or path is None:  # without a name: absl will say so
+            result.append(argument)
+            continue
+        if not path:
+            raise UserError("--flagfile=: names no file")
+        path = os.path.join(os.path.dirname(within[-1]) if within else "", os.path.expanduser(path))
+        if os.path.abspath(path) in map(os.path.abspath, within):
+            raise UserError(f"--flagfile={path}: leads to itself")
+        result += _with_flagfiles(_lines_of(path), (*within, path))
+    return result
+
+
+def _lines_of(path: str) -> list[str]:
+    """The arguments in a flagfile: its lines without comments. Raises UserError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except OSError as error:
+        raise UserError(f"--flagfile={path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--flagfile={path}: is not text") from error
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
+
+
 def parse(cls, argv):
     """Reads command line arguments.
 
     Args:
       cls: a dataclass whose fields were made by `option`.
       argv: the arguments without the program's name; `--flagfile=PATH` reads more of them from a
-        file. Of two settings of one flag the last wins.
+        file, and the file more files, by paths from its own directory. Of two settings of one flag the last wins.
 
     Returns:
       The instance of `cls`, checked, and the set of the names that `argv` set.

@@ -157,6 +157,20 @@ def test_flagfile_in_a_flagfile(tmp_path):
     assert parse(f"--flagfile={tmp_path}/top.cfg") == Example(steps=6, rate=0.5)
 
 
+def test_nested_flagfiles_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "base.cfg").write_text("// base\n--steps=5\n")
+    (tmp_path / "rows" / "row.cfg").write_text("--flagfile=../base.cfg\n--rate=0.5\n")
+    monkeypatch.chdir(tmp_path / "rows")
+    assert parse("--flagfile=row.cfg") == Example(steps=5, rate=0.5)
+    monkeypatch.chdir(tmp_path)
+    assert parse("--flagfile", "rows/row.cfg") == Example(steps=5, rate=0.5)
+    (tmp_path / "base.cfg").write_text("--flagfile=missing.cfg\n")
+    assert message("--flagfile=rows/row.cfg") == "--flagfile=rows/../missing.cfg: No such file or directory"
+    (tmp_path / "base.cfg").write_text("--flagfile=rows/row.cfg\n")
+    assert message("--flagfile=base.cfg") == "--flagfile=rows/../base.cfg: leads to itself"
+
+
 def test_flagfiles_that_cannot_be_used(tmp_path):
     missing = f"{tmp_path}/missing.cfg"
     assert message(f"--flagfile={missing}") == f"--flagfile={missing}: No such file or directory"
@@ -165,7 +179,8 @@ def test_flagfiles_that_cannot_be_used(tmp_path):
     (tmp_path / "nested.cfg").write_text(f"--flagfile={missing}\n")
     assert message(f"--flagfile={tmp_path}/nested.cfg") == f"--flagfile={missing}: No such file or directory"
     (tmp_path / "picture.cfg").write_bytes(b"--workdir=\xff\xd8\n")
-    assert message(f"--flagfile={tmp_path}/picture.cfg") == "--flagfile: the file is not text"
+    picture = f"--flagfile={tmp_path}/picture.cfg"
+    assert message(picture) == f"{picture}: is not text"
     (tmp_path / "no_dashes.cfg").write_text("steps=3\n")
     assert message(f"--flagfile={tmp_path}/no_dashes.cfg").startswith("unexpected argument 'steps=3'")
     with pytest.raises(UserError, match=re.escape(f"{missing}: no such file")):
