@@ -3,8 +3,9 @@
 import math
 import typing
 
+from sagan_tf.layers.matched_residual_block import attention_parameters
 from sagan_tf.layers.self_attention import ATTENTION_FORMS
-from sagan_tf.networks import discriminator_resolutions, generator_resolutions
+from sagan_tf.networks import generator_resolutions
 
 
 class Cost(typing.NamedTuple):
@@ -68,6 +69,21 @@ def _attention(layer, resolution: int, channels: int) -> Cost:
     return Cost(flop, kept, positions * pooled, largest=positions * max(pooled, channels))
 
 
+def _residual(layer, resolution: int, channels: int) -> Cost:
+    positions, hidden = resolution**2, layer.conv_1.filters
+    # After each ReLU, and the output.
+    kept = positions * (2 * channels + hidden)
+    return Cost(2 * positions * 18 * channels * hidden, kept, largest=positions * max(channels, hidden))
+
+
+def _placed(network, resolution: int, channels: int) -> Cost:
+    """Of what stands at a resolution, if anything does."""
+    for layers, cost in ((network.attention_layers, _attention), (network.residual_layers, _residual)):
+        if str(resolution) in layers:
+            return cost(layers[str(resolution)], resolution, channels)
+    return Cost()
+
+
 def generator_cost(generator) -> Cost:
     """One image's forward pass through a built generator."""
     rows, columns = generator.dense.kernel.shape
@@ -83,8 +99,7 @@ def generator_cost(generator) -> Cost:
             largest=wide * max(channels, width),
         )
         channels = width
-        if str(resolution) in generator.attention_layers:
-            total += _attention(generator.attention_layers[str(resolution)], resolution, channels)
+        total += _placed(generator, resolution, channels)
     positions = generator.image_size**2
     return total + Cost(
         2 * positions * 27 * channels, positions * channels, 2 * positions * 3, positions * channels
@@ -94,7 +109,6 @@ def generator_cost(generator) -> Cost:
 def discriminator_cost(discriminator) -> Cost:
     """One image's forward pass through a built discriminator."""
     resolution, channels, total = discriminator.image_size, 3, Cost()
-    attended = discriminator_resolutions(discriminator.image_size)
     for block in discriminator.blocks:
         width, wide = block.conv_1.filters, resolution**2
         resolution = resolution // 2 if block.downsampling else resolution
@@ -107,12 +121,8 @@ def discriminator_cost(discriminator) -> Cost:
             largest=wide * max(channels, width),
         )
         channels = width
-        if (
-            block.downsampling
-            and resolution in attended
-            and str(resolution) in discriminator.attention_layers
-        ):
-            total += _attention(discriminator.attention_layers[str(resolution)], resolution, channels)
+        if block.downsampling:
+            total += _placed(discriminator, resolution, channels)
     head = 2 * channels if discriminator.embedding is None else 4 * channels
     return total + Cost(flop=head, kept_float32=resolution**2 * channels)
 
@@ -124,10 +134,7 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     # A backward pass is two forward passes; for the images alone, as in G's step through D, it is one.
     fakes = steps if in_parts or not config.reuse_fakes else steps - 1
     flop = (fakes + 3) * of_generator.flop + (6 * steps + 2) * of_discriminator.flop
-    parameters = [
-        sum(math.prod(variable.shape) for variable in network.trainable_variables)
-        for network in (generator, discriminator)
-    ]
+    parameters = [_parameters(network) for network in (generator, discriminator)]
     # W, its gradient, W / sigma and Adam's two moments; G also has the average.
     fixed = 4 * (6 * parameters[0] + 5 * parameters[1])
     # D sees real images and fakes while G's values wait for its step; two feature maps are at work.
@@ -148,6 +155,21 @@ def describe(estimate: Estimate, batch_size: int) -> str:
         f" {_size(estimate.fixed_bytes)} for weights and optimizers,"
         f" {_size(image)} for each of {images} images at once"
     )
+
+
+def describe_residual_blocks(*networks) -> list[str]:
+    """A line for every residual block in the place of attention: how well their parameters match."""
+    return [
+        f"{network.name}: residual block at {resolution}: {_parameters(layer):,} parameters, the attention it"
+        f" stands for {attention_parameters(layer.conv_2.filters, layer.key_ratio):,}"
+        for network in networks
+        for resolution, layer in network.residual_layers.items()
+    ]
+
+
+def _parameters(owner) -> int:
+    """Trainable ones, of a network or layer."""
+    return sum(math.prod(variable.shape) for variable in owner.trainable_variables)
 
 
 def _size(count: int) -> str:

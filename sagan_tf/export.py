@@ -152,6 +152,7 @@ def _facts(options: Options, run) -> dict[str, dict[str, str]]:
     config, network = run.config, run.generator
     rates = (config.generator_learning_rate, config.discriminator_learning_rate)
     attention = ", ".join(f"{size}x{size}" for size in network.attention)
+    form = "a residual block instead" if network.residual_layers else network.attention_form
     return {
         "Architecture": {
             "kind": "generator of a Self-Attention GAN (Zhang et al. 2018, arXiv:1805.08318)",
@@ -159,7 +160,7 @@ def _facts(options: Options, run) -> dict[str, dict[str, str]]:
             "parameters": f"{sum(int(v.value.shape.num_elements()) for v in network.trainable_variables):,}",
             "base channels": str(network.channels),
             "length of z": str(network.z_dim),
-            "attention at": f"{attention} ({network.attention_form})" if attention else "none",
+            "attention at": f"{attention} ({form})" if attention else "none",
             "classes": str(network.classes) if network.classes else "none, unconditional",
         },
         "Training": {

@@ -6,9 +6,17 @@ import typing
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers import ConditionalBatchNormalization, SelfAttention, SNConv2D, SNDense, SNEmbedding
+from sagan_tf.layers import (
+    ConditionalBatchNormalization,
+    MatchedResidualBlock,
+    SelfAttention,
+    SNConv2D,
+    SNDense,
+    SNEmbedding,
+)
 from sagan_tf.layers.residual_blocks import DownBlock, UpBlock
 
+RESIDUAL = "residual"  # the form of attention that is none
 _FIRST_RESOLUTION = 4  # the generator's first feature map
 
 
@@ -49,8 +57,41 @@ def _check_attention(attention, allowed, role: str) -> tuple[int, ...]:
     return tuple(attention)
 
 
+class _Network(keras.Model):
+    """What both networks do alike: attention, or the residual block in its place, at some resolutions."""
+
+    def _place(self, resolution: int) -> None:
+        arguments = {
+            "key_ratio": self.attention_key_ratio,
+            "spectral_norm": self.spectral_norm,
+            "dtype": self.dtype_policy,
+        }
+        if self.attention_form == RESIDUAL:
+            layer = MatchedResidualBlock(**arguments, name=f"residual_{resolution}")
+            self.residual_layers[str(resolution)] = layer
+        else:
+            layer = SelfAttention(self.attention_form, **arguments, name=f"attention_{resolution}")
+            self.attention_layers[str(resolution)] = layer
+
+    def _build_placed(self, shape) -> None:
+        for layers in (self.attention_layers, self.residual_layers):
+            if str(shape[1]) in layers:
+                layers[str(shape[1])].build(shape)
+
+    def _attend(self, x, update_u: bool, maps: dict, shares: dict):
+        """x after the layer that stands at its resolution, if there is one; adds to maps and shares."""
+        size = x.shape[1]
+        if str(size) in self.attention_layers:
+            x, maps[size], shares[size] = self.attention_layers[str(size)](
+                x, update_u=update_u, return_attention=True, return_share=True
+            )
+        if str(size) in self.residual_layers:
+            x = self.residual_layers[str(size)](x, update_u=update_u)
+        return x
+
+
 @keras.saving.register_keras_serializable("sagan_tf")
-class Generator(keras.Model):
+class Generator(_Network):
     """z and labels -> images. At 128x128 it is the original's `generator_test`.
 
     Args:
@@ -59,7 +100,8 @@ class Generator(keras.Model):
       classes: number of classes; 0 for an unconditional generator.
       z_dim: length of z.
       attention: resolutions after whose block an attention layer stands.
-      attention_form, attention_key_ratio: see `SelfAttention`.
+      attention_form, attention_key_ratio: see `SelfAttention`; with the form "residual" there is a
+        `MatchedResidualBlock` in its place, and there are no maps and no shares.
       spectral_norm: whether convolutions, the dense layer and attention are spectrally normalized.
       synchronized: whether batch statistics are those of all replicas together.
 
@@ -102,20 +144,14 @@ class Generator(keras.Model):
         self.dense = SNDense(
             _FIRST_RESOLUTION**2 * widths[0], spectral_norm=spectral_norm, dtype=policy, name="dense"
         )
-        self.blocks, self.attention_layers = [], {}
+        self.blocks, self.attention_layers, self.residual_layers = [], {}, {}
         for resolution, width in zip(generator_resolutions(image_size), widths, strict=True):
             block = UpBlock(
                 width, conv, functools.partial(norm, classes), dtype=policy, name=f"block_{resolution}"
             )
             self.blocks.append(block)
             if resolution in self.attention:
-                self.attention_layers[str(resolution)] = SelfAttention(
-                    attention_form,
-                    attention_key_ratio,
-                    spectral_norm,
-                    dtype=policy,
-                    name=f"attention_{resolution}",
-                )
+                self._place(resolution)
         self.last_norm = norm(0, momentum=0.9999, name="last_norm")
         self.last_conv = conv(3, name="last_conv")
 
@@ -126,8 +162,7 @@ class Generator(keras.Model):
             block.build(shape)
             size = 2 * shape[1]
             shape = (None, size, size, block.conv_1.filters)
-            if str(size) in self.attention_layers:
-                self.attention_layers[str(size)].build(shape)
+            self._build_placed(shape)
         self.last_norm.build(shape)
         self.last_conv.build(shape)
         self.built = True
@@ -146,12 +181,7 @@ class Generator(keras.Model):
         x = tf.reshape(x, (-1, _FIRST_RESOLUTION, _FIRST_RESOLUTION, self.first_width))
         for block in self.blocks:
             x = block(x, labels, training=training, update_state=update_state)
-            attention = self.attention_layers.get(str(x.shape[1]))
-            if attention is not None:
-                size = x.shape[1]
-                x, maps[size], shares[size] = attention(
-                    x, update_u=update_state, return_attention=True, return_share=True
-                )
+            x = self._attend(x, update_state, maps, shares)
         x = tf.nn.relu(self.last_norm(x, training=training, update_statistics=update_state))
         images = tf.tanh(tf.cast(self.last_conv(x, update_u=update_state), tf.float32))
         return _with(images, maps if return_attention else None, shares if return_shares else None)
@@ -162,7 +192,7 @@ class Generator(keras.Model):
 
 
 @keras.saving.register_keras_serializable("sagan_tf")
-class Discriminator(keras.Model):
+class Discriminator(_Network):
     """Images and labels -> logits: the projection discriminator (Miyato and Koyama 2018, equation 4).
 
     logit = dense(h) + <h, embedding(label)>, h being the sum over positions of the last feature
@@ -201,7 +231,7 @@ class Discriminator(keras.Model):
         policy = self.dtype_policy
         conv = functools.partial(SNConv2D, spectral_norm=spectral_norm, dtype=policy)
         architecture = ARCHITECTURES[image_size]
-        self.blocks, self.attention_layers = [], {}
+        self.blocks, self.attention_layers, self.residual_layers = [], {}, {}
         resolution = image_size
         for index, multiple in enumerate(architecture.discriminator):
             down = index < architecture.downsampling
@@ -211,13 +241,7 @@ class Discriminator(keras.Model):
                 DownBlock(channels * multiple, conv, index == 0, down, dtype=policy, name=name)
             )
             if down and resolution in self.attention:
-                self.attention_layers[str(resolution)] = SelfAttention(
-                    attention_form,
-                    attention_key_ratio,
-                    spectral_norm,
-                    dtype=policy,
-                    name=f"attention_{resolution}",
-                )
+                self._place(resolution)
         # The head is float32 whatever the policy: it costs nothing and decides everything.
         self.dense = SNDense(1, spectral_norm=spectral_norm, dtype="float32", name="dense")
         self.embedding = None
@@ -236,8 +260,8 @@ class Discriminator(keras.Model):
             block.build(shape)
             size = shape[1] // 2 if block.downsampling else shape[1]
             shape = (None, size, size, block.conv_1.filters)
-            if block.downsampling and str(size) in self.attention_layers:
-                self.attention_layers[str(size)].build(shape)
+            if block.downsampling:
+                self._build_placed(shape)
         self.dense.build((None, shape[-1]))
         if self.embedding is not None:
             self.embedding.build((None,))
@@ -248,12 +272,8 @@ class Discriminator(keras.Model):
         x = tf.cast(images, self.compute_dtype)
         for block in self.blocks:
             x = block(x, update_u=update_u)
-            attention = self.attention_layers.get(str(x.shape[1])) if block.downsampling else None
-            if attention is not None:
-                size = x.shape[1]
-                x, maps[size], shares[size] = attention(
-                    x, update_u=update_u, return_attention=True, return_share=True
-                )
+            if block.downsampling:
+                x = self._attend(x, update_u, maps, shares)
         h = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))  # (B, C)
         logits = self.dense(h, update_u=update_u)[:, 0]
         if self.embedding is not None:

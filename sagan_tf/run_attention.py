@@ -170,6 +170,11 @@ def check_run(config: Config, positions) -> None:
             f"--workdir={config.workdir}: has no attention to show (its --generator_attention and"
             " --discriminator_attention are empty)"
         )
+    if config.attention_form == "residual":
+        raise UserError(
+            f"--workdir={config.workdir}: has no attention to show (--attention_form=residual: a residual"
+            " block stands in its place)"
+        )
     for row, column in positions:
         if max(row, column) >= config.image_size:
             raise UserError(

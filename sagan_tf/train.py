@@ -160,6 +160,8 @@ def _memory_watched(config: Config, state, workers):
     replicas = workers.strategy.num_replicas_in_sync
     found = estimate.estimate(config, state.generator, state.discriminator, replicas)
     print(estimate.describe(found, config.batch_size), flush=True)
+    for line in estimate.describe_residual_blocks(state.generator, state.discriminator):
+        print(line, flush=True)
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -193,6 +195,7 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
     """
     from sagan_tf import experiment
     from sagan_tf.training import loop, samples
+    from sagan_tf.training.guards import Guards, limits_of
     from sagan_tf.training.summaries import Reporter, state_scalars
     from sagan_tf.training.watch import Watch
 
@@ -204,7 +207,8 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
         samples.write_reals(dataset, state.generator.classes, reporter)
     sampler = samples.Sampler(state, reporter, config.seed, dataset)
     ignore = config.on_divergence == "ignore"
-    watch = Watch(state, saved, reporter, sampler, first_step, loop.report, _complain, ignore)
+    guards = Guards(first_step, limits_of(experiment.make_objective(config).loss))
+    watch = Watch(state, saved, reporter, sampler, guards, loop.report, _complain, ignore)
 
     def summarize(step, scalars):
         speed = {"speed/images_per_second": config.batch_size * scalars["speed/steps_per_second"]}

@@ -314,6 +314,9 @@ def test_mistakes_in_one_line(corner_run, command, arguments, message, tmp_path)
 def test_runs_that_have_nothing_to_show(tmp_path, command):
     workdir = make_run(tmp_path / "run", (), generator_attention=(), discriminator_attention=())
     assert f"--workdir={workdir}: has no attention to show" in refusal(command, f"--workdir={workdir}")
+    workdir = make_run(tmp_path / "control", (), attention_form="residual")
+    error = refusal(command, f"--workdir={workdir}")
+    assert f"--workdir={workdir}: has no attention to show (--attention_form=residual" in error
     workdir = make_run(tmp_path / "early", ())
     for checkpoints in ("latest", "all"):
         error = refusal(command, f"--workdir={workdir}", f"--checkpoints={checkpoints}")

@@ -4,11 +4,12 @@ import dataclasses
 import math
 import subprocess
 import sys
+import types
 
 import pytest
 import tensorflow as tf
 
-from sagan_tf import estimate, experiment
+from sagan_tf import estimate, experiment, train
 from sagan_tf.config import Config
 from tests.conftest import ROOT
 
@@ -21,6 +22,7 @@ VARIANTS = {
         "discriminator_attention": (8,),
     },
     "paper_v1": {"attention_form": "paper_v1", "attention_key_ratio": 2},
+    "residual": {"attention_form": "residual", "generator_attention": (16, 64)},
     "none": {"generator_attention": (), "discriminator_attention": (), "conditional": False},
     "32": {"image_size": 32, "generator_attention": (8,), "discriminator_attention": (16,)},
 }
@@ -90,6 +92,29 @@ def shortcut_flop(network):
         if block.shortcut is not None and not getattr(block, "first", False):
             yield 2 * resolution**2 * math.prod(block.shortcut.kernel.shape)
         resolution = resolution * 2 if hasattr(network, "z_dim") else resolution // 2
+
+
+def test_residual_blocks_are_set_beside_the_attention_that_they_stand_for(capsys):
+    config = dataclasses.replace(SMALL, generator_attention=(16, 64), discriminator_attention=(8,))
+    attentive = [layer for network in networks(config) for layer in network.attention_layers.values()]
+    replaced = networks(dataclasses.replace(config, attention_form="residual"))
+    blocks = [layer for network in replaced for layer in network.residual_layers.values()]
+    places = ["generator: residual block at 16", "generator: residual block at 64"]
+    places.append("discriminator: residual block at 8")
+    lines = [
+        f"{place}: {count(block)} parameters, the attention it stands for {count(layer)}"
+        for place, block, layer in zip(places, blocks, attentive, strict=True)
+    ]
+    assert estimate.describe_residual_blocks(*replaced) == lines
+    assert not estimate.describe_residual_blocks(*networks(config))
+    state = types.SimpleNamespace(generator=replaced[0], discriminator=replaced[1])
+    with train._memory_watched(config, state, types.SimpleNamespace(strategy=tf.distribute.get_strategy())):
+        pass
+    assert capsys.readouterr().out.splitlines()[2:] == lines
+
+
+def count(layer):
+    return f"{sum(variable.value.shape.num_elements() for variable in layer.trainable_variables):,}"
 
 
 def test_what_an_iteration_consists_of():

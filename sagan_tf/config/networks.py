@@ -27,9 +27,10 @@ class NetworkOptions:
     )
     attention_form: str = option(
         "original",
-        "Form of the attention: the code of 2018 (pooled keys and values), or as in the paper's versions.",
+        "Form of the attention: the code of 2018 (pooled keys and values), or as in the paper's versions;"
+        " residual: a block of as many parameters in its place, the control of the paper's table 1.",
         section="Networks",
-        choices=("original", "paper_v2", "paper_v1"),
+        choices=("original", "paper_v2", "paper_v1", "residual"),
     )
     attention_key_ratio: int = option(
         8, "Queries and keys have 1/k of the channels (k in the paper).", section="Networks", minimum=1

@@ -54,7 +54,7 @@ class ServedGenerator(tf.Module):
                 raise ValueError(f"{variable.path} is not finite in {dtype}")
             self._stored[variable.path] = tf.Variable(value, trainable=False, name=variable.path)
         self._generate = self._substituted(generator)
-        self._attends = bool(generator.attention)
+        self._attends = bool(generator.attention_layers)
 
     def _substituted(self, generator: Generator):
         """The generator's call, on the variables of this module."""

@@ -88,11 +88,17 @@ def down_block(x, block, first, last):
     return pool(y) + shortcut
 
 
+def placed(x, network):
+    """After the residual block that stands at this resolution in the place of attention, if one does."""
+    layer = network.residual_layers.get(str(x.shape[1]))
+    return x if layer is None else x + convolution(relu(convolution(relu(x), layer.conv_1)), layer.conv_2)
+
+
 def generator_oracle(generator, z, labels=None):
     x = z.astype(np.float64) @ kernel_of(generator.dense) + array(generator.dense.bias)
     x = x.reshape(len(z), 4, 4, -1)
     for block in generator.blocks:
-        x = up_block(x, block, labels)
+        x = placed(up_block(x, block, labels), generator)
     return np.tanh(convolution(relu(normalized(x, generator.last_norm, labels)), generator.last_conv))
 
 
@@ -100,6 +106,7 @@ def discriminator_oracle(discriminator, downsampling, images, labels=None):
     x = images.astype(np.float64)
     for index, block in enumerate(discriminator.blocks):
         x = down_block(x, block, first=index == 0, last=index >= downsampling)
+        x = placed(x, discriminator) if index < downsampling else x
     h = relu(x).sum(axis=(1, 2))  # (B, C)
     logits = (h @ kernel_of(discriminator.dense) + array(discriminator.dense.bias))[:, 0]
     if labels is not None:
@@ -114,6 +121,7 @@ def assert_equal_to_rounding(value, expected):
 
 
 VARIANTS = [{}, {"spectral_norm": False}, {"classes": 0}, {"size": 64}]
+VARIANTS.append({"attention": (8, 16), "attention_form": "residual", "attention_key_ratio": 2})
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -1,5 +1,7 @@
 """Every image size, attention at every resolution, labels, precision; what a sample and a trace depend on."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -84,6 +86,26 @@ def test_form_and_key_ratio_reach_every_attention_layer(small, network):
     kernels = [v for v in instance.variables if "attention" in v.path and v.name == "kernel"]
     assert len(kernels) == 6  # query, key and value, twice: this form has no projection
     assert {tuple(v.shape) for v in kernels if "query" in v.path} == {(4, 2)}
+
+
+@BOTH
+def test_a_residual_block_in_the_place_of_attention(small, inputs_of, network):
+    """As many blocks as attention layers would be, and no maps; nothing else changes."""
+    arguments = {"attention": (8, 16), "attention_key_ratio": 2, "channels": 4}
+    instance, attentive = small(network, attention_form="residual", **arguments), small(network, **arguments)
+    assert list(instance.residual_layers) == list(attentive.attention_layers)
+    assert not instance.attention_layers and not attentive.residual_layers
+    outputs, maps, shares = instance(*inputs_of(instance), return_attention=True, return_shares=True)
+    assert (maps, shares) == ({}, {})
+    others, inner = (
+        [v.path for v in network.variables if not re.search("/(residual|attention)_", v.path)]
+        for network in (instance, attentive)
+    )
+    assert others == inner
+    assert {v.path.split("/")[1] for v in instance.variables if "residual" in v.path} == {
+        "residual_8",
+        "residual_16",
+    }
 
 
 @pytest.mark.parametrize(

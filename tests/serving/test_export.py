@@ -112,6 +112,14 @@ def test_attention_maps_are_those_of_the_network(signatures, generator):
     assert maps[16].numpy().std() > 1e-4
 
 
+def test_a_residual_block_in_the_place_of_attention_has_no_such_signature(tmp_path):
+    generator = Generator(32, 1, classes=0, z_dim=2, attention=(16,), attention_form="residual")
+    generator.build()
+    (tmp_path / "classes.txt").write_text("")
+    inputs = ServedGenerator(generator, str(tmp_path / "classes.txt")).inputs
+    assert list(inputs) == ["serving_default", "generate", "png"]
+
+
 @pytest.mark.parametrize("name", ["serving_default", "generate", "png", "attention"])
 def test_batches_of_any_size_agree(name, signatures):
     rows = max(SIZES)
