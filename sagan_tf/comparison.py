@@ -165,19 +165,21 @@ def _note(protocol) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
+def styles(count: int) -> list[tuple[str, str]]:
+    """Colours and lines of so many curves, all different as far as they reach."""
+    return [(_COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)]) for i in range(count)]
+
+
 def figure(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]):
     """A matplotlib Figure: a panel a row, over steps on the left and over hours on the right."""
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(10, 0.6 + 2.6 * len(shown)), layout="constrained")
     axes = made.subplots(len(shown), 2, sharex="col", sharey="row", squeeze=False)
-    styles = {
-        run.name: (_COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)])
-        for i, run in enumerate(runs)
-    }
+    style = dict(zip((run.name for run in runs), styles(len(runs)), strict=True))
     for panel, row in zip(shown, axes, strict=True):
         for name, (steps, hours, values) in panel.curves.items():
-            colour, line = styles[name]
+            colour, line = style[name]
             marker = "o" if panel.larger_is_better is not None else None  # scores are few
             for axis, x in zip(row, (steps, hours), strict=True):
                 axis.plot(

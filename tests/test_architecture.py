@@ -35,6 +35,7 @@ ARROWS = {
     "original_checkpoint": {"original"},
     "output_folder": set(),
     "pictures": set(),
+    "reproduction": {"comparison", "config", "estimate", "experiment", "metrics"},
     "run_attention": {"attention_maps", "config", "data", "experiment", "metrics", "pictures"},
     "run_scoring": {"experiment", "metrics", "training"},
     "serving": {"metrics", "networks"},

@@ -1,0 +1,151 @@
+"""Which runs the paper's figures and tables are made of, and what the paper says of them."""
+
+import typing
+
+
+class Experiment(typing.NamedTuple):
+    """A comparison.
+
+    Attributes:
+      title: what is compared.
+      claim: what the paper says of it.
+      rows: by scale, pairs of a row's name here and its flagfile's. A flagfile may serve several
+        experiments.
+    """
+
+    title: str
+    claim: str
+    rows: dict[str, tuple[tuple[str, str], ...]]
+
+
+class Scale(typing.NamedTuple):
+    """How large the runs are.
+
+    Attributes:
+      folder: of the flagfiles, in `flags`.
+      samples: generated images of the final scores.
+      curve_samples: of the scores while training.
+      curve_points: how many of these there are.
+      as_paper: by flagfile, the row of full size whose place it takes, where that has another name.
+    """
+
+    folder: str
+    samples: int
+    curve_samples: int
+    curve_points: int
+    as_paper: dict[str, str]
+
+
+# 32x32 images have half and a quarter of their size where those of 128x128 have 64x64 and 32x32.
+_AT_32 = {
+    "attention_8": "attention_32",
+    "attention_16": "attention_64",
+    "residual_8": "residual_32",
+    "residual_16": "residual_64",
+}
+SCALES = {
+    "full": Scale("imagenet", 50_000, 10_000, 50, {}),
+    "small": Scale("cifar10", 10_000, 2_000, 10, _AT_32),
+    "digits": Scale("digits", 5_000, 1_000, 9, _AT_32),
+}
+
+# The paper's scores (tables 1 and 2: ImageNet at 128x128, 50,000 samples) by flagfile of full size.
+PAPER = {
+    "sn_gd_ttur": {"fid": 22.96, "is": 42.87},
+    "attention_8": {"fid": 22.98, "is": 43.15},
+    "attention_16": {"fid": 22.14, "is": 45.94},
+    "attention_32": {"fid": 18.28, "is": 51.43},
+    "attention_64": {"fid": 18.65, "is": 52.52, "intra_fid": 83.7},
+    "residual_8": {"fid": 42.13, "is": 23.17},
+    "residual_16": {"fid": 22.40, "is": 44.49},
+    "residual_32": {"fid": 27.33, "is": 38.50},
+    "residual_64": {"fid": 28.82, "is": 38.96},
+    "acgan": {"is": 28.5, "intra_fid": 260.0},
+    "sngan_projection": {"fid": 27.62, "is": 36.8, "intra_fid": 92.4},
+}
+
+_FIGURE_3 = (("SN on D", "sn_d"), ("SN on G/D", "sn_gd"), ("SN on G/D + TTUR", "sn_gd_ttur"))
+
+
+def _table_1(*resolutions: int) -> tuple[tuple[str, str], ...]:
+    blocks = [
+        (f"{kind} at {resolution}", f"{name}_{resolution}")
+        for kind, name in (("attention", "attention"), ("residual block", "residual"))
+        for resolution in resolutions
+    ]
+    return (("neither", "sn_gd_ttur"), *blocks)
+
+
+def _around(name: str, before=(), after=()) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The same rows at both scales, and between them SAGAN, under the name that it has here."""
+    return {
+        scale: (*before, (name, row), *after)
+        for scale, row in (("full", "attention_32"), ("small", "attention_16"))
+    }
+
+
+_BASELINES = (("AC-GAN", "acgan"), ("SNGAN-projection", "sngan_projection"))
+EXPERIMENTS = {
+    "figure3": Experiment(
+        "Figure 3: spectral normalization on D, on G and D, and TTUR",
+        "SN on D alone at 1:1 collapses very early; SN on G and D is stable, but worse again from 260,000 of"
+        " a million iterations on; with TTUR it improves to the end.",
+        {"full": _FIGURE_3, "small": _FIGURE_3, "digits": _FIGURE_3},
+    ),
+    "table1": Experiment(
+        "Table 1: attention, and a residual block with as many parameters in its place",
+        "Attention at 32 and 64 (of 128) is better than none, at 8 and 16 hardly; residual blocks are worse"
+        " than attention at the same place.",
+        {"full": _table_1(8, 16, 32, 64), "small": _table_1(8, 16), "digits": _table_1(16)},
+    ),
+    "table2": Experiment(
+        "Table 2: AC-GAN, SNGAN-projection, SAGAN",
+        "SAGAN is better than SNGAN-projection, and that better than AC-GAN.",
+        {
+            "full": (*_BASELINES, ("SAGAN", "attention_64")),
+            "small": (*_BASELINES, ("SAGAN", "attention_16")),
+        },
+    ),
+    "ratios": Experiment(
+        "D steps for each G step",
+        "With SN on G and D and TTUR one is enough: better for the same time. No figures are given.",
+        _around("1:1", after=(("2:1", "ratio_2"), ("5:1", "ratio_5"))),
+    ),
+    "keys": Experiment(
+        "Key ratio: channels of queries and keys, C/k",
+        "k = 1, 2 and 4 gain nothing over 8. No figures are given.",
+        _around("k = 8", before=tuple((f"k = {k}", f"key_ratio_{k}") for k in (1, 2, 4))),
+    ),
+    "forms": Experiment(
+        "Forms of attention: the code's, and those of the paper's versions",
+        "The published scores are the code's. No figures are given.",
+        _around("code", after=(("paper, version 2", "form_paper_v2"), ("paper, version 1", "form_paper_v1"))),
+    ),
+    "beta2": Experiment(
+        "Adam's beta2",
+        "The paper has 0.9, the code 0.999. No figures are given.",
+        _around("0.9", after=(("0.999", "beta2_0.999"),)),
+    ),
+    "successors": Experiment(
+        "Later recipes",
+        "Not in the paper. mmgeneration reports FID 12.8 and IS 69.5, BigGAN's paper FID 8.7 and IS 98.8.",
+        {
+            "full": (
+                ("SAGAN", "attention_64"),
+                ("recipe of FID 12.8", "recipe_fid_12.8"),
+                ("BigGAN", "biggan"),
+            ),
+            "small": (("SAGAN", "attention_16"), ("BigGAN", "biggan")),
+        },
+    ),
+}
+
+
+def flagfiles(names: typing.Iterable[str], scale: str) -> list[str]:
+    """The flagfiles of several experiments, each once, in order."""
+    return list(dict.fromkeys(row for name in names for _, row in EXPERIMENTS[name].rows.get(scale, ())))
+
+
+def paper_scores(row: str, scale: str) -> dict[str, float]:
+    """The paper's scores of the row of full size that a flagfile stands for, by metric."""
+    return PAPER.get(SCALES[scale].as_paper.get(row, row), {})

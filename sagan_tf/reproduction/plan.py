@@ -1,0 +1,146 @@
+"""What a sweep will cost: from the layers' shapes, and from a step that was measured."""
+
+import os
+import time
+import typing
+
+import tensorflow as tf
+
+from sagan_tf import estimate, experiment
+from sagan_tf.metrics import results
+from sagan_tf.reproduction.sweep import Run, Sweep
+
+_CLASSES = {"imagenet": 1000, "cifar10": 10, "digits": 10}
+
+
+class Cost(typing.NamedTuple):
+    """Of one run: trainable parameters of G and D, and GFLOP of an image and of a step."""
+
+    generator: int
+    discriminator: int
+    image: float
+    step: float
+
+
+class Rate(typing.NamedTuple):
+    """GFLOP a second, and where that is from."""
+
+    value: float
+    source: str
+
+
+def costs(runs: typing.Sequence[Run], folder: str) -> dict[str, Cost]:
+    """By row, from networks made for it; the folder of the flagfiles tells how many classes there are."""
+    found = {}
+    for run in runs:
+        if run.row not in found:
+            found[run.row] = cost(run.config, _CLASSES[folder])
+    return found
+
+
+def cost(config, classes: int) -> Cost:
+    """What a configuration costs."""
+    generator = experiment.make_generator(config, classes)
+    discriminator = experiment.make_discriminator(config, classes)
+    of = estimate.estimate(config, generator, discriminator, replicas=1)
+    image = of.flop_per_image / 1e9
+    return Cost(of.generator_parameters, of.discriminator_parameters, image, image * config.batch_size)
+
+
+def measured_rate(sweep: Sweep, known: dict[str, Cost]) -> Rate | None:
+    """From the speeds that runs have reported so far; None if there are none."""
+    work = seconds = 0.0
+    for run in sweep.runs:
+        step = 0
+        for line in results.read(os.path.join(run.config.workdir, "metrics.jsonl")):
+            speed = line.get("speed/steps_per_second")
+            if speed and line["step"] > step:
+                work += (line["step"] - step) * known[run.row].step
+                seconds += (line["step"] - step) / speed
+                step = line["step"]
+    return Rate(work / seconds, "of the steps of this sweep so far") if seconds else None
+
+
+def try_rate(run: Run, of_run: Cost, train: typing.Callable) -> Rate:
+    """From some steps of a run in a directory of its own, if that takes a minute; otherwise a bound.
+
+    Args:
+      run: whose steps are to be measured.
+      of_run: what it costs.
+      train: does `run` for so many steps, and returns the steps per second, or None if that failed.
+    """
+    bound = matrix_product_rate(run.config.precision)
+    if tf.config.list_physical_devices("GPU") or of_run.step < bound:  # at least a step a second
+        speed = train(run)
+        if speed:
+            return Rate(of_run.step * speed, f"measured: {run.row}, {speed:.3g} steps/s")
+        return Rate(bound, "of a matrix product, as the step could not be measured: it will take longer")
+    return Rate(bound, "of a matrix product, as a step takes too long to be measured: it will take longer")
+
+
+def matrix_product_rate(precision: str, size: int = 2048, times: int = 5) -> float:
+    """GFLOP/s of one large matrix product."""
+    a = tf.cast(tf.random.normal((size, size)), precision)
+    tf.matmul(a, a).numpy()
+    begin = time.perf_counter()
+    for _ in range(times):
+        a_squared = tf.matmul(a, a)
+    a_squared.numpy()
+    return 2 * size**3 * times / 1e9 / (time.perf_counter() - begin)
+
+
+def table(sweep: Sweep, known: dict[str, Cost], rate: Rate) -> str:
+    """The plan as Markdown."""
+    lines = [
+        "| run | G parameters | D parameters | GFLOP an image | steps | TFLOP | hours | state |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+    ]
+    total = left = 0.0
+    for run in sweep.runs:
+        of = known[run.row]
+        work, to_do = (of.step * steps for steps in (run.config.train_steps, _steps_left(sweep, run)))
+        total, left = total + work, left + to_do
+        lines.append(
+            f"| {run.name} | {of.generator:,} | {of.discriminator:,} | {of.image:.3g} |"
+            f" {run.config.train_steps:,} | {work / 1e3:.4g} | {work / rate.value / 3600:.3g} |"
+            f" {sweep.status(run)} |"
+        )
+    lines += [
+        "",
+        f"{total / 1e3:.4g} TFLOP in all, {left / 1e3:.4g} left: {left / rate.value / 3600:.3g} hours of"
+        f" training, without starts and scores, at {rate.value:.4g} GFLOP/s ({rate.source}).",
+    ]
+    return "\n".join(lines)
+
+
+def _steps_left(sweep: Sweep, run: Run) -> int:
+    return max(run.config.train_steps - sweep.step(run), 0)
+
+
+class Clock:
+    """How long a sweep has yet to go, from the share of its work that is done.
+
+    Args:
+      runs: that are to be performed.
+      sweep: knows how far they are.
+      known: costs by row.
+    """
+
+    def __init__(self, runs: typing.Sequence[Run], sweep: Sweep, known: dict[str, Cost]):
+        self._begin, self._done = time.monotonic(), 0.0
+        self._left = {run.name: _steps_left(sweep, run) * known[run.row].step for run in runs}
+        self._first = {run.name: sweep.step(run) for run in runs}
+        self._known = known
+
+    def finished(self, run: Run) -> None:
+        """A run has ended, well or not."""
+        self._done += self._left.pop(run.name)
+
+    def left(self, run: Run, step: int) -> str:
+        """The time to go as H:MM:SS, while a run is at a step; empty if nothing can be said yet."""
+        doing = (step - self._first[run.name]) * self._known[run.row].step
+        done, left = self._done + doing, sum(self._left.values()) - doing
+        if done <= 0:
+            return ""
+        seconds = int((time.monotonic() - self._begin) * left / done)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

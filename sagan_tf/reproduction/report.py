@@ -1,0 +1,229 @@
+"""What a sweep has found so far: Markdown, curves, CSV."""
+
+import csv
+import os
+import typing
+
+import numpy as np
+
+from sagan_tf import comparison
+from sagan_tf.metrics import results
+from sagan_tf.metrics.scores import METRICS
+from sagan_tf.reproduction import experiments
+from sagan_tf.reproduction.sweep import Run, Sweep
+
+# By what Inception and another network print: key, larger is better.
+_KEYS = {
+    title: key for metric in METRICS.values() for key, titles in metric.names.items() for title in titles
+}
+_BETTER = {key: metric.larger_is_better for metric in METRICS.values() for key in metric.names}
+_PAPER_NAMES = {"fid": "FID", "is": "IS", "intra_fid": "intra-FID"}
+
+
+class Curve(typing.NamedTuple):
+    """A row's scores over steps, of the seeds that have got so far: steps, means, least and largest."""
+
+    steps: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def write(sweep: Sweep, names: typing.Sequence[str], scale: str, curve_samples: int, command: str) -> None:
+    """Writes report.md, report.csv and a report_EXPERIMENT.png each into the sweep's directory."""
+    reporter = Reporter(sweep, scale, curve_samples)
+    parts = [f"# The paper's experiments, scale {scale}", "", *reporter.protocol(command)]
+    for name in names:
+        parts += ["", *reporter.section(name)]
+        figure = reporter.figure(name)
+        if figure is not None:
+            path = f"report_{name}.png"
+            figure.savefig(os.path.join(sweep.folder, path), dpi=120)
+            parts += ["", f"![{experiments.EXPERIMENTS[name].title}]({path})"]
+    parts += ["", *reporter.failures()]
+    _replace(os.path.join(sweep.folder, "report.md"), "\n".join(parts).rstrip() + "\n")
+    with open(os.path.join(sweep.folder, "report.csv"), "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "seed", "step", "metric", "value", "samples"])
+        writer.writerows(reporter.lines())
+
+
+def _replace(path: str, text: str) -> None:
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.partial", path)
+
+
+class Reporter:
+    """Reads a sweep once, and says what there is.
+
+    Args:
+      sweep: with all runs that are to be reported.
+      scale: one of `experiments.SCALES`.
+      curve_samples: generated images of the scores while training.
+    """
+
+    def __init__(self, sweep: Sweep, scale: str, curve_samples: int):
+        self._sweep, self._scale, self._curve_samples = sweep, scale, curve_samples
+        self._runs: dict[str, list[Run]] = {}
+        for run in sweep.runs:
+            self._runs.setdefault(run.row, []).append(run)
+        self._scores = {run.name: sweep.scores(run) for run in sweep.runs}
+
+    def lines(self):
+        """All scores as rows of the CSV."""
+        for run in self._sweep.runs:
+            for line in self._scores[run.name]:
+                yield run.row, run.config.seed, line["step"], line["metric"], line["value"], line["samples"]
+
+    def protocol(self, command: str) -> list[str]:
+        """How it was measured, by what and on what."""
+        scores = [line for lines in self._scores.values() for line in lines]
+        networks = {f"{line['network']} ({line['network_fingerprint']})" for line in scores}
+        references = {line["reference"] for line in scores if line["reference"]}
+        records = self._sweep.records()
+        lines = [
+            f"Command: `{command}`",
+            "",
+            f"- final scores: {self._sweep.scoring.samples:,} images of the averaged weights, last step;"
+            f" curves: {self._curve_samples:,}",
+            f"- network: {'; '.join(sorted(networks)) or 'none yet'}",
+            f"- real images: {'; '.join(sorted(references)) or 'none yet'}",
+            f"- how it sees images: {'; '.join(sorted({line['resize'] for line in scores})) or 'none yet'}",
+            f"- machine: {'; '.join(sorted({line['machine'] for line in records})) or 'none yet'};"
+            f" {sum(line['seconds'] for line in records) / 3600:.2f} hours in all, with starts and scores",
+            "- paper: ImageNet at 128x128, batch 256, a million steps, Inception, 50,000 images",
+        ]
+        if len(networks) > 1 or len(references) > 1:
+            lines += ["", "**The scores were measured in more than one way: do not compare them.**"]
+        if not any("nception" in network for network in networks):
+            lines += [
+                "",
+                "The network is no Inception: compare these scores with each other, not with the paper's.",
+            ]
+        return lines
+
+    def section(self, name: str) -> list[str]:
+        """An experiment's table."""
+        about = experiments.EXPERIMENTS[name]
+        keys = [key for metric in self._sweep.scoring.metrics for key in METRICS[metric].names]
+        head = [
+            "row",
+            "seeds",
+            *(self._title(key) for key in keys),
+            "best FID on the way",
+            "hours a run",
+            "paper",
+        ]
+        lines = [f"## {about.title}", "", f"Paper: {about.claim}", "", f"| {' | '.join(head)} |"]
+        lines.append("| --- |" + " ---: |" * (len(head) - 2) + " --- |")
+        for label, row in about.rows[self._scale]:
+            runs = self._runs.get(row, [])
+            done = sum(self._sweep.is_done(run) for run in runs)
+            cells = [label, f"{done} of {len(runs)}", *(self._final(runs, key) for key in keys)]
+            cells += [self._best(row), self._hours(runs), self._paper(row)]
+            lines.append(f"| {' | '.join(cells)} |")
+        return [*lines, "", "Means over seeds, in brackets the least and the largest."]
+
+    def _title(self, key: str) -> str:
+        known = {line["metric"] for lines in self._scores.values() for line in lines}
+        titles = [title for title in known if _KEYS.get(title) == key]
+        return titles[0] if titles else key
+
+    def _final(self, runs, key: str) -> str:
+        values = []
+        for run in runs:
+            if self._sweep.is_done(run):
+                last, samples = self._sweep.step(run), self._sweep.scoring.samples
+                values += [
+                    line["value"]
+                    for line in self._scores[run.name]
+                    if (line["step"], line["samples"], _KEYS[line["metric"]]) == (last, samples, key)
+                ][-1:]
+        return _spread(values)
+
+    def _best(self, row: str) -> str:
+        curve = self.curve(row, "fid")
+        if curve is None:
+            return ""
+        place = curve.mean.argmin()
+        return f"{curve.mean[place]:.4g} at {curve.steps[place]:,}"
+
+    def _hours(self, runs) -> str:
+        hours = []
+        for run in runs:
+            lines = results.read(os.path.join(run.config.workdir, "metrics.jsonl"))
+            lines = [line for line in lines if line.get("speed/steps_per_second")]
+            if lines and self._sweep.is_trained(run):
+                hours.append(comparison.training_hours(lines)[-1])
+        return f"{np.mean(hours):.3g}" if hours else ""
+
+    def _paper(self, row: str) -> str:
+        scores = experiments.paper_scores(row, self._scale)
+        text = ", ".join(f"{_PAPER_NAMES[key]} {value:.4g}" for key, value in scores.items())
+        stands_for = experiments.SCALES[self._scale].as_paper.get(row)
+        return f"{text} (at {stands_for.rpartition('_')[2]} of 128)" if text and stands_for else text
+
+    def curve(self, row: str, key: str) -> Curve | None:
+        """A row's scores while training; None if there are none."""
+        values: dict[int, list[float]] = {}
+        for run in self._runs.get(row, []):
+            of_run = {
+                line["step"]: line["value"]
+                for line in self._scores[run.name]
+                if line["samples"] == self._curve_samples and _KEYS[line["metric"]] == key
+            }
+            for step, value in of_run.items():
+                values.setdefault(step, []).append(value)
+        if not values:
+            return None
+        steps = sorted(values)
+        of_steps = [[f(values[step]) for step in steps] for f in (np.mean, np.min, np.max)]
+        return Curve(np.array(steps), *map(np.array, of_steps))
+
+    def figure(self, name: str):
+        """A matplotlib Figure: a panel a metric, a line a row, the seeds' spread; None without scores."""
+        from matplotlib.figure import Figure
+
+        rows = experiments.EXPERIMENTS[name].rows[self._scale]
+        keys = [key for key in _BETTER if any(self.curve(row, key) for _, row in rows)]
+        if not keys:
+            return None
+        made = Figure(figsize=(1 + 4 * len(keys), 3.8), layout="constrained")
+        for key, axis in zip(keys, made.subplots(1, len(keys), squeeze=False)[0], strict=True):
+            for (label, row), (colour, line) in zip(rows, comparison.styles(len(rows)), strict=True):
+                curve = self.curve(row, key)
+                if curve is not None:
+                    axis.plot(
+                        curve.steps, curve.mean, line, color=colour, label=label, marker="o", markersize=3
+                    )
+                    axis.fill_between(
+                        curve.steps, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0
+                    )
+            if key in ("fid", "intra_fid"):  # a collapsed run must not press the others flat
+                axis.set_yscale("log")
+            axis.set_ylabel(f"{self._title(key)} ({'larger' if _BETTER[key] else 'smaller'} is better)")
+            axis.set_xlabel("generator steps")
+            axis.grid(alpha=0.3, which="both")
+            axis.spines[["top", "right"]].set_visible(False)
+        made.legend(
+            *made.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False
+        )
+        return made
+
+    def failures(self) -> list[str]:
+        """The runs that failed, and those that are not done."""
+        lines = []
+        for run in self._sweep.runs:
+            if not self._sweep.is_done(run):
+                failure = self._sweep.failure(run)
+                why = f" (exit code {failure['exit']}): {failure['last_line']}" if failure else ""
+                lines.append(f"- {run.name}: {self._sweep.status(run)}{why}")
+        return ["## Not done", "", *lines] if lines else []
+
+
+def _spread(values) -> str:
+    if not values:
+        return ""
+    mean = f"{np.mean(values):.4g}"
+    return f"{mean} [{min(values):.4g}, {max(values):.4g}]" if len(values) > 1 else mean

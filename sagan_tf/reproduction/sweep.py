@@ -1,0 +1,231 @@
+"""The runs of an experiment, one after the other: what is missing is trained and scored, nothing twice."""
+
+import contextlib
+import datetime
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+import typing
+
+from sagan_tf import experiment
+from sagan_tf.config import TRAINING_METRICS, Config
+from sagan_tf.metrics import results
+from sagan_tf.metrics.scores import METRICS
+from sagan_tf.options import UserError
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Of a process that a signal stopped; 128 + signal where it could save first.
+_STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
+
+
+class Run(typing.NamedTuple):
+    """One run: a row of an experiment with one seed.
+
+    Attributes:
+      row: name of its flagfile.
+      config: resolved.
+      arguments: of `sagan_tf.train`, which give this configuration.
+    """
+
+    row: str
+    config: Config
+    arguments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.row}/seed_{self.config.seed}"
+
+
+class Scoring(typing.NamedTuple):
+    """How finished runs are scored; see `sagan_tf.evaluate`."""
+
+    metrics: tuple[str, ...]
+    samples: int
+    inception: str
+
+
+class Sweep:
+    """Runs in a directory, and what is known of them.
+
+    Args:
+      folder: the directory; each run has its own in it.
+      runs: in the order in which they are to be run.
+      scoring: of the finished ones.
+      machine: what is computed on, for the record.
+    """
+
+    def __init__(self, folder: str, runs: typing.Sequence[Run], scoring: Scoring, machine: str):
+        self.folder, self.runs, self.scoring, self._machine = folder, runs, scoring, machine
+        self._record, self._lock = os.path.join(folder, "runs.jsonl"), None
+
+    def step(self, run: Run) -> int:
+        """The step of its newest checkpoint; 0 if there is none."""
+        return max(experiment.checkpoints(run.config.workdir).steps(), default=0)
+
+    def scores(self, run: Run) -> list[dict]:
+        """All lines of scores of its averaged weights."""
+        lines = results.read(os.path.join(run.config.workdir, "scores", "scores.jsonl"))
+        return [line for line in lines if line.get("weights") == "EMA weights"]
+
+    def is_trained(self, run: Run) -> bool:
+        return self.step(run) >= run.config.train_steps
+
+    def is_done(self, run: Run) -> bool:
+        """Whether it is trained, and its end is scored."""
+        step = self.step(run)
+        found = {
+            line["metric"]
+            for line in self.scores(run)
+            if line["step"] == step and line["samples"] == self.scoring.samples
+        }
+        titles = [
+            {title for name in self.scoring.metrics for title in METRICS[name].titles(inception).values()}
+            for inception in (True, False)
+        ]
+        return step >= run.config.train_steps and any(wanted <= found for wanted in titles)
+
+    def records(self, run: Run | None = None) -> list[dict]:
+        """What is on record of a run's processes, or of all; see `_call`."""
+        return [line for line in results.read(self._record) if run is None or line["run"] == run.name]
+
+    def failure(self, run: Run) -> dict | None:
+        """The record of its failure, if that is how it ended."""
+        if self.is_done(run):
+            return None
+        last = (self.records(run) or [None])[-1]
+        return last if last and last["exit"] not in (0, *_STOPPED) else None
+
+    def status(self, run: Run) -> str:
+        """In a word or two."""
+        if self.is_done(run):
+            return "done"
+        step = self.step(run)
+        if self.failure(run):
+            return f"failed after step {step:,}"
+        return f"at step {step:,}" if step else "not begun"
+
+    def missing(self, retry_failed: bool) -> list[Run]:
+        """The runs that there is something left to do for."""
+        return [run for run in self.runs if not self.is_done(run) and (retry_failed or not self.failure(run))]
+
+    def perform(self, run: Run, report: typing.Callable[[str], None]) -> bool:
+        """Trains and scores a run, as far as that is missing. Returns whether it worked.
+
+        Args:
+          run: one of `runs`.
+          report: called with every line that its processes print.
+
+        Raises:
+          KeyboardInterrupt: it was stopped, by Ctrl-C or a signal; it saved first if it could.
+        """
+        self._share_references(run.config.workdir)
+        workdir = f"--workdir={run.config.workdir}"
+        if not self.is_trained(run) and self._call(run, "train", run.arguments, report):
+            return False
+        scoring = self.scoring
+        arguments = [f"--metrics={','.join(scoring.metrics)}", f"--num_samples={scoring.samples}"]
+        failed = self._call(
+            run, "evaluate", [workdir, *arguments, f"--inception={scoring.inception}"], report
+        )
+        self._share_references(run.config.workdir)
+        return not failed
+
+    def _call(self, run: Run, command: str, arguments, report) -> int:
+        """Runs a command in a process of its own, whose lines go to a log; puts its end on record."""
+        log = os.path.join(self.folder, f"{run.name}.log")
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        begin, last, interrupted = time.monotonic(), "", False
+        with open(log, "a", encoding="utf-8") as file, self._process(command, arguments) as process:
+
+            def follow():
+                nonlocal last
+                for line in process.stdout:
+                    file.write(line)
+                    file.flush()
+                    last = line.strip() or last
+                    report(line.rstrip())
+
+            file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {command} {' '.join(arguments)}\n")
+            try:
+                follow()
+            except KeyboardInterrupt:
+                interrupted = True
+                process.send_signal(signal.SIGINT)
+                follow()  # it saves
+        line = {"run": run.name, "command": command, "exit": process.returncode, "last_line": last}
+        line |= {"step": self.step(run), "seconds": round(time.monotonic() - begin, 1)}
+        results.append(self._record, line | {"machine": self._machine, "time": round(time.time())})
+        if interrupted or process.returncode in _STOPPED:
+            raise KeyboardInterrupt
+        return process.returncode
+
+    def _process(self, command: str, arguments) -> subprocess.Popen:
+        path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
+        return subprocess.Popen(
+            [sys.executable, "-m", f"sagan_tf.{command}", *arguments],
+            stdin=subprocess.DEVNULL,
+            # A pipe: if this process is killed, the other ends at its next line.
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=os.environ | {"PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C is for this process, which passes it on
+            pass_fds=(self._lock.fileno(),) if self._lock else (),
+        )
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Keeps any other sweep out of the directory.
+
+        The lock is the runs' processes' too: one that outlives a killed sweep for some seconds holds it on.
+
+        Raises:
+          UserError: another sweep is at work in it.
+        """
+        with open(os.path.join(self.folder, "lock"), "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip()
+                if holder.isdigit() and _is_alive(int(holder)):
+                    raise UserError(
+                        f"--output={self.folder}: another sweep (process {holder}) is at work in it"
+                    ) from None
+                print("waiting for the last process of a sweep that was killed", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            self._lock = file
+            yield
+            self._lock = None
+
+    def _share_references(self, workdir: str) -> None:
+        """Lets runs use each other's statistics of the real images: files whose names tell their protocol."""
+        shared, own = os.path.join(self.folder, "references"), os.path.join(workdir, "scores")
+        for source, target in ((own, shared), (shared, own)):
+            os.makedirs(target, exist_ok=True)
+            for name in os.listdir(source) if os.path.isdir(source) else ():
+                if name.startswith("reference-") and name.endswith(".h5"):
+                    with contextlib.suppress(FileExistsError):
+                        os.link(os.path.join(source, name), os.path.join(target, name))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def best_metric(metrics: typing.Sequence[str]) -> str:
+    """By which of these metrics the best checkpoint is kept: FID, if it is among them."""
+    return "fid" if "fid" in metrics else TRAINING_METRICS[metrics[0]][0]
