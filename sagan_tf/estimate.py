@@ -123,8 +123,10 @@ def discriminator_cost(discriminator) -> Cost:
         channels = width
         if block.downsampling:
             total += _placed(discriminator, resolution, channels)
-    head = 2 * channels if discriminator.embedding is None else 4 * channels
-    return total + Cost(flop=head, kept_float32=resolution**2 * channels)
+    outputs = 1 + (discriminator.embedding is not None)
+    if discriminator.classifier is not None:
+        outputs += discriminator.classes
+    return total + Cost(flop=2 * outputs * channels, kept_float32=resolution**2 * channels)
 
 
 def estimate(config, generator, discriminator, replicas: int) -> Estimate:

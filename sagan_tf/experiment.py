@@ -76,6 +76,7 @@ def make_discriminator(config: Config, classes: int) -> Discriminator:
         attention_form=config.attention_form,
         attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.discriminator_spectral_norm,
+        class_conditioning=config.class_conditioning,
         dtype=PRECISIONS[config.precision],
     )
     discriminator.build()

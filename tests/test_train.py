@@ -143,6 +143,10 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
         (["--dataset=cats"], "--dataset=cats: allowed are"),
         (["--batch_size=3", "--devices=cpu:2"], "--batch_size=3.*must be a multiple.*replicas, 2"),
         (["--generator_attention=24"], "--generator_attention=24.*allowed are 8, 16, 32"),
+        (
+            ["--class_conditioning=auxiliary_classifier", "--noconditional"],
+            "--class_conditioning=auxiliary_classifier.*--noconditional",
+        ),
         (["--discriminator_attention=32"], "--discriminator_attention=32.*allowed are 8, 16"),
         (["--devices=tpu:1"], "--devices=tpu:1: allowed are"),
         (["--devices=gpu:64"], "--devices=gpu:64: TensorFlow sees"),

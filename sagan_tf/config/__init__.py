@@ -29,11 +29,7 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 f"--dataset={self.dataset}: allowed are digits, "
                 + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
             )
-        self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
-        coarsest = 8 if self.image_size == 32 else 4
-        self._check_attention(
-            "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
-        )
+        self._check_networks()
         names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
         if self.evaluate_every_steps and self.best_metric not in names:
             raise UserError(
@@ -45,6 +41,18 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
         if not re.fullmatch(r"auto|cpu(:[1-9]\d*)?|gpu:\d+(,\d+)*", self.devices):
             raise UserError(
                 f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
+            )
+
+    def _check_networks(self) -> None:
+        self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
+        coarsest = 8 if self.image_size == 32 else 4
+        self._check_attention(
+            "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
+        )
+        if self.class_conditioning == "auxiliary_classifier" and not self.conditional:
+            raise UserError(
+                "--class_conditioning=auxiliary_classifier: with --noconditional there are no classes;"
+                " leave out one of the two"
             )
 
     def _check_attention(self, name: str, candidates, largest: int) -> None:

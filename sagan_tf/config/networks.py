@@ -35,6 +35,13 @@ class NetworkOptions:
     attention_key_ratio: int = option(
         8, "Queries and keys have 1/k of the channels (k in the paper).", section="Networks", minimum=1
     )
+    class_conditioning: str = option(
+        "projection",
+        "How the discriminator knows of classes: the projection of the label's embedding, as in the paper, or"
+        " an auxiliary classifier (AC-GAN).",
+        section="Networks",
+        choices=("projection", "auxiliary_classifier"),
+    )
     generator_spectral_norm: bool = option(
         True, "Spectral normalization in the generator.", section="Networks"
     )

@@ -102,14 +102,19 @@ def generator_oracle(generator, z, labels=None):
     return np.tanh(convolution(relu(normalized(x, generator.last_norm, labels)), generator.last_conv))
 
 
-def discriminator_oracle(discriminator, downsampling, images, labels=None):
+def features_oracle(discriminator, downsampling, images):
+    """h (B, C)."""
     x = images.astype(np.float64)
     for index, block in enumerate(discriminator.blocks):
         x = down_block(x, block, first=index == 0, last=index >= downsampling)
         x = placed(x, discriminator) if index < downsampling else x
-    h = relu(x).sum(axis=(1, 2))  # (B, C)
+    return relu(x).sum(axis=(1, 2))
+
+
+def discriminator_oracle(discriminator, downsampling, images, labels=None):
+    h = features_oracle(discriminator, downsampling, images)
     logits = (h @ kernel_of(discriminator.dense) + array(discriminator.dense.bias))[:, 0]
-    if labels is not None:
+    if discriminator.embedding is not None:
         logits = logits + (h * kernel_of(discriminator.embedding)[labels]).sum(axis=1)
     return logits
 
@@ -142,6 +147,26 @@ def test_discriminator(small, inputs_of, variant):
     downsampling = {32: 2, 64: 4}[discriminator.image_size]
     expected = discriminator_oracle(discriminator, downsampling, *inputs_of(discriminator))
     assert_equal_to_rounding(logits, expected)
+
+
+@pytest.mark.parametrize("spectral_norm", [True, False])
+def test_auxiliary_classifier(small, inputs_of, spectral_norm):
+    """AC-GAN: the logit is that without projection, whatever the label; class logits of the same h."""
+    arguments = {"spectral_norm": spectral_norm, "channels": 2, "attention": (8,)}
+    discriminator = small(Discriminator, class_conditioning="auxiliary_classifier", **arguments)
+    discriminator.attention_layers["8"].gamma.assign(0.0)
+    images, labels = inputs_of(discriminator)
+    logits, class_logits, maps = discriminator(
+        images, labels, return_class_logits=True, return_attention=True
+    )
+    assert (class_logits.dtype, list(maps)) == (tf.float32, [8])
+    h = features_oracle(discriminator, 2, images)
+    expected = h @ kernel_of(discriminator.classifier) + array(discriminator.classifier.bias)
+    assert_equal_to_rounding(class_logits.numpy(), expected)
+    assert class_logits.shape == (3, 3)
+    expected = (h @ kernel_of(discriminator.dense) + array(discriminator.dense.bias))[:, 0]
+    assert_equal_to_rounding(logits.numpy(), expected)
+    np.testing.assert_array_equal(discriminator(images, (labels + 1) % 3), logits)
 
 
 def snapshot(network):
@@ -188,12 +213,14 @@ def test_a_generator_pass_that_may_moves_its_state_once(small, inputs_of):
     assert_same(before, after, set(before) - moved)
 
 
-def test_a_discriminator_pass_moves_u_once_if_it_may(small, inputs_of):
-    discriminator = small(Discriminator, attention=(16,), channels=4)
+@pytest.mark.parametrize("classifier", [False, True])
+def test_a_discriminator_pass_moves_u_once_if_it_may(small, inputs_of, classifier):
+    conditioning = "auxiliary_classifier" if classifier else "projection"
+    discriminator = small(Discriminator, attention=(16,), channels=4, class_conditioning=conditioning)
     before = snapshot(discriminator)
-    discriminator(*inputs_of(discriminator), return_attention=True)
+    discriminator(*inputs_of(discriminator), return_attention=True, return_class_logits=classifier)
     assert_same(before, snapshot(discriminator), before)
-    discriminator(*inputs_of(discriminator), update_u=True)
+    discriminator(*inputs_of(discriminator), update_u=True, return_class_logits=classifier)
     after = snapshot(discriminator)
     moved = assert_one_power_iteration(before, after)
     assert len(moved) == len(before) - len(discriminator.trainable_variables)

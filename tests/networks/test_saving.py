@@ -20,6 +20,7 @@ MANIFEST = pathlib.Path(__file__).parent / "variables_128_ch64.txt"
         (Generator, {"classes": 0, "spectral_norm": False, "dtype": "mixed_bfloat16", "name": "ema"}),
         (Discriminator, {"attention": (16,), "attention_key_ratio": 2, "dtype": "mixed_bfloat16"}),
         (Discriminator, {"attention": (8,), "attention_form": "residual", "attention_key_ratio": 2}),
+        (Discriminator, {"class_conditioning": "auxiliary_classifier"}),
         (Discriminator, {"classes": 0, "spectral_norm": False, "size": 64}),
     ],
 )

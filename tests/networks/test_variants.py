@@ -144,6 +144,16 @@ def test_labels_matter_where_there_are_classes(small, inputs_of, network):
     np.testing.assert_array_equal(unconditional(first), unconditional(first, labels))
 
 
+def test_class_logits_where_there_are_none_are_refused(small, inputs_of):
+    projecting = small(Discriminator)
+    with pytest.raises(ValueError, match="return_class_logits: .* no auxiliary classifier"):
+        projecting(*inputs_of(projecting), return_class_logits=True)
+    with pytest.raises(ValueError, match="class_conditioning='auxiliary_classifier': there are no classes"):
+        small(Discriminator, classes=0, class_conditioning="auxiliary_classifier")
+    with pytest.raises(ValueError, match="'acgan': allowed are projection, auxiliary_classifier"):
+        small(Discriminator, class_conditioning="acgan")
+
+
 def test_a_sample_at_inference_does_not_depend_on_its_batch(small, inputs_of):
     generator = small(Generator, attention=(16,), channels=2)
     z, labels = inputs_of(generator)

@@ -1,0 +1,140 @@
+"""SAGAN's discriminator, and AC-GAN's head for it."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.layers import SNConv2D, SNDense, SNEmbedding
+from sagan_tf.layers.residual_blocks import DownBlock
+from sagan_tf.networks.architectures import ARCHITECTURES, discriminator_resolutions
+from sagan_tf.networks.network import Network, attributes, check_attention, with_others
+
+CLASS_CONDITIONING = ("projection", "auxiliary_classifier")
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class Discriminator(Network):
+    """Images and labels -> logits: the projection discriminator (Miyato and Koyama 2018, equation 4).
+
+    logit = dense(h) + <h, embedding(label)>, h being the sum over positions of the last feature
+    map. At 128x128 it is the original's `discriminator_test`.
+
+    With an auxiliary classifier (AC-GAN, Odena et al. 2017) logit = dense(h), whatever the label, and
+    a second dense layer gives the class logits from the same h. That paper's network is another one:
+    only its head is taken, as in SAGAN's comparison (table 2).
+
+    Args: as of `Generator`, and
+      channels: the base width is that of the first block at 128x128.
+      class_conditioning: "projection" or "auxiliary_classifier"; of no effect where unconditional, which
+        an auxiliary classifier cannot be.
+
+    Call arguments:
+      images: float32 (B, image_size, image_size, 3) in [-1, 1].
+      labels: int32 (B,), in [0, classes); None where unconditional.
+      update_u: whether this pass stores u.
+      return_attention: whether to return the attention maps as well.
+      return_shares: whether to return |gamma o| / |x| of every attention layer as well.
+      return_class_logits: whether to return the auxiliary classifier's logits as well.
+
+    Returns: float32 logits (B,); with `return_class_logits` also float32 (B, classes), with
+      `return_attention` a dictionary from resolution to float32 (B, N, M), with `return_shares` one to
+      float32 (B,), in this order.
+
+    Raises:
+      ValueError: class logits of a discriminator without auxiliary classifier are asked for.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        channels: int = 64,
+        classes: int = 1000,
+        attention=(32,),
+        attention_form: str = "original",
+        attention_key_ratio: int = 8,
+        spectral_norm: bool = True,
+        class_conditioning: str = "projection",
+        name: str = "discriminator",
+        **model_arguments,
+    ):
+        super().__init__(name=name, **model_arguments)
+        self.image_size, self.channels, self.classes = image_size, channels, classes
+        self.attention = check_attention(attention, discriminator_resolutions(image_size), "discriminator")
+        self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
+        self.spectral_norm, self.class_conditioning = spectral_norm, class_conditioning
+        policy = self.dtype_policy
+        conv = functools.partial(SNConv2D, spectral_norm=spectral_norm, dtype=policy)
+        architecture = ARCHITECTURES[image_size]
+        self.blocks, self.attention_layers, self.residual_layers = [], {}, {}
+        resolution = image_size
+        for index, multiple in enumerate(architecture.discriminator):
+            down = index < architecture.downsampling
+            resolution = resolution // 2 if down else resolution
+            name = f"block_{resolution}" if down else f"block_{resolution}_{index}"
+            self.blocks.append(
+                DownBlock(channels * multiple, conv, index == 0, down, dtype=policy, name=name)
+            )
+            if down and resolution in self.attention:
+                self._place(resolution)
+        self._make_head(channels * architecture.discriminator[-1])
+
+    def _make_head(self, width: int) -> None:
+        """It is float32 whatever the policy: it costs nothing and decides everything."""
+        if self.class_conditioning not in CLASS_CONDITIONING:
+            allowed = ", ".join(CLASS_CONDITIONING)
+            raise ValueError(f"class_conditioning={self.class_conditioning!r}: allowed are {allowed}")
+        arguments = {"spectral_norm": self.spectral_norm, "dtype": "float32"}
+        self.dense = SNDense(1, name="dense", **arguments)
+        self.embedding = self.classifier = None
+        if self.class_conditioning == "auxiliary_classifier":
+            if not self.classes:
+                raise ValueError("class_conditioning='auxiliary_classifier': there are no classes")
+            self.classifier = SNDense(self.classes, name="classifier", **arguments)
+        elif self.classes:
+            self.embedding = SNEmbedding(self.classes, width, name="embedding", **arguments)
+
+    def build(self, input_shape=None):
+        shape = (None, self.image_size, self.image_size, 3)
+        for block in self.blocks:
+            block.build(shape)
+            size = shape[1] // 2 if block.downsampling else shape[1]
+            shape = (None, size, size, block.conv_1.filters)
+            if block.downsampling:
+                self._build_placed(shape)
+        self.dense.build((None, shape[-1]))
+        if self.embedding is not None:
+            self.embedding.build((None,))
+        if self.classifier is not None:
+            self.classifier.build((None, shape[-1]))
+        self.built = True
+
+    def call(
+        self,
+        images,
+        labels=None,
+        update_u=False,
+        return_attention=False,
+        return_shares=False,
+        return_class_logits=False,
+    ):
+        if return_class_logits and self.classifier is None:
+            raise ValueError("return_class_logits: this discriminator has no auxiliary classifier")
+        maps, shares = {}, {}
+        x = tf.cast(images, self.compute_dtype)
+        for block in self.blocks:
+            x = block(x, update_u=update_u)
+            if block.downsampling:
+                x = self._attend(x, update_u, maps, shares)
+        h = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))  # (B, C)
+        logits = self.dense(h, update_u=update_u)[:, 0]
+        if self.embedding is not None:
+            logits += tf.reduce_sum(h * self.embedding(labels, update_u=update_u), axis=1)
+        class_logits = self.classifier(h, update_u=update_u) if return_class_logits else None  # (B, classes)
+        return with_others(
+            logits, class_logits, maps if return_attention else None, shares if return_shares else None
+        )
+
+    def get_config(self):
+        names = "image_size channels classes attention attention_form attention_key_ratio spectral_norm"
+        return super().get_config() | attributes(self, f"{names} class_conditioning")

@@ -1,0 +1,57 @@
+"""What both networks do alike."""
+
+import keras
+
+from sagan_tf.layers import MatchedResidualBlock, SelfAttention
+
+RESIDUAL = "residual"  # the form of attention that is none
+
+
+class Network(keras.Model):
+    """Attention, or the residual block in its place, at some resolutions."""
+
+    def _place(self, resolution: int) -> None:
+        arguments = {
+            "key_ratio": self.attention_key_ratio,
+            "spectral_norm": self.spectral_norm,
+            "dtype": self.dtype_policy,
+        }
+        if self.attention_form == RESIDUAL:
+            layer = MatchedResidualBlock(**arguments, name=f"residual_{resolution}")
+            self.residual_layers[str(resolution)] = layer
+        else:
+            layer = SelfAttention(self.attention_form, **arguments, name=f"attention_{resolution}")
+            self.attention_layers[str(resolution)] = layer
+
+    def _build_placed(self, shape) -> None:
+        for layers in (self.attention_layers, self.residual_layers):
+            if str(shape[1]) in layers:
+                layers[str(shape[1])].build(shape)
+
+    def _attend(self, x, update_u: bool, maps: dict, shares: dict):
+        """x after the layer that stands at its resolution, if there is one; adds to maps and shares."""
+        size = x.shape[1]
+        if str(size) in self.attention_layers:
+            x, maps[size], shares[size] = self.attention_layers[str(size)](
+                x, update_u=update_u, return_attention=True, return_share=True
+            )
+        if str(size) in self.residual_layers:
+            x = self.residual_layers[str(size)](x, update_u=update_u)
+        return x
+
+
+def check_attention(attention, allowed, role: str) -> tuple[int, ...]:
+    for resolution in attention:
+        if resolution not in allowed:
+            raise ValueError(f"{role} attention at {resolution}: allowed are {', '.join(map(str, allowed))}")
+    return tuple(attention)
+
+
+def with_others(output, *others):
+    """The output alone, or in a tuple with those of the others that are not None."""
+    outputs = (output, *(other for other in others if other is not None))
+    return outputs if len(outputs) > 1 else output
+
+
+def attributes(instance, names: str) -> dict:
+    return {name: getattr(instance, name) for name in names.split()}

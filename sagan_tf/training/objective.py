@@ -1,0 +1,105 @@
+"""What each of the two players minimizes, on given images, and what is measured beside it."""
+
+import typing
+
+import tensorflow as tf
+
+from sagan_tf.layers import SNConv2D, SNDense
+from sagan_tf.losses import GradientPenalty, Loss, class_cross_entropy, orthogonality
+from sagan_tf.training import histogram
+
+HISTOGRAMS = ("logit_histogram/real", "logit_histogram/fake")  # see `sagan_tf.training.histogram`
+_SCALARS = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")
+# Those that there are only where the attribute of the objective is not 0 or None.
+_OPTIONAL_SCALARS = {
+    "gradient_penalty": ("penalty/gradient",),
+    "auxiliary_weight": ("loss/discriminator_classes", "loss/generator_classes", "accuracy/real_classes"),
+    "orthogonal_weight": ("penalty/orthogonal",),
+}
+
+
+class Objective(typing.NamedTuple):
+    """What the players minimize: each the sum of its terms.
+
+    Attributes:
+      loss: the adversarial loss.
+      gradient_penalty, gradient_penalty_weight: a term of D, if any.
+      auxiliary_weight: of the cross entropy of D's class logits, a term of both players (Odena et al. 2017,
+        section 4; there 1); 0 where D has no such logits.
+      orthogonal_weight: of the sum of `orthogonality` over G's kernels, a term of G (Brock et al. 2019,
+        section 3.1; there 1e-4); 0 for none.
+    """
+
+    loss: Loss
+    gradient_penalty: GradientPenalty | None = None
+    gradient_penalty_weight: float = 10.0
+    auxiliary_weight: float = 0.0
+    orthogonal_weight: float = 0.0
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of all terms of both players and of the scalars measured beside them."""
+        return sum((tags for name, tags in _OPTIONAL_SCALARS.items() if getattr(self, name)), _SCALARS)
+
+    def discriminator_terms(self, discriminator, images, labels, share, update_u: bool):
+        """D's terms, and what is measured.
+
+        Args:
+          discriminator: the network.
+          images: float32 (2B, H, W, 3) as D is to see them: real ones, then as many fakes.
+          labels: int32 (2B,). The gradient penalty takes those of the real images, also for its mixtures.
+          share: float32 (B, 1, 1, 1), uniform in [0, 1), the real image's part of each mixture; None without
+            a gradient penalty.
+          update_u: whether D's u moves, which it does once.
+
+        Returns:
+          Two dictionaries of sums over the images, by name: float32 scalars, weights included; and scalars
+          and histograms.
+        """
+        terms, measured = {}, {}
+        if self.gradient_penalty:
+            # First, so that it sees the W / sigma of the pass that moves u.
+            real, fake = tf.split(images, 2)
+            real_labels = tf.split(labels, 2)[0]
+            penalties = self.gradient_penalty(lambda x: discriminator(x, real_labels), real, fake, share)
+            terms["penalty/gradient"] = self.gradient_penalty_weight * tf.reduce_sum(penalties)
+        # One pass over both: D has no statistics over the batch.
+        logits, class_logits = self._discriminate(discriminator, images, labels, update_u)
+        real_logits, fake_logits = tf.split(logits, 2)
+        terms["loss/discriminator"] = tf.reduce_sum(self.loss.discriminator(real_logits, fake_logits))
+        if self.auxiliary_weight:
+            terms["loss/discriminator_classes"] = self._class_term(class_logits, labels)
+            right = tf.argmax(class_logits, axis=1, output_type=labels.dtype) == labels
+            measured["accuracy/real_classes"] = tf.reduce_sum(tf.cast(tf.split(right, 2)[0], tf.float32))
+        return terms, measured | {
+            "logits/real": tf.reduce_sum(real_logits),
+            "logits/fake": tf.reduce_sum(fake_logits),
+            "logit_histogram/real": histogram.counts(real_logits),
+            "logit_histogram/fake": histogram.counts(fake_logits),
+        }
+
+    def generator_terms(self, discriminator, images, labels):
+        """G's terms for fakes (B, H, W, 3) as D is to see them and their labels (B,): sums, as of D's."""
+        logits, class_logits = self._discriminate(discriminator, images, labels, update_u=False)
+        terms = {"loss/generator": tf.reduce_sum(self.loss.generator(logits))}
+        if self.auxiliary_weight:
+            terms["loss/generator_classes"] = self._class_term(class_logits, labels)
+        return terms
+
+    def orthogonal_penalty(self, generator):
+        """G's term that no image enters, a scalar: of W itself, not W / sigma; not of tables of classes."""
+        matrices = [
+            tf.reshape(layer.kernel.value, (-1, layer.kernel.shape[-1]))
+            for layer in generator._flatten_layers(include_self=False)
+            if isinstance(layer, SNDense | SNConv2D) and layer.variables  # one without serves no one
+        ]
+        return self.orthogonal_weight * tf.add_n([orthogonality(matrix) for matrix in matrices])
+
+    def _discriminate(self, discriminator, images, labels, update_u: bool):
+        """Logits (B,), and those of the classes (B, classes) where they are needed, else None."""
+        if not self.auxiliary_weight:
+            return discriminator(images, labels, update_u=update_u), None
+        return discriminator(images, labels, update_u=update_u, return_class_logits=True)
+
+    def _class_term(self, class_logits, labels):
+        return self.auxiliary_weight * tf.reduce_sum(class_cross_entropy(class_logits, labels))

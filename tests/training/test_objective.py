@@ -1,0 +1,233 @@
+"""The players' terms on real networks: against finite differences, and the same in replicas and in parts."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf import data, experiment
+from sagan_tf.config import Config
+from sagan_tf.distribution import make_workers
+from sagan_tf.layers import ConditionalBatchNormalization
+from sagan_tf.training.step import Alternation
+
+TINY = Config(
+    workdir="unused",
+    image_size=32,
+    batch_size=4,
+    z_dim=8,
+    generator_channels=1,
+    discriminator_channels=1,
+    generator_attention=(),
+    discriminator_attention=(16,),
+    devices="cpu:1",
+)
+SCALARS = {"loss/discriminator", "loss/generator", "logits/real", "logits/fake"}
+OPTIONAL_SCALARS = {"penalty/gradient", "penalty/orthogonal"}
+# Everything at once that is not there by default.
+ALL = {
+    "loss": "wasserstein",
+    "gradient_penalty": "wgan_gp",
+    "orthogonal_regularization": 1e-2,
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.open_dataset("digits", split="train", image_size=32)
+
+
+@pytest.fixture
+def eagerly():
+    """Compiling takes much longer than the few steps here."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+class Trainer:
+    """A run in memory with plain gradient descent (Adam divides a gradient by its own size)."""
+
+    def __init__(self, digits, config):
+        self.strategy = make_workers(config.devices).strategy
+        self.state = experiment.make_state(config, digits.num_classes, self.strategy)
+        with self.strategy.scope():
+            for role in ("generator", "discriminator"):
+                instance = keras.optimizers.SGD(0.05)
+                instance.build(getattr(self.state, role).trainable_variables)
+                setattr(self.state, f"{role}_optimizer", instance)
+        self._train = experiment.make_step(config, self.state, self.strategy)
+        self._iterator = experiment.make_iterator(config, digits, self.strategy, 0)
+
+    def train(self, steps):
+        values = self._train(self._iterator, tf.constant(steps))
+        return {tag: float(value) for tag, value in values.items() if not value.shape.rank}
+
+    def weights(self):
+        networks = self.state.generator, self.state.discriminator
+        return {variable.path: variable.numpy() for network in networks for variable in network.variables}
+
+
+def largest_difference(ours, theirs):
+    return max(
+        (np.abs(ours[path] - theirs[path]).max() / (np.abs(theirs[path]).max() + 0.05), path)
+        for path in theirs
+    )
+
+
+def without_batch_statistics(generator):
+    """Makes batch norm use its moving averages: those of a part are not those of the whole."""
+    for layer in generator._flatten_layers():
+        if isinstance(layer, ConditionalBatchNormalization):
+            layer._batch_moments = lambda _, layer=layer: (
+                layer.moving_mean.value,
+                layer.moving_variance.value,
+            )
+
+
+def test_replicas_and_parts_train_as_the_whole(digits, eagerly):
+    config = dataclasses.replace(TINY, **ALL)
+    whole = Trainer(digits, config)
+    without_batch_statistics(whole.state.generator)
+    initial = whole.weights()
+    expected = [whole.train(1) for _ in range(2)]
+    assert expected[0].keys() == SCALARS | OPTIONAL_SCALARS
+    assert min(abs(expected[0][tag]) for tag in OPTIONAL_SCALARS) > 1e-3
+    assert largest_difference(whole.weights(), initial)[0] > 1e-2
+    for change in ({"devices": "cpu:2"}, {"accumulation_steps": 2}):
+        other = Trainer(digits, dataclasses.replace(config, **change))
+        without_batch_statistics(other.state.generator)
+        for scalars in expected:
+            found = other.train(1)
+            for tag, value in scalars.items():
+                assert found[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), (tag, change)
+        difference, path = largest_difference(other.weights(), whole.weights())
+        assert difference < 1e-4, (path, change)
+
+
+def discriminator_of(**options):
+    """A discriminator with attention at work, and u what it would converge to: sigma then moves as W does."""
+    discriminator = experiment.make_discriminator(dataclasses.replace(TINY, **options), 10)
+    discriminator.attention_layers["16"].gamma.assign(0.7)
+    for layer in discriminator._flatten_layers():
+        if getattr(layer, "u", None) is not None:
+            layer.u.assign(np.linalg.svd(layer._matrix())[2][:1])
+    return discriminator
+
+
+def terms(discriminator, images, labels, share, **options):
+    objective = experiment.make_objective(dataclasses.replace(TINY, **options))
+    return objective.discriminator_terms(discriminator, images, labels, share, update_u=False)[0]
+
+
+def images_of(seed=0):
+    random = np.random.default_rng(seed)
+    images = random.uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
+    share = random.uniform(size=(2, 1, 1, 1)).astype(np.float32)
+    return images, np.array([3, 1, 7, 2], np.int32), share
+
+
+def gradient_norm(discriminator, image, label, step=2e-3):
+    """By central differences in every value of the image."""
+    total = 0.0
+    for rows in np.split(np.eye(image.size, dtype=np.float32).reshape(-1, *image.shape) * step, 8):
+        labels = np.full(len(rows), label, np.int32)
+        difference = discriminator(image + rows, labels) - discriminator(image - rows, labels)
+        total += np.sum((difference.numpy() / (2 * step)) ** 2)
+    return np.sqrt(total)
+
+
+def test_gradient_penalty_of_a_real_discriminator():
+    """Between real images and fakes, with the labels of the real images."""
+    discriminator, (images, labels, share) = discriminator_of(), images_of()
+    mixed = share * images[:2] + (1 - share) * images[2:]
+    norms = [gradient_norm(discriminator, mixed[i], labels[i]) for i in range(2)]
+    options = {"gradient_penalty": "wgan_gp", "gradient_penalty_weight": 5.0}
+    found = terms(discriminator, images, labels, share, **options)["penalty/gradient"]
+    assert min(norms) > 0.01
+    assert float(found) == pytest.approx(5.0 * sum((norm - 1) ** 2 for norm in norms), rel=5e-3)
+
+
+@pytest.mark.parametrize("name", ["r1", "wgan_gp"])
+def test_what_a_real_discriminator_learns_from_the_gradient_penalty(name, monkeypatch):
+    """The slope along the gradient in all kernels, through attention and spectral normalization.
+
+    Without kinks: there the penalty jumps, which no derivative of it knows of.
+    """
+    monkeypatch.setattr(tf.nn, "relu", tf.nn.softplus)
+    discriminator, batch = discriminator_of(attention_form="paper_v2"), images_of()
+    options = {"gradient_penalty": name}
+    variables = [v for v in discriminator.trainable_variables if v.path.endswith("kernel")]
+    with tf.GradientTape() as tape:
+        penalty = terms(discriminator, *batch, **options)["penalty/gradient"]
+    gradients = tape.gradient(penalty, [variable.value for variable in variables])
+    gradients = [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
+    norm = np.sqrt(sum(np.sum(gradient**2) for gradient in gradients))
+    start, values, step = [variable.numpy() for variable in variables], [], 3e-3
+    for sign in (1, -1):
+        for variable, value, gradient in zip(variables, start, gradients, strict=True):
+            variable.assign(value + sign * step * gradient / norm)
+        values.append(float(terms(discriminator, *batch, **options)["penalty/gradient"]))
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(norm, rel=5e-3)
+
+
+def test_bfloat16_penalties_are_near_those_of_float32():
+    """Norms are taken in float32: sums of 3,072 squares would lose what is small."""
+    for name in ("r1", "wgan_gp"):
+        values = [
+            float(
+                terms(discriminator_of(precision=precision), *images_of(), gradient_penalty=name)[
+                    "penalty/gradient"
+                ]
+            )
+            for precision in ("float32", "bfloat16")
+        ]
+        assert values[1] == pytest.approx(values[0], rel=3e-2)
+
+
+def test_u_moves_as_without_a_penalty(digits, eagerly):
+    """Once an iteration, and from the same W."""
+    with_penalty, without = (
+        Trainer(digits, dataclasses.replace(TINY, gradient_penalty=name)) for name in ("r1", "none")
+    )
+    scalars = [trainer.train(1) for trainer in (with_penalty, without)]
+    assert scalars[0].keys() - scalars[1].keys() == {"penalty/gradient"}
+    found, expected = with_penalty.weights(), without.weights()
+    for path in (path for path in expected if path.endswith("/u")):
+        np.testing.assert_array_equal(found[path], expected[path], err_msg=path)
+    assert largest_difference(found, expected)[0] > 1e-3
+
+
+def test_orthogonal_penalty_is_of_the_generators_kernels(digits):
+    config = dataclasses.replace(TINY, orthogonal_regularization=0.5, generator_attention=(16,))
+    generator = experiment.make_generator(config, 10)
+    expected, names = 0.0, []
+    for variable in generator.trainable_variables:
+        if variable.path.endswith("kernel"):
+            names.append(variable.path)
+            matrix = variable.numpy().astype(np.float64).reshape(-1, variable.shape[-1])
+            gram = matrix.T @ matrix
+            expected += 0.5 * np.sum((gram * (1 - np.eye(len(gram)))) ** 2)
+    assert len(names) == 1 + 3 * 3 + 4 + 1  # dense, three blocks, attention, the last convolution
+    penalty = experiment.make_objective(config).orthogonal_penalty(generator)
+    assert float(penalty) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [ALL, {"gradient_penalty": "r1"}], ids=["all", "r1"])
+def test_xla_computes_the_same(digits, settings, monkeypatch):
+    # XLA draws other numbers from the same seed.
+    z = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+    share = np.random.default_rng(1).uniform(size=(4, 1, 1, 1)).astype(np.float32)
+    monkeypatch.setattr(Alternation, "_noise", lambda self, draw: (tf.constant(z), tf.range(4)))
+    monkeypatch.setattr(Alternation, "_mixing", lambda self, draw, part: tf.constant(share))
+    plain, compiled = (
+        Trainer(digits, dataclasses.replace(TINY, xla=xla, **settings)) for xla in (False, True)
+    )
+    expected, scalars = plain.train(1), compiled.train(1)
+    for tag, value in expected.items():
+        assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
+    difference, path = largest_difference(compiled.weights(), plain.weights())
+    assert difference < 1e-4, path
