@@ -21,12 +21,13 @@ _PAPER_NAMES = {"fid": "FID", "is": "IS", "intra_fid": "intra-FID"}
 
 
 class Curve(typing.NamedTuple):
-    """A row's scores over steps, of the seeds that have got so far: steps, means, least and largest."""
+    """A row's scores over steps: mean, least and largest of the `count` seeds that have got so far."""
 
     steps: np.ndarray
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    count: np.ndarray
 
 
 def write(sweep: Sweep, names: typing.Sequence[str], scale: str, curve_samples: int, command: str) -> None:
@@ -146,7 +147,8 @@ class Reporter:
         curve = self.curve(row, "fid")
         if curve is None:
             return ""
-        place = curve.mean.argmin()
+        everywhere = curve.count == curve.count.max()  # not where a seed has dropped out
+        place = np.where(everywhere, curve.mean, np.inf).argmin()
         return f"{curve.mean[place]:.4g} at {curve.steps[place]:,}"
 
     def _hours(self, runs) -> str:
@@ -178,7 +180,7 @@ class Reporter:
         if not values:
             return None
         steps = sorted(values)
-        of_steps = [[f(values[step]) for step in steps] for f in (np.mean, np.min, np.max)]
+        of_steps = [[f(values[step]) for step in steps] for f in (np.mean, np.min, np.max, len)]
         return Curve(np.array(steps), *map(np.array, of_steps))
 
     def figure(self, name: str):
