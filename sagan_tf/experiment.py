@@ -12,6 +12,7 @@ from sagan_tf.config import PRECISIONS, Config
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
+from sagan_tf.training.objective import Objective
 from sagan_tf.training.optimizer import FusedAdam
 from sagan_tf.training.schedules import Schedule
 from sagan_tf.training.state import RESTORE_SEED, State, named_variables
@@ -103,13 +104,23 @@ def _adam(config: Config, learning_rate: float, updates_per_step: int) -> FusedA
     return FusedAdam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=1e-8)
 
 
+def make_objective(config: Config) -> Objective:
+    """What the players minimize."""
+    return Objective(
+        losses.LOSSES[config.loss],
+        losses.GRADIENT_PENALTIES.get(config.gradient_penalty),
+        config.gradient_penalty_weight,
+        orthogonal_weight=config.orthogonal_regularization,
+    )
+
+
 def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
     """The compiled training function of a run, see `make_train_function`."""
     # This pass of the graph optimizer fails on the step's loop, with an error message.
     tf.config.optimizer.set_experimental_options({"remapping": False})
     alternation = Alternation(
         state,
-        losses.LOSSES[config.loss],
+        make_objective(config),
         batch_size=config.batch_size,
         discriminator_steps=config.discriminator_steps,
         reuse_fakes=config.reuse_fakes,

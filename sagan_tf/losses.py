@@ -1,4 +1,4 @@
-"""Adversarial losses: pure functions from logits to one loss an image."""
+"""Adversarial losses, gradient penalties, AC-GAN's cross entropy, orthogonality: pure functions."""
 
 import typing
 
@@ -6,14 +6,16 @@ import tensorflow as tf
 
 
 class Loss(typing.NamedTuple):
-    """The two players' losses.
+    """The two players' adversarial losses.
 
     discriminator: (real_logits, fake_logits), each float32 (B,), -> (B,).
     generator: fake_logits, float32 (B,), -> (B,).
+    bounded: whether the discriminator's has a lower bound, which is 0.
     """
 
     discriminator: typing.Callable
     generator: typing.Callable
+    bounded: bool = True
 
 
 def hinge_discriminator(real_logits, fake_logits):
@@ -21,9 +23,100 @@ def hinge_discriminator(real_logits, fake_logits):
     return tf.nn.relu(1.0 - real_logits) + tf.nn.relu(1.0 + fake_logits)
 
 
-def hinge_generator(fake_logits):
-    """-D(G(z), y): SAGAN, equation 4."""
+def cross_entropy_discriminator(real_logits, fake_logits):
+    """-log sigmoid(D(x)) - log(1 - sigmoid(D(G(z)))): Goodfellow et al. 2014, equation 1."""
+    return tf.nn.softplus(-real_logits) + tf.nn.softplus(fake_logits)
+
+
+def least_squares_discriminator(real_logits, fake_logits):
+    """((D(x) - 1)^2 + D(G(z))^2) / 2: Mao et al. 2017, equation 9, its 0-1 coding."""
+    return 0.5 * (tf.square(real_logits - 1.0) + tf.square(fake_logits))
+
+
+def wasserstein_discriminator(real_logits, fake_logits):
+    """D(G(z)) - D(x): Arjovsky et al. 2017, algorithm 1."""
+    return fake_logits - real_logits
+
+
+def linear_generator(fake_logits):
+    """-D(G(z), y): SAGAN, equation 4; Arjovsky et al. 2017; `kl_loss` of the original code."""
     return -fake_logits
 
 
-LOSSES = {"hinge": Loss(hinge_discriminator, hinge_generator)}
+def non_saturating_generator(fake_logits):
+    """-log sigmoid(D(G(z))): Goodfellow et al. 2014, section 3."""
+    return tf.nn.softplus(-fake_logits)
+
+
+def least_squares_generator(fake_logits):
+    """(D(G(z)) - 1)^2 / 2: Mao et al. 2017, equation 9."""
+    return 0.5 * tf.square(fake_logits - 1.0)
+
+
+LOSSES = {
+    "hinge": Loss(hinge_discriminator, linear_generator),
+    "kl": Loss(cross_entropy_discriminator, linear_generator),  # the original code's `kl_loss`
+    "non_saturating": Loss(cross_entropy_discriminator, non_saturating_generator),
+    "least_squares": Loss(least_squares_discriminator, least_squares_generator),
+    "wasserstein": Loss(wasserstein_discriminator, linear_generator, bounded=False),
+}
+
+
+class GradientPenalty(typing.NamedTuple):
+    """A penalty on the gradient of the logit with respect to the image.
+
+    Attributes:
+      images: (real, fake, share) -> the images at which the gradient is taken; real and fake
+        (B, H, W, C), share (B, 1, 1, 1) in [0, 1).
+      penalty: the gradient's squared Euclidean norms (B,) -> (B,).
+    """
+
+    images: typing.Callable
+    penalty: typing.Callable
+
+    def __call__(self, logits_of, real, fake, share):
+        """The penalty of each image (B,), as a function of which `logits_of` may be differentiated.
+
+        `logits_of` takes images to logits (B,), each of which depends on its own image alone.
+        """
+        images = self.images(real, fake, share)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = logits_of(images)
+        gradient = tape.gradient(logits, images)  # in the images' precision, not that of activations
+        return self.penalty(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
+
+
+def _mix(real, fake, share):
+    return share * real + (1.0 - share) * fake
+
+
+def _distance_from_one(squared_norms):
+    # The root's slope at 0 is infinite, and 0 times infinity no number; a norm of 1e-6 is 0 as well.
+    return tf.square(tf.sqrt(tf.maximum(squared_norms, 1e-12)) - 1.0)
+
+
+GRADIENT_PENALTIES = {
+    # |grad D(x)|^2 / 2: Mescheder et al. 2018, equation 9.
+    "r1": GradientPenalty(lambda real, fake, share: real, lambda squared_norms: 0.5 * squared_norms),
+    # (|grad D(t x + (1 - t) G(z))| - 1)^2, t uniform: Gulrajani et al. 2017, equation 3, algorithm 1.
+    "wgan_gp": GradientPenalty(_mix, _distance_from_one),
+}
+
+
+def class_cross_entropy(class_logits, labels):
+    """-log softmax(class_logits)[label], (B, classes) and int32 (B,) -> (B,): L_C of Odena et al. 2017."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=class_logits)
+
+
+def orthogonality(matrix):
+    """|W^T W * (1 - I)|_F^2 of W (fan_in, outputs), the product with 1 - I being elementwise, a scalar.
+
+    Brock et al. 2019, equation 3: the squared inner products of all pairs of different filters.
+    """
+    if matrix.shape[0] >= matrix.shape[1]:
+        gram = tf.matmul(matrix, matrix, transpose_a=True)
+        return tf.reduce_sum(tf.square(tf.linalg.set_diag(gram, tf.zeros_like(matrix[0]))))
+    # |W^T W|_F = |W W^T|_F: for a wide matrix the same from the smaller of the two.
+    gram = tf.matmul(matrix, matrix, transpose_b=True)
+    return tf.reduce_sum(tf.square(gram)) - tf.reduce_sum(tf.square(tf.reduce_sum(tf.square(matrix), axis=0)))

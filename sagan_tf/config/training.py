@@ -12,7 +12,27 @@ class TrainingOptions:
     """How the networks are trained."""
 
     batch_size: int = option(256, "Images in a batch, over all replicas.", section="Training", minimum=1)
-    loss: str = option("hinge", "Adversarial loss.", section="Training", choices=("hinge",))
+    loss: str = option(
+        "hinge",
+        "Adversarial loss; kl is the original code's other one.",
+        section="Training",
+        choices=("hinge", "kl", "non_saturating", "least_squares", "wasserstein"),
+    )
+    gradient_penalty: str = option(
+        "none",
+        "Penalty on the gradient of the discriminator's logit with respect to the image, as it sees it.",
+        section="Training",
+        choices=("none", "r1", "wgan_gp"),
+    )
+    gradient_penalty_weight: float = option(
+        10.0, "Weight of --gradient_penalty (gamma of R1, lambda of WGAN-GP).", section="Training", minimum=0
+    )
+    orthogonal_regularization: float = option(
+        0.0,
+        "Weight of the generator's orthogonal regularization; BigGAN's is 1e-4.",
+        section="Training",
+        minimum=0,
+    )
     discriminator_steps: int = option(
         1, "Discriminator steps for each generator step.", section="Training", minimum=1
     )

@@ -6,6 +6,7 @@ The limits are far from what healthy runs show (README, "Guards"), so that what 
 import math
 import typing
 
+from sagan_tf.losses import Loss
 from sagan_tf.training.diagnostics import Kernel
 
 _LOWER_RATES = "lower --generator_learning_rate and --discriminator_learning_rate"
@@ -34,7 +35,8 @@ class Limits(typing.NamedTuple):
     """Where the guards strike.
 
     Attributes:
-      won_loss, won_steps: the discriminator has won if its loss stays below for so many steps.
+      won_loss, won_steps: the discriminator has won if its adversarial loss stays below for so many steps;
+        -infinity where that has no lower bound.
       stuck_steps: it is dead if its loss stays the same, to six digits, for so many steps.
       diversity, diversity_times: samples are alike if their deviation within a class stays below this share
         of the real images' so many times in a row.
@@ -51,6 +53,11 @@ class Limits(typing.NamedTuple):
     growth: float = 100.0
     growth_normalized: float = 1000.0
     sudden_growth: float = 10.0
+
+
+def limits_of(loss: Loss) -> Limits:
+    """The limits of a run with this adversarial loss: where D's has no lower bound, no value is a victory."""
+    return Limits() if loss.bounded else Limits(won_loss=-math.inf)
 
 
 class Guards:
@@ -76,7 +83,10 @@ class Guards:
         return min(self._streaks.values(), default=None)
 
     def see_losses(self, step: int, count: int, scalars: dict[str, float]) -> None:
-        """Takes the means of the scalars over the last `count` steps."""
+        """Takes the means of the scalars over the last `count` steps.
+
+        `loss/discriminator` is the adversarial loss alone: penalties and the like are other scalars.
+        """
         for tag, value in scalars.items():
             if not math.isfinite(value):
                 reason = f"{tag} is {value}: the weights are lost; {_LOWER_RATES}"

@@ -3,12 +3,11 @@
 import tensorflow as tf
 
 from sagan_tf.augment import augment
-from sagan_tf.losses import Loss
 from sagan_tf.training import histogram
+from sagan_tf.training.objective import HISTOGRAMS, Objective
 from sagan_tf.training.state import RESTORE_SEED, State
 
-SCALARS = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")
-HISTOGRAMS = ("logit_histogram/real", "logit_histogram/fake")  # see `sagan_tf.training.histogram`
+_MIXING = -1  # sets WGAN-GP's draws apart from those of augmentation, which have the numbers from 0 on
 
 
 class Alternation:
@@ -24,7 +23,7 @@ class Alternation:
 
     Args:
       state: networks and optimizers.
-      loss: the players' losses.
+      objective: what the players minimize.
       batch_size: global batch size, a multiple of the number of replicas.
       discriminator_steps: D updates for each G update.
       reuse_fakes: whether the G step takes the fakes of the last D step (G has not moved since, so
@@ -39,7 +38,7 @@ class Alternation:
     def __init__(
         self,
         state: State,
-        loss: Loss,
+        objective: Objective,
         *,
         batch_size: int,
         discriminator_steps: int,
@@ -48,7 +47,7 @@ class Alternation:
         accumulation_steps: int = 1,
         augmentations: tuple[str, ...] = (),
     ):
-        self.state, self.loss = state, loss
+        self.state, self.objective = state, objective
         self.batch_size, self.discriminator_steps = batch_size, discriminator_steps
         self.reuse_fakes, self.seed = reuse_fakes, seed
         self.parts, self.augmentations = accumulation_steps, augmentations
@@ -62,7 +61,7 @@ class Alternation:
 
         Returns:
           float32 scalars and histograms by name, whose sums over the replicas are means over the
-          global batch.
+          global batch. Losses and penalties are as the players minimize them, weights included.
         """
         steps = self.discriminator_steps
         for index in range(steps):
@@ -83,9 +82,9 @@ class Alternation:
             with tape.stop_recording():
                 gradients, scalars = self._discriminator_gradients(last, 0, reals, fakes)
                 self._update("discriminator", gradients)
-            loss = self._generator_loss(0, fakes)
-        self._update("generator", tape.gradient(loss, variables))
-        return scalars | {"loss/generator": loss}
+            terms = self._generator_terms(0, fakes)
+        self._update("generator", tape.gradient(list(terms.values()), variables))
+        return scalars | terms
 
     def _discriminator_step(self, draw: int, reals):
         def part(index):
@@ -104,8 +103,8 @@ class Alternation:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 fakes = self._fakes(draw, update_state=index == self.parts - 1, part=index)
-                loss = self._generator_loss(index, fakes)
-            return tape.gradient(loss, variables), {"loss/generator": loss}
+                terms = self._generator_terms(index, fakes)
+            return tape.gradient(list(terms.values()), variables), terms
 
         gradients, scalars = self._sum_of_parts(part)
         self._update("generator", gradients)
@@ -124,31 +123,41 @@ class Alternation:
         variables = getattr(self.state, role).trainable_variables
         getattr(self.state, f"{role}_optimizer").apply(gradients, variables)
 
-    def _generator_loss(self, part: int, fakes):
+    def _generator_terms(self, part: int, fakes):
+        """This part's share of what G minimizes, by name."""
         images, labels = fakes
-        logits = self.state.discriminator(self._augment(images, self.discriminator_steps, part), labels)
-        return tf.reduce_sum(self.loss.generator(logits)) / self.batch_size
+        images = self._augment(images, self.discriminator_steps, part)
+        terms = self._means(self.objective.generator_terms(self.state.discriminator, images, labels))
+        if self.objective.orthogonal_weight:  # once an update
+            replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+            penalty = self.objective.orthogonal_penalty(self.state.generator) if part == 0 else tf.zeros(())
+            terms["penalty/orthogonal"] = penalty / replicas
+        return terms
 
     def _discriminator_gradients(self, draw: int, part: int, reals, fakes):
         """D's gradients and the scalars."""
         discriminator = self.state.discriminator
         variables = [variable.value for variable in discriminator.trainable_variables]
-        # One pass over both: D has no statistics over the batch.
         images, labels = (tf.concat(values, axis=0) for values in zip(reals, fakes, strict=True))
         images, last = self._augment(images, draw, part), part == self.parts - 1
+        share = self._mixing(draw, part) if self.objective.gradient_penalty else None
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            real_logits, fake_logits = tf.split(discriminator(images, labels, update_u=last), 2)
-            loss = tf.reduce_sum(self.loss.discriminator(real_logits, fake_logits)) / self.batch_size
+            terms, measured = self.objective.discriminator_terms(discriminator, images, labels, share, last)
+            terms = self._means(terms)
         # Dense, also those of a table without spectral normalization, so that they can be added.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
-        return gradients, {
-            "loss/discriminator": loss,
-            "logits/real": tf.reduce_sum(real_logits) / self.batch_size,
-            "logits/fake": tf.reduce_sum(fake_logits) / self.batch_size,
-            "logit_histogram/real": histogram.counts(real_logits) / self.batch_size,
-            "logit_histogram/fake": histogram.counts(fake_logits) / self.batch_size,
-        }
+        gradients = tape.gradient(list(terms.values()), variables)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], terms | self._means(measured)
+
+    def _means(self, sums):
+        """This replica's and part's share of means over the global batch."""
+        return {name: value / self.batch_size for name, value in sums.items()}
+
+    def _mixing(self, draw: int, part: int):
+        """How much of each mixture is the real image, for a part of this replica's rows."""
+        seed = tf.random.experimental.stateless_fold_in(self._draw_seed(draw), _MIXING)
+        share = tf.random.stateless_uniform((self.batch_size, 1, 1, 1), seed)
+        return share[self._rows()][part :: self.parts]
 
     def _fakes(self, draw: int, update_state: bool, part: int = 0):
         """Images of the generator for a part of the draw-th z of this step, and their labels."""
@@ -157,13 +166,17 @@ class Alternation:
 
     def _noise(self, draw: int):
         """This replica's rows of the global batch's z (b, z_dim) and labels (b,)."""
-        generator, replica = self.state.generator, tf.distribute.get_replica_context()
-        rows = self.batch_size // replica.num_replicas_in_sync
-        first = rows * replica.replica_id_in_sync_group
-        seed = self._draw_seed(draw)
+        generator, seed, rows = self.state.generator, self._draw_seed(draw), self._rows()
         z = tf.random.stateless_normal((self.batch_size, generator.z_dim), seed)
         labels = tf.random.stateless_uniform((self.batch_size,), seed, 0, max(generator.classes, 1), tf.int32)
-        return z[first : first + rows], labels[first : first + rows]
+        return z[rows], labels[rows]
+
+    def _rows(self) -> slice:
+        """This replica's rows of what is drawn for the global batch."""
+        replica = tf.distribute.get_replica_context()
+        count = self.batch_size // replica.num_replicas_in_sync
+        first = count * replica.replica_id_in_sync_group
+        return slice(first, first + count)
 
     def _augment(self, images, draw: int, part: int):
         """Images as D is to see them."""
@@ -213,7 +226,7 @@ def make_train_function(
 
     @tf.function(reduce_retracing=True)
     def train(iterator, steps):
-        totals = {name: tf.zeros(()) for name in SCALARS}
+        totals = {name: tf.zeros(()) for name in alternation.objective.scalars}
         totals |= {name: tf.zeros((histogram.BINS,)) for name in HISTOGRAMS}
         for _ in tf.range(steps):  # one copy of the iteration in the graph, whatever the number of steps
             scalars = iteration(iterator)

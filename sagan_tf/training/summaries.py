@@ -25,7 +25,10 @@ from sagan_tf.training.state import State
 
 # What stands beside a scalar, by the first part of its tag.
 GROUPS = {
-    "loss": "Losses of the two players: means over the steps since the value before.",
+    "loss": "Losses of the two players: means over the steps since the value before. Of an auxiliary"
+    " classifier the cross entropies, times their weight, are terms of their own.",
+    "penalty": "Penalties that the players minimize beside their losses, times their weights.",
+    "accuracy": "Share of real images of which the discriminator's auxiliary classifier names the class.",
     "logits": "Mean logit of the discriminator on real and on fake images. Far apart: it tells one from the"
     " other with ease. Together: it cannot.",
     "logit_histogram": "The same, image by image, over the steps since the value before.",

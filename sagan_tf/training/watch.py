@@ -18,7 +18,7 @@ class Watch:
       saved: its checkpoints.
       reporter: where figures and pictures go.
       sampler: draws the sample grids.
-      step: at which the run begins or goes on.
+      guards: what says that the run is lost.
       report: writes a line to the user.
       complain: the same, where errors go.
       ignore: whether what the guards say is only told, once of a kind. NaN ends the run all the same.
@@ -30,7 +30,7 @@ class Watch:
         saved: Checkpoints,
         reporter: Reporter,
         sampler: Sampler,
-        step: int,
+        guards: Guards,
         report,
         complain,
         ignore: bool = False,
@@ -38,7 +38,7 @@ class Watch:
         self._state, self._saved, self._reporter, self._sampler = state, saved, reporter, sampler
         self._ignore, self._report, self._complain = ignore, report, complain
         self._checkpoint, self._diagnostics = state.checkpoint(), Diagnostics(state)
-        self._guards, self._step, self._scalars = Guards(step), step, {}
+        self._guards, self._step, self._scalars = guards, 0, {}  # the step and scalars of the last call
         self._ignored, self._tries = set(), {}
 
     def losses(self, step: int, count: int, scalars: dict[str, float]) -> None:

@@ -109,6 +109,7 @@ def test_replicas_and_parts_train_as_the_whole(digits, eagerly):
 
 def discriminator_of(**options):
     """A discriminator with attention at work, and u what it would converge to: sigma then moves as W does."""
+    keras.utils.set_random_seed(0)
     discriminator = experiment.make_discriminator(dataclasses.replace(TINY, **options), 10)
     discriminator.attention_layers["16"].gamma.assign(0.7)
     for layer in discriminator._flatten_layers():

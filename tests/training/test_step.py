@@ -13,6 +13,7 @@ from sagan_tf.config import Config
 from sagan_tf.distribution import make_workers
 from sagan_tf.layers import ConditionalBatchNormalization
 from sagan_tf.training import histogram
+from sagan_tf.training.objective import Objective
 from sagan_tf.training.step import Alternation, make_train_function
 
 TINY = Config(
@@ -260,7 +261,12 @@ def test_alternation_needs_no_strategy(digits):
     strategy = tf.distribute.get_strategy()
     state = experiment.make_state(TINY, 10, strategy)
     alternation = Alternation(
-        state, losses.LOSSES["hinge"], batch_size=8, discriminator_steps=1, reuse_fakes=True, seed=0
+        state,
+        Objective(losses.LOSSES["hinge"]),
+        batch_size=8,
+        discriminator_steps=1,
+        reuse_fakes=True,
+        seed=0,
     )
     train = make_train_function(strategy, state, alternation, ema_decay=0.9)
     scalars = train(iter(digits.batches(8, seed=0)), tf.constant(1))
@@ -306,7 +312,12 @@ def test_a_run_that_went_back_goes_another_way(digits):
     config = dataclasses.replace(TINY, devices="cpu:1")
     trainer = Trainer(digits, config)
     alternation = Alternation(
-        trainer.state, losses.LOSSES["hinge"], batch_size=8, discriminator_steps=1, reuse_fakes=True, seed=0
+        trainer.state,
+        Objective(losses.LOSSES["hinge"]),
+        batch_size=8,
+        discriminator_steps=1,
+        reuse_fakes=True,
+        seed=0,
     )
     z, images = [], []
     for restores in (0, 1, 2, 1):

@@ -11,7 +11,7 @@ from PIL import Image
 from sagan_tf import data, experiment
 from sagan_tf.config import Config
 from sagan_tf.training import histogram, samples
-from sagan_tf.training.guards import Diverged
+from sagan_tf.training.guards import Diverged, Guards
 from sagan_tf.training.samples import Sampler, deviations, real_images
 from sagan_tf.training.summaries import Reporter
 from sagan_tf.training.watch import Watch
@@ -58,7 +58,7 @@ class Run:
         self.saved = experiment.checkpoints(str(workdir), keep=2)
         self.reporter = self.sampler._reporter = Reporter(str(workdir), 0)
         says = self.said.append, self.complaints.append
-        self.watch = Watch(self.state, self.saved, self.reporter, self.sampler, 0, *says, ignore)
+        self.watch = Watch(self.state, self.saved, self.reporter, self.sampler, Guards(0), *says, ignore)
 
     def spoil(self, value=np.nan):
         self.state.generator.last_conv.bias.assign([0.0, value, 0.0])
