@@ -106,10 +106,12 @@ def _adam(config: Config, learning_rate: float, updates_per_step: int) -> FusedA
 
 def make_objective(config: Config) -> Objective:
     """What the players minimize."""
+    classifier = config.class_conditioning == "auxiliary_classifier"
     return Objective(
         losses.LOSSES[config.loss],
         losses.GRADIENT_PENALTIES.get(config.gradient_penalty),
         config.gradient_penalty_weight,
+        auxiliary_weight=config.auxiliary_weight if classifier else 0.0,
         orthogonal_weight=config.orthogonal_regularization,
     )
 

@@ -147,6 +147,14 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
             ["--class_conditioning=auxiliary_classifier", "--noconditional"],
             "--class_conditioning=auxiliary_classifier.*--noconditional",
         ),
+        (
+            ["--gradient_penalty=r1", "--gradient_penalty_weight=0"],
+            "--gradient_penalty_weight=0: .*=r1 would",
+        ),
+        (
+            ["--class_conditioning=auxiliary_classifier", "--auxiliary_weight=0"],
+            "--auxiliary_weight=0: .*above",
+        ),
         (["--discriminator_attention=32"], "--discriminator_attention=32.*allowed are 8, 16"),
         (["--devices=tpu:1"], "--devices=tpu:1: allowed are"),
         (["--devices=gpu:64"], "--devices=gpu:64: TensorFlow sees"),

@@ -30,6 +30,7 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
             )
         self._check_networks()
+        self._check_weights()
         names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
         if self.evaluate_every_steps and self.best_metric not in names:
             raise UserError(
@@ -53,6 +54,18 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
             raise UserError(
                 "--class_conditioning=auxiliary_classifier: with --noconditional there are no classes;"
                 " leave out one of the two"
+            )
+
+    def _check_weights(self) -> None:
+        if self.gradient_penalty != "none" and not self.gradient_penalty_weight:
+            raise UserError(
+                f"--gradient_penalty_weight=0: --gradient_penalty={self.gradient_penalty} would do nothing;"
+                " give a weight above 0, or --gradient_penalty=none"
+            )
+        if self.class_conditioning == "auxiliary_classifier" and not self.auxiliary_weight:
+            raise UserError(
+                "--auxiliary_weight=0: the discriminator's auxiliary classifier would learn nothing;"
+                " give a weight above 0"
             )
 
     def _check_attention(self, name: str, candidates, largest: int) -> None:

@@ -27,6 +27,13 @@ class TrainingOptions:
     gradient_penalty_weight: float = option(
         10.0, "Weight of --gradient_penalty (gamma of R1, lambda of WGAN-GP).", section="Training", minimum=0
     )
+    auxiliary_weight: float = option(
+        1.0,
+        "Weight of the classes' cross entropy, for both players, with --class_conditioning="
+        "auxiliary_classifier; 1 as in AC-GAN.",
+        section="Training",
+        minimum=0,
+    )
     orthogonal_regularization: float = option(
         0.0,
         "Weight of the generator's orthogonal regularization; BigGAN's is 1e-4.",

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from sagan_tf.losses import LOSSES
 from sagan_tf.training.diagnostics import Kernel
-from sagan_tf.training.guards import Diverged, Guards, Limits
+from sagan_tf.training.guards import Diverged, Guards, Limits, limits_of
 
 HEALTHY = {"loss/discriminator": 1.2, "loss/generator": 0.6, "logits/real": 0.3}
 
@@ -44,6 +45,15 @@ def test_discriminator_that_has_won():
     assert step == 10 + 1000 and "has won" in error.reason and error.since == 10 and not error.hopeless
     # Once in a while it has to lose a little: then it has not won.
     assert play(Guards(0), ([0.0] * 99 + [0.5]) * 5)[1] is None
+
+
+def test_nobody_wins_where_the_loss_has_no_lower_bound():
+    """Wasserstein's is below 0 as long as all is well. A dead D is one all the same."""
+    losses = [-50.0 + 1e-3 * (i % 2) for i in range(200)]
+    assert play(Guards(0, limits_of(LOSSES["wasserstein"])), losses)[1] is None
+    for name in LOSSES.keys() - {"wasserstein"}:
+        assert "has won" in play(Guards(0, limits_of(LOSSES[name])), [1e-3] * 200)[1].reason
+    assert "dead" in play(Guards(0, limits_of(LOSSES["wasserstein"])), [0.0] * 100)[1].reason
 
 
 def test_discriminator_that_is_dead():

@@ -25,11 +25,14 @@ TINY = Config(
     devices="cpu:1",
 )
 SCALARS = {"loss/discriminator", "loss/generator", "logits/real", "logits/fake"}
-OPTIONAL_SCALARS = {"penalty/gradient", "penalty/orthogonal"}
+CLASS_SCALARS = {"loss/discriminator_classes", "loss/generator_classes", "accuracy/real_classes"}
+OPTIONAL_SCALARS = CLASS_SCALARS | {"penalty/gradient", "penalty/orthogonal"}
 # Everything at once that is not there by default.
 ALL = {
     "loss": "wasserstein",
     "gradient_penalty": "wgan_gp",
+    "class_conditioning": "auxiliary_classifier",
+    "auxiliary_weight": 0.5,
     "orthogonal_regularization": 1e-2,
 }
 
@@ -92,17 +95,16 @@ def test_replicas_and_parts_train_as_the_whole(digits, eagerly):
     whole = Trainer(digits, config)
     without_batch_statistics(whole.state.generator)
     initial = whole.weights()
-    expected = [whole.train(1) for _ in range(2)]
-    assert expected[0].keys() == SCALARS | OPTIONAL_SCALARS
-    assert min(abs(expected[0][tag]) for tag in OPTIONAL_SCALARS) > 1e-3
+    expected = whole.train(1)
+    assert expected.keys() == SCALARS | OPTIONAL_SCALARS
+    assert min(abs(expected[tag]) for tag in OPTIONAL_SCALARS - {"accuracy/real_classes"}) > 1e-3
     assert largest_difference(whole.weights(), initial)[0] > 1e-2
     for change in ({"devices": "cpu:2"}, {"accumulation_steps": 2}):
         other = Trainer(digits, dataclasses.replace(config, **change))
         without_batch_statistics(other.state.generator)
-        for scalars in expected:
-            found = other.train(1)
-            for tag, value in scalars.items():
-                assert found[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), (tag, change)
+        found = other.train(1)
+        for tag, value in expected.items():
+            assert found[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), (tag, change)
         difference, path = largest_difference(other.weights(), whole.weights())
         assert difference < 1e-4, (path, change)
 
@@ -186,6 +188,30 @@ def test_bfloat16_penalties_are_near_those_of_float32():
             for precision in ("float32", "bfloat16")
         ]
         assert values[1] == pytest.approx(values[0], rel=3e-2)
+
+
+def test_class_terms_of_an_auxiliary_classifier():
+    """AC-GAN: D minimizes the cross entropy of real images' classes and of fakes', G that of fakes'."""
+    options = {"class_conditioning": "auxiliary_classifier", "auxiliary_weight": 0.25}
+    discriminator, (images, labels, _) = discriminator_of(**options), images_of()
+    logits, class_logits = discriminator(images, labels, return_class_logits=True)
+    shares = np.exp(class_logits.numpy().astype(np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    # One of the two real images is of the class that the classifier names.
+    labels[:2] = np.argmax(shares[0]), np.argmin(shares[1])
+    entropies = -np.log(shares[range(4), labels])
+
+    objective = experiment.make_objective(dataclasses.replace(TINY, **options))
+    found, measured = objective.discriminator_terms(discriminator, images, labels, None, update_u=False)
+    assert found.keys() == {"loss/discriminator", "loss/discriminator_classes"}
+    assert float(found["loss/discriminator_classes"]) == pytest.approx(0.25 * entropies.sum(), rel=1e-5)
+    hinge = np.sum(np.maximum(0, 1 - logits[:2])) + np.sum(np.maximum(0, 1 + logits[2:]))
+    assert float(found["loss/discriminator"]) == pytest.approx(hinge, rel=1e-5)
+    assert float(measured["accuracy/real_classes"]) == 1.0
+    found = objective.generator_terms(discriminator, images[2:], labels[2:])
+    assert found.keys() == {"loss/generator", "loss/generator_classes"}
+    assert float(found["loss/generator_classes"]) == pytest.approx(0.25 * entropies[2:].sum(), rel=1e-5)
+    assert float(found["loss/generator"]) == pytest.approx(-np.sum(logits[2:]), rel=1e-5)
 
 
 def test_u_moves_as_without_a_penalty(digits, eagerly):
