@@ -153,7 +153,7 @@ class Sweep:
                 follow()
             except KeyboardInterrupt:
                 interrupted = True
-                process.send_signal(signal.SIGINT)
+                process.terminate()
                 follow()  # it saves
         line = {"run": run.name, "command": command, "exit": process.returncode, "last_line": last}
         line |= {"step": self.step(run), "seconds": round(time.monotonic() - begin, 1)}

@@ -29,11 +29,11 @@ if command == "evaluate":
     print("scored")
     sys.exit()
 stopped = []
-signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
 for step in range(done + 1, int(options["train_steps"]) + 1):
     if stopped:
-        print("SIGINT: saved")
-        sys.exit(130)
+        print("SIGTERM: saved")
+        sys.exit(143)
     if step == 3 and (workdir.parent / "fail").exists():
         print("train: diverged at step 3", file=sys.stderr)
         sys.exit(3)

@@ -93,7 +93,7 @@ def test_ctrl_c_lets_the_run_save_and_is_no_failure(make_sweep):
         sweep.perform(run, interrupt)
     assert 3 <= sweep.step(run) < 1000 and sweep.failure(run) is None
     record = sweep.records(run)[-1]
-    assert record["exit"] == 130 and record["last_line"] == "SIGINT: saved"
+    assert record["exit"] == 143 and record["last_line"] == "SIGTERM: saved"
     assert sweep.missing(retry_failed=False) == [run]
 
 
