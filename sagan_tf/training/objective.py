@@ -25,7 +25,7 @@ class Objective(typing.NamedTuple):
       loss: the adversarial loss.
       gradient_penalty, gradient_penalty_weight: a term of D, if any.
       auxiliary_weight: of the cross entropy of D's class logits, a term of both players (Odena et al. 2017,
-        section 4; there 1); 0 where D has no such logits.
+        section 3; there 1); 0 where D has no such logits.
       orthogonal_weight: of the sum of `orthogonality` over G's kernels, a term of G (Brock et al. 2019,
         section 3.1; there 1e-4); 0 for none.
     """
