@@ -3,6 +3,7 @@
 import math
 import typing
 
+from sagan_tf.layers import resampling
 from sagan_tf.layers.matched_residual_block import attention_parameters
 from sagan_tf.layers.self_attention import ATTENTION_FORMS
 from sagan_tf.networks import generator_resolutions
@@ -11,10 +12,11 @@ from sagan_tf.networks import generator_resolutions
 class Cost(typing.NamedTuple):
     """One image's forward pass through a network.
 
-    flop: 2 x multiply-adds of convolutions, products and attention.
+    flop: 2 x multiply-adds of convolutions, products and attention, as they are computed.
     kept: values that the backward pass needs, in the precision of activations.
     kept_float32: those that are float32 whatever the precision.
     normed: values that batch norm takes the moments of: in bfloat16 it keeps them in float32 as well.
+    saved: what is to be added to `flop` for the layers in the order that the paper and its code have.
     largest: values of the largest feature map.
     """
 
@@ -22,6 +24,7 @@ class Cost(typing.NamedTuple):
     kept: int = 0
     kept_float32: int = 0
     normed: int = 0
+    saved: int = 0
     largest: int = 0
 
     def __add__(self, other):
@@ -40,6 +43,7 @@ class Estimate(typing.NamedTuple):
 
     generator_parameters, discriminator_parameters: trainable ones.
     flop_per_image: arithmetic of an iteration for each image of the batch.
+    plain_flop_per_image: the same in the order of the paper's layers, by which implementations compare.
     fixed_bytes: weights, gradients, optimizers, average.
     bytes_per_image: activations at the peak, for each image that a replica takes at once.
     images: images that a replica takes at once: its part of the batch, or a part of that.
@@ -48,6 +52,7 @@ class Estimate(typing.NamedTuple):
     generator_parameters: int
     discriminator_parameters: int
     flop_per_image: int
+    plain_flop_per_image: int
     fixed_bytes: int
     bytes_per_image: int
     images: int
@@ -84,6 +89,11 @@ def _placed(network, resolution: int, channels: int) -> Cost:
     return Cost()
 
 
+def _saved(flop: int) -> int:
+    """Of a 3x3 convolution at the high resolution, what joining it with the resampling saves."""
+    return flop * 3 // 4 if resampling.is_joined() else 0
+
+
 def generator_cost(generator) -> Cost:
     """One image's forward pass through a built generator."""
     rows, columns = generator.dense.kernel.shape
@@ -91,10 +101,12 @@ def generator_cost(generator) -> Cost:
     channels = generator.first_width
     for resolution, block in zip(generator_resolutions(generator.image_size), generator.blocks, strict=True):
         width, wide, narrow = block.conv_1.filters, resolution**2, (resolution // 2) ** 2
+        joined, shortcut = _saved(2 * wide * 9 * channels * width), 2 * narrow * channels * width
         total += Cost(
-            flop=2 * wide * 9 * (channels + width) * width + 2 * narrow * channels * width,
-            # After each ReLU, before each norm, the upsampled input of the first convolution.
-            kept=narrow * channels + wide * (channels + 3 * width),
+            flop=2 * wide * 9 * (channels + width) * width - joined + shortcut,
+            # After each ReLU, before each norm, the upsampled input of the first convolution if there is one.
+            kept=narrow * channels + wide * ((0 if joined else channels) + 3 * width),
+            saved=joined + 3 * shortcut,
             normed=narrow * channels + wide * width,
             largest=wide * max(channels, width),
         )
@@ -114,10 +126,13 @@ def discriminator_cost(discriminator) -> Cost:
         resolution = resolution // 2 if block.downsampling else resolution
         narrow = resolution**2
         shortcut = 0 if block.shortcut is None else narrow * channels
+        joined = _saved(2 * wide * 9 * width**2) if block.downsampling else 0
         total += Cost(
-            flop=2 * wide * 9 * (channels + width) * width + 2 * shortcut * width,
-            # After each ReLU, the pooled input of the shortcut, the output.
-            kept=wide * (channels + width) + shortcut + narrow * width,
+            flop=2 * wide * 9 * (channels + width) * width - joined + 2 * shortcut * width,
+            # After each ReLU, what a joined convolution sees, the pooled input of the shortcut, the output.
+            kept=wide * (channels + (2 if joined else 1) * width) + shortcut + narrow * width,
+            # The original's first block pools before its shortcut as well.
+            saved=joined + (0 if block.first else 6 * shortcut * width),
             largest=wide * max(channels, width),
         )
         channels = width
@@ -135,24 +150,26 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     steps, in_parts = config.discriminator_steps, config.accumulation_steps > 1
     # A backward pass is two forward passes; for the images alone, as in G's step through D, it is one.
     fakes = steps if in_parts or not config.reuse_fakes else steps - 1
-    flop = (fakes + 3) * of_generator.flop + (6 * steps + 2) * of_discriminator.flop
+    passes = (fakes + 3, 6 * steps + 2)
+    flop = passes[0] * of_generator.flop + passes[1] * of_discriminator.flop
+    saved = passes[0] * of_generator.saved + passes[1] * of_discriminator.saved
     parameters = [_parameters(network) for network in (generator, discriminator)]
     # W, its gradient, W / sigma and Adam's two moments; G also has the average.
     fixed = 4 * (6 * parameters[0] + 5 * parameters[1])
     # D sees real images and fakes while G's values wait for its step; two feature maps are at work.
     kept = [cost.kept_bytes(config.precision) for cost in (of_generator, of_discriminator)]
     image = kept[0] + 2 * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
-    return Estimate(
-        *parameters, flop, fixed, image, config.batch_size // replicas // config.accumulation_steps
-    )
+    images = config.batch_size // replicas // config.accumulation_steps
+    return Estimate(*parameters, flop, flop + saved, fixed, image, images)
 
 
 def describe(estimate: Estimate, batch_size: int) -> str:
     """Two lines for the user."""
-    of_generator, of_discriminator, flop, _, image, images = estimate
+    of_generator, of_discriminator, flop, plain, _, image, images = estimate
     return (
         f"parameters: generator {of_generator:,}, discriminator {of_discriminator:,}; arithmetic:"
-        f" {flop / 1e9:.3g} GFLOP an image, {flop * batch_size / 1e12:.3g} TFLOP a step\n"
+        f" {flop / 1e9:.3g} GFLOP an image ({plain / 1e9:.3g} in the paper's order of layers),"
+        f" {flop * batch_size / 1e12:.3g} TFLOP a step\n"
         f"memory: about {_size(estimate.bytes)} a replica besides TensorFlow's own:"
         f" {_size(estimate.fixed_bytes)} for weights and optimizers,"
         f" {_size(image)} for each of {images} images at once"

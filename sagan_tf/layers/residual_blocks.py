@@ -3,17 +3,7 @@
 import keras
 import tensorflow as tf
 
-
-def upsample(x):
-    """Nearest-neighbour x2: (B, H, W, C) -> (B, 2H, 2W, C)."""
-    _, height, width, channels = x.shape
-    x = tf.broadcast_to(x[:, :, None, :, None, :], (tf.shape(x)[0], height, 2, width, 2, channels))
-    return tf.reshape(x, (-1, 2 * height, 2 * width, channels))
-
-
-def downsample(x):
-    """2x2 average pooling: (B, H, W, C) -> (B, H/2, W/2, C)."""
-    return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+from sagan_tf.layers.resampling import downsample, upsample
 
 
 class UpBlock(keras.layers.Layer):
@@ -28,7 +18,7 @@ class UpBlock(keras.layers.Layer):
     def __init__(self, filters: int, conv, norm, **layer_arguments):
         super().__init__(**layer_arguments)
         self.norm_1, self.norm_2 = norm(name="norm_1"), norm(name="norm_2")
-        self.conv_1, self.conv_2 = conv(filters, name="conv_1"), conv(filters, name="conv_2")
+        self.conv_1, self.conv_2 = conv(filters, resampling="up", name="conv_1"), conv(filters, name="conv_2")
         self.shortcut = conv(filters, 1, name="shortcut")
 
     def build(self, input_shape):
@@ -45,7 +35,7 @@ class UpBlock(keras.layers.Layer):
     def call(self, inputs, labels=None, training=False, update_state=False):
         statistics = {"training": training, "update_statistics": update_state}
         x = tf.nn.relu(self.norm_1(inputs, labels, **statistics))
-        x = self.conv_1(upsample(x), update_u=update_state)
+        x = self.conv_1(x, update_u=update_state)
         x = tf.nn.relu(self.norm_2(x, labels, **statistics))
         x = self.conv_2(x, update_u=update_state)
         return x + upsample(self.shortcut(inputs, update_u=update_state))
@@ -64,9 +54,9 @@ class DownBlock(keras.layers.Layer):
     def __init__(self, filters: int, conv, first: bool, downsampling: bool, **layer_arguments):
         super().__init__(**layer_arguments)
         self.first = first
-        self.pool = downsample if downsampling else lambda x: x
         self.downsampling = downsampling
-        self.conv_1, self.conv_2 = conv(filters, name="conv_1"), conv(filters, name="conv_2")
+        self.conv_1 = conv(filters, name="conv_1")
+        self.conv_2 = conv(filters, resampling="down" if downsampling else None, name="conv_2")
         self.shortcut = conv(filters, 1, name="shortcut")
 
     def build(self, input_shape):
@@ -81,8 +71,8 @@ class DownBlock(keras.layers.Layer):
     def call(self, inputs, update_u=False):
         x = inputs if self.first else tf.nn.relu(inputs)
         x = tf.nn.relu(self.conv_1(x, update_u=update_u))
-        x = self.pool(self.conv_2(x, update_u=update_u))
-        residual = self.pool(inputs)
+        x = self.conv_2(x, update_u=update_u)
+        residual = downsample(inputs) if self.downsampling else inputs
         if self.shortcut is not None:
             residual = self.shortcut(residual, update_u=update_u)
         return x + residual

@@ -10,6 +10,8 @@ same once u has converged).
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.resampling import convolve, convolve_downsample, upsample_convolve
+
 _EPSILON = 1e-12  # as the original's _l2normalize: added to the norm, not under the root
 
 
@@ -167,13 +169,15 @@ class SNConv2D(_SpectrallyNormalized):
     Args:
       filters: channels of the output.
       kernel_size: height and width of the kernel.
+      resampling: "up" for the convolution of the input upsampled x2 by nearest neighbours, "down" for its
+        2x2 average pooling, both for 3x3 kernels only; None for neither. See `resampling.py`.
       spectral_norm, iterations, kernel_initializer: as of `SNDense`.
 
     Call arguments:
       inputs: (B, H, W, C_in).
       update_u: whether this pass stores the new u.
 
-    Returns: (B, H, W, filters).
+    Returns: (B, H, W, filters), the sizes twice or half as large with `resampling`.
     """
 
     use_bias = True
@@ -182,28 +186,36 @@ class SNConv2D(_SpectrallyNormalized):
         self,
         filters: int,
         kernel_size: int = 3,
+        resampling: str | None = None,
         spectral_norm: bool = True,
         iterations: int = 1,
         kernel_initializer="glorot_uniform",
         **layer_arguments,
     ):
         super().__init__(spectral_norm, iterations, kernel_initializer, **layer_arguments)
+        if resampling not in (None, "up", "down") or (resampling and kernel_size != 3):
+            raise ValueError(f"resampling={resampling!r}: must be None, or 'up' or 'down' with kernel_size=3")
         self.filters = filters
         self.kernel_size = kernel_size
+        self.resampling = resampling
 
     def build(self, input_shape):
         self._add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters), self.filters)
         self._add_bias(self.filters)
 
     def call(self, inputs, update_u=False):
-        outputs = tf.nn.conv2d(inputs, self.normalized_kernel(update_u), strides=1, padding="SAME")
-        return tf.nn.bias_add(outputs, self.bias)
+        apply = {"up": upsample_convolve, "down": convolve_downsample, None: convolve}[self.resampling]
+        return tf.nn.bias_add(apply(inputs, self.normalized_kernel(update_u)), self.bias)
 
     def compute_output_shape(self, input_shape, **_):
-        return (*input_shape[:-1], self.filters)
+        batch, height, width, _ = input_shape
+        if self.resampling:
+            height, width = (2 * height, 2 * width) if self.resampling == "up" else (height // 2, width // 2)
+        return (batch, height, width, self.filters)
 
     def get_config(self):
-        return super().get_config() | {"filters": self.filters, "kernel_size": self.kernel_size}
+        names = ("filters", "kernel_size", "resampling")
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 @keras.saving.register_keras_serializable("sagan_tf")

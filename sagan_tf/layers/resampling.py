@@ -1,0 +1,148 @@
+"""Nearest-neighbour upsampling and average pooling, alone and joined with a 3x3 convolution.
+
+The 3x3 convolution after upsampling, or before pooling, needs a quarter of its arithmetic. Upsampling is
+to spread the values two apart, with zeros between them, and then to sum over 2x2 windows; pooling is to
+average over all 2x2 windows and then to keep every other one. Convolutions with windows commute, so the
+3x3 kernel can meet the spread values (a transposed convolution of stride 2), or compute only the values
+that are kept (a convolution of stride 2). The result is the same but for rounding.
+"""
+
+import tensorflow as tf
+
+# Up to these heights matrix products and shifted sums are faster than convolutions, with resampling and
+# without (2-core CPU, 512 and 1,024 channels): there, kernels are larger than the feature maps.
+_PRODUCT_HEIGHT = 8
+_PLAIN_PRODUCT_HEIGHT = 4
+
+
+@tf.custom_gradient
+def upsample(x):
+    """Nearest-neighbour x2: (B, H, W, C) -> (B, 2H, 2W, C)."""
+    _, height, width, channels = x.shape
+    wide = tf.broadcast_to(x[:, :, None, :, None, :], (tf.shape(x)[0], height, 2, width, 2, channels))
+    # TensorFlow's own gradient is a sum over two axes, which is slower than pooling.
+    return tf.reshape(wide, (-1, 2 * height, 2 * width, channels)), lambda gradient: 4 * downsample(gradient)
+
+
+def downsample(x):
+    """2x2 average pooling: (B, H, W, C) -> (B, H/2, W/2, C)."""
+    return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+
+
+def is_joined() -> bool:
+    """Whether convolution and resampling are joined: not on GPUs, where it was not measured."""
+    return not tf.config.list_logical_devices("GPU")
+
+
+def convolve(x, kernel):
+    """Convolution of stride 1 and 'same' padding: (B, H, W, C) and (size, size, C, F) -> (B, H, W, F)."""
+    if x.shape[1] > _PLAIN_PRODUCT_HEIGHT or kernel.shape[0] != 3 or not is_joined():
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+    parts = tf.unstack(_products(x, _positions(kernel)), axis=3)
+    return _sum_shifted(tf.unstack(_sum_shifted(parts, axis=1), axis=3), axis=2)
+
+
+def upsample_convolve(x, kernel):
+    """3x3 convolution, stride 1 and 'same' padding, of the upsampled x.
+
+    Args:
+      x: (B, H, W, C).
+      kernel: (3, 3, C, F).
+
+    Returns: (B, 2H, 2W, F).
+    """
+    if not is_joined():
+        return tf.nn.conv2d(upsample(x), kernel, 1, "SAME")
+    _, height, width, _ = x.shape
+    if height <= _PRODUCT_HEIGHT:
+        return _upsample_convolve_by_product(x, kernel)
+    flipped = tf.reshape(tf.stack(_positions(kernel)[::-1]), kernel.shape)
+    shape = (tf.shape(x)[0], 2 * height + 1, 2 * width + 1, kernel.shape[-1])
+    spread = tf.nn.conv2d_transpose(x, 4 * tf.transpose(flipped, (0, 1, 3, 2)), shape, 2, "VALID")
+    return tf.nn.avg_pool2d(spread, 2, 1, "VALID")  # a quarter of the window's sum
+
+
+def convolve_downsample(x, kernel):
+    """Average pooling of a 3x3 convolution, stride 1 and 'same' padding.
+
+    Args:
+      x: (B, H, W, C), H and W even.
+      kernel: (3, 3, C, F).
+
+    Returns: (B, H/2, W/2, F).
+    """
+    if not is_joined():
+        return downsample(tf.nn.conv2d(x, kernel, 1, "SAME"))
+    if x.shape[1] <= _PRODUCT_HEIGHT:
+        return _convolve_downsample_by_product(x, kernel)
+    averages = tf.nn.avg_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 2, 1, "VALID")
+    return tf.nn.conv2d(averages, kernel, 2, "VALID")
+
+
+def _positions(kernel):
+    """The kernel's nine matrices (C, F), by rows. Slices would have slower gradients."""
+    return tf.unstack(tf.reshape(kernel, (9, *kernel.shape[2:])))
+
+
+def _products(x, matrices):
+    """The products of every position of x (B, H, W, C) with nine matrices (C, F): (B, H, W, 3, 3, F)."""
+    columns = tf.reshape(tf.stack(matrices, axis=1), (x.shape[-1], -1))  # side by side: one product
+    return tf.reshape(tf.tensordot(x, columns, axes=1), (-1, *x.shape[1:3], 3, 3, matrices[0].shape[-1]))
+
+
+def _sum_shifted(parts, axis: int):
+    """What meets at a position along an axis: the first part from before it, the last from after it."""
+    first, middle, last = parts
+    size, before = first.shape[axis], [[0, 0] for _ in first.shape]
+    before[axis] = [1, 0]
+    after = [pair[::-1] for pair in before]
+    return (
+        tf.pad(tf.split(first, [size - 1, 1], axis)[0], before)
+        + middle
+        + tf.pad(tf.split(last, [1, size - 1], axis)[1], after)
+    )
+
+
+def _upsample_convolve_by_product(x, kernel):
+    parts = _products(x, _positions(kernel)[::-1])
+    rows = _overlap(tf.unstack(parts, axis=3), axis=1)  # (B, H, 2, W, 3, F)
+    both = _overlap(tf.unstack(rows, axis=4), axis=3)  # (B, H, 2, W, 2, F)
+    return tf.reshape(both, (-1, 2 * x.shape[1], 2 * x.shape[2], kernel.shape[-1]))
+
+
+def _overlap(parts, axis: int):
+    """Sums the spread products of three neighbouring kernel positions over windows of 2, along one axis.
+
+    Product i of position p belongs at 2i + p. The new axis after `axis` holds the even and the odd results.
+    """
+    first, middle, last = parts
+    size, before = first.shape[axis], [[0, 0] for _ in first.shape]
+    before[axis] = [1, 0]
+    after = [pair[::-1] for pair in before]
+    shared = tf.pad(first, after) + tf.pad(last, before)  # at 0, 2, ..., 2 * size
+    even, odd = tf.split(shared, [size, 1], axis)[0], tf.split(shared, [1, size], axis)[1]
+    return tf.stack([even + middle, odd + middle], axis + 1)
+
+
+def _convolve_downsample_by_product(x, kernel):
+    """`convolve_downsample`, the nine values that each kernel position meets side by side in one matrix."""
+    _, height, width, channels = x.shape
+    averages = tf.nn.avg_pool2d(tf.pad(x, [[0, 0], [1, 2], [1, 2], [0, 0]]), 2, 1, "VALID")
+    rows = _neighbours(tf.reshape(averages, (-1, height // 2 + 1, 2, width + 2, channels)), axis=1)
+    patches = [
+        column
+        for row in rows
+        for column in _neighbours(tf.reshape(row, (-1, height // 2, width // 2 + 1, 2, channels)), axis=2)
+    ]
+    return tf.tensordot(tf.concat(patches, axis=-1), tf.reshape(kernel, (9 * channels, -1)), axes=1)
+
+
+def _neighbours(pairs, axis: int):
+    """From values in pairs along an axis: those at 2i, at 2i + 1 and at 2i + 2."""
+    even, odd = tf.unstack(pairs, axis=axis + 1)
+    size = even.shape[axis] - 1
+    return (
+        tf.split(even, [size, 1], axis)[0],
+        tf.split(odd, [size, 1], axis)[0],
+        tf.split(even, [1, size], axis)[1],
+    )
