@@ -41,7 +41,7 @@ def write(sweep: Sweep, names: typing.Sequence[str], scale: str, curve_samples: 
             path = f"report_{name}.png"
             figure.savefig(os.path.join(sweep.folder, path), dpi=120)
             parts += ["", f"![{experiments.EXPERIMENTS[name].title}]({path})"]
-    parts += ["", *reporter.failures()]
+    parts += ["", *reporter.failures(), "", *reporter.guards()]
     _replace(os.path.join(sweep.folder, "report.md"), "\n".join(parts).rstrip() + "\n")
     with open(os.path.join(sweep.folder, "report.csv"), "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -222,6 +222,16 @@ class Reporter:
                 why = f" (exit code {failure['exit']}): {failure['last_line']}" if failure else ""
                 lines.append(f"- {run.name}: {self._sweep.status(run)}{why}")
         return ["## Not done", "", *lines] if lines else []
+
+    def guards(self) -> list[str]:
+        """What the guards said of runs that went on all the same."""
+        lines = [
+            f"- {run.name}: {text.removeprefix('train: ')}"
+            for run in self._sweep.runs
+            for record in self._sweep.records(run)
+            for text in record.get("guards", ())
+        ]
+        return ["## What the guards saw", "", *lines] if lines else []
 
 
 def _spread(values) -> str:

@@ -137,7 +137,7 @@ class Sweep:
         """Runs a command in a process of its own, whose lines go to a log; puts its end on record."""
         log = os.path.join(self.folder, f"{run.name}.log")
         os.makedirs(os.path.dirname(log), exist_ok=True)
-        begin, last, interrupted = time.monotonic(), "", False
+        begin, last, guards, interrupted = time.monotonic(), "", [], False
         with open(log, "a", encoding="utf-8") as file, self._process(command, arguments) as process:
 
             def follow():
@@ -146,6 +146,8 @@ class Sweep:
                     file.write(line)
                     file.flush()
                     last = line.strip() or last
+                    if line.rstrip().endswith("(ignored)"):
+                        guards.append(last)
                     report(line.rstrip())
 
             file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {command} {' '.join(arguments)}\n")
@@ -156,7 +158,7 @@ class Sweep:
                 process.terminate()
                 follow()  # it saves
         line = {"run": run.name, "command": command, "exit": process.returncode, "last_line": last}
-        line |= {"step": self.step(run), "seconds": round(time.monotonic() - begin, 1)}
+        line |= {"step": self.step(run), "seconds": round(time.monotonic() - begin, 1), "guards": guards}
         results.append(self._record, line | {"machine": self._machine, "time": round(time.time())})
         if interrupted or process.returncode in _STOPPED:
             raise KeyboardInterrupt
@@ -209,10 +211,10 @@ class Sweep:
         """Lets runs use each other's statistics of the real images: files whose names tell their protocol."""
         shared, own = os.path.join(self.folder, "references"), os.path.join(workdir, "scores")
         for source, target in ((own, shared), (shared, own)):
-            os.makedirs(target, exist_ok=True)
             for name in os.listdir(source) if os.path.isdir(source) else ():
                 if name.startswith("reference-") and name.endswith(".h5"):
-                    with contextlib.suppress(FileExistsError):
+                    with contextlib.suppress(OSError):  # it is there, or each run must make its own
+                        os.makedirs(target, exist_ok=True)
                         os.link(os.path.join(source, name), os.path.join(target, name))
 
 

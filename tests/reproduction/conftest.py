@@ -43,6 +43,8 @@ for step in range(done + 1, int(options["train_steps"]) + 1):
     if step % 2 == 0:
         score(step, 10, "fid", 100.0 - step + int(workdir.name[-1]))
     print(f"step {step}/{options['train_steps']}  D 1.0", flush=True)
+    if step == 4 and workdir.parent.name == "sn_d":
+        print("train: step 4: the generator has collapsed (ignored)", file=sys.stderr, flush=True)
     time.sleep(0.01)
 """
 

@@ -35,7 +35,10 @@ def test_what_is_missing_is_done_and_nothing_twice(make_sweep):
     assert perform_all(sweep) == {} and len(sweep.records()) == 8
     record = sweep.records(sweep.runs[0])[0]
     assert record["machine"] == "a machine" and record["seconds"] > 0
-    assert record["last_line"] == "step 4/4  D 1.0" and record["step"] == 4
+    assert record["last_line"].endswith("(ignored)") and record["step"] == 4
+    assert record["guards"] == ["train: step 4: the generator has collapsed (ignored)"]
+    assert sweep.records(sweep.runs[1])[0]["guards"] == []
+    assert sweep.records(sweep.runs[1])[0]["last_line"] == "step 4/4  D 1.0"
     with open(os.path.join(sweep.folder, "sn_d", "seed_0.log")) as file:
         assert "step 4/4" in file.read()
 
