@@ -38,8 +38,8 @@ def convolve(x, kernel):
     """Convolution of stride 1 and 'same' padding: (B, H, W, C) and (size, size, C, F) -> (B, H, W, F)."""
     if x.shape[1] > _PLAIN_PRODUCT_HEIGHT or kernel.shape[0] != 3 or not is_joined():
         return tf.nn.conv2d(x, kernel, 1, "SAME")
-    parts = tf.unstack(_products(x, _positions(kernel)), axis=3)
-    return _sum_shifted(tf.unstack(_sum_shifted(parts, axis=1), axis=3), axis=2)
+    rows = _sum_shifted(_products(x, kernel), axis=2)  # of three columns of the kernel each: (3, B, H, W, F)
+    return _sum_shifted(rows, axis=2)
 
 
 def upsample_convolve(x, kernel):
@@ -56,7 +56,9 @@ def upsample_convolve(x, kernel):
     _, height, width, _ = x.shape
     if height <= _PRODUCT_HEIGHT:
         return _upsample_convolve_by_product(x, kernel)
-    flipped = tf.reshape(tf.stack(_positions(kernel)[::-1]), kernel.shape)
+    # Turned by 180 degrees: a list, since reversed slices have slow gradients.
+    positions = tf.unstack(tf.reshape(kernel, (9, *kernel.shape[2:])))
+    flipped = tf.reshape(tf.stack(positions[::-1]), kernel.shape)
     shape = (tf.shape(x)[0], 2 * height + 1, 2 * width + 1, kernel.shape[-1])
     spread = tf.nn.conv2d_transpose(x, 4 * tf.transpose(flipped, (0, 1, 3, 2)), shape, 2, "VALID")
     return tf.nn.avg_pool2d(spread, 2, 1, "VALID")  # a quarter of the window's sum
@@ -79,47 +81,48 @@ def convolve_downsample(x, kernel):
     return tf.nn.conv2d(averages, kernel, 2, "VALID")
 
 
-def _positions(kernel):
-    """The kernel's nine matrices (C, F), by rows. Slices would have slower gradients."""
-    return tf.unstack(tf.reshape(kernel, (9, *kernel.shape[2:])))
+def _products(x, kernel):
+    """x times the kernel's matrices: (B, H, W, C) and (3, 3, C, F) -> (3, 3, B, H, W, F), rows first."""
+    _, height, width, channels = x.shape
+    products = tf.matmul(tf.reshape(x, (1, -1, channels)), tf.reshape(kernel, (9, channels, -1)))
+    return tf.reshape(products, (3, 3, -1, height, width, kernel.shape[-1]))
 
 
-def _products(x, matrices):
-    """The products of every position of x (B, H, W, C) with nine matrices (C, F): (B, H, W, 3, 3, F)."""
-    columns = tf.reshape(tf.stack(matrices, axis=1), (x.shape[-1], -1))  # side by side: one product
-    return tf.reshape(tf.tensordot(x, columns, axes=1), (-1, *x.shape[1:3], 3, 3, matrices[0].shape[-1]))
+def _pad(x, axis: int, before: int, after: int):
+    paddings = [[0, 0] for _ in x.shape]
+    paddings[axis] = [before, after]
+    return tf.pad(x, paddings)
 
 
-def _sum_shifted(parts, axis: int):
-    """What meets at a position along an axis: the first part from before it, the last from after it."""
-    first, middle, last = parts
-    size, before = first.shape[axis], [[0, 0] for _ in first.shape]
-    before[axis] = [1, 0]
-    after = [pair[::-1] for pair in before]
-    return (
-        tf.pad(tf.split(first, [size - 1, 1], axis)[0], before)
-        + middle
-        + tf.pad(tf.split(last, [1, size - 1], axis)[1], after)
-    )
+def _sum_shifted(products, axis: int):
+    """What meets at a position: of the first products the one before it, of the last the one after it.
+
+    Args:
+      products: (3, ...), one for each of the kernel's rows or columns.
+      axis: along which they are shifted, not counting the first.
+    """
+    first, middle, last = tf.unstack(products)
+    size = first.shape[axis]
+    first = tf.split(first, [size - 1, 1], axis)[0]
+    last = tf.split(last, [1, size - 1], axis)[1]
+    return _pad(first, axis, 1, 0) + middle + _pad(last, axis, 0, 1)
 
 
 def _upsample_convolve_by_product(x, kernel):
-    parts = _products(x, _positions(kernel)[::-1])
-    rows = _overlap(tf.unstack(parts, axis=3), axis=1)  # (B, H, 2, W, 3, F)
-    both = _overlap(tf.unstack(rows, axis=4), axis=3)  # (B, H, 2, W, 2, F)
+    rows = _spread_and_sum(_products(x, kernel), axis=2)  # (3, B, H, 2, W, F)
+    both = _spread_and_sum(rows, axis=3)  # (B, H, 2, W, 2, F)
     return tf.reshape(both, (-1, 2 * x.shape[1], 2 * x.shape[2], kernel.shape[-1]))
 
 
-def _overlap(parts, axis: int):
-    """Sums the spread products of three neighbouring kernel positions over windows of 2, along one axis.
+def _spread_and_sum(products, axis: int):
+    """Spreads products of the kernel's three rows or columns two apart, and sums over windows of 2.
 
-    Product i of position p belongs at 2i + p. The new axis after `axis` holds the even and the odd results.
+    Product i belongs at 2i + 2 of the kernel's first, 2i + 1 of its middle, 2i of its last. The new axis
+    after `axis`, counted as in `_sum_shifted`, holds the even and the odd results.
     """
-    first, middle, last = parts
-    size, before = first.shape[axis], [[0, 0] for _ in first.shape]
-    before[axis] = [1, 0]
-    after = [pair[::-1] for pair in before]
-    shared = tf.pad(first, after) + tf.pad(last, before)  # at 0, 2, ..., 2 * size
+    first, middle, last = tf.unstack(products)
+    size = first.shape[axis]
+    shared = _pad(first, axis, 1, 0) + _pad(last, axis, 0, 1)  # at 0, 2, ..., 2 * size
     even, odd = tf.split(shared, [size, 1], axis)[0], tf.split(shared, [1, size], axis)[1]
     return tf.stack([even + middle, odd + middle], axis + 1)
 
