@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from sagan_tf.metrics import results
 from sagan_tf.options import UserError
 
 
@@ -39,6 +40,8 @@ def test_what_is_missing_is_done_and_nothing_twice(make_sweep):
     assert record["guards"] == ["train: step 4: the generator has collapsed (ignored)"]
     assert sweep.records(sweep.runs[1])[0]["guards"] == []
     assert sweep.records(sweep.runs[1])[0]["last_line"] == "step 4/4  D 1.0"
+    results.append(os.path.join(sweep.folder, "runs.jsonl"), record | {"exit": 1})
+    assert sweep.failure(sweep.runs[0]) is None  # whatever was, it is done
     with open(os.path.join(sweep.folder, "sn_d", "seed_0.log")) as file:
         assert "step 4/4" in file.read()
 
