@@ -110,6 +110,8 @@ def generator_cost(generator) -> Cost:
             normed=narrow * channels + wide * width,
             largest=wide * max(channels, width),
         )
+        # Gains and biases of the two norms, where they are projections of a vector.
+        total += Cost(4 * getattr(block.norm_1, "condition_size", 0) * (channels + width))
         channels = width
         total += _placed(generator, resolution, channels)
     positions = generator.image_size**2

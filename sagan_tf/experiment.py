@@ -61,6 +61,9 @@ def make_generator(config: Config, classes: int) -> Generator:
         attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.generator_spectral_norm,
         synchronized=config.sync_batch_norm,
+        embedding_size=config.generator_embedding,
+        hierarchical_z=config.hierarchical_z,
+        initializer=config.initializer,
         dtype=PRECISIONS[config.precision],
     )
     generator.build()
@@ -78,6 +81,7 @@ def make_discriminator(config: Config, classes: int) -> Discriminator:
         attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.discriminator_spectral_norm,
         class_conditioning=config.class_conditioning,
+        initializer=config.initializer,
         dtype=PRECISIONS[config.precision],
     )
     discriminator.build()

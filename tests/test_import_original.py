@@ -375,6 +375,8 @@ def test_mistakes(checkpoint, imported, tmp_path, capfd):
     assert f"there are {checkpoint[0]}" in line
     line, _ = refusal(capfd, given, fresh, "--generator_channels=64")
     assert "--generator_channels=64: the checkpoint has '2'" in line
+    line, _ = refusal(capfd, given, fresh, "--generator_embedding=8")
+    assert "--generator_embedding=8: the checkpoint has '0'" in line
     line, _ = refusal(capfd, given, fresh, dataset=None)
     assert "--dataset is missing: the checkpoint has 3 classes" in line
     assert "is that of a beta2 of 0.999" in refusal(capfd, given, fresh, "--beta2=0.9")[0]

@@ -155,6 +155,12 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
             ["--class_conditioning=auxiliary_classifier", "--auxiliary_weight=0"],
             "--auxiliary_weight=0: .*above",
         ),
+        (["--generator_embedding=8", "--noconditional"], "--generator_embedding=8: .*--noconditional"),
+        (["--hierarchical_z"], "--hierarchical_z: needs --generator_embedding"),
+        (
+            ["--hierarchical_z", "--generator_embedding=8", "--z_dim=30"],
+            "--z_dim=30: .* 4 equal parts at --image_size=32; allowed are multiples of 4, e.g. 28",
+        ),
         (["--discriminator_attention=32"], "--discriminator_attention=32.*allowed are 8, 16"),
         (["--devices=tpu:1"], "--devices=tpu:1: allowed are"),
         (["--devices=gpu:64"], "--devices=gpu:64: TensorFlow sees"),

@@ -1,6 +1,7 @@
 """The options of a training run: every name, type, default, help text and check, once."""
 
 import dataclasses
+import math
 import re
 
 from sagan_tf.config.networks import IMAGE_SIZES, NetworkOptions
@@ -50,10 +51,28 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
         self._check_attention(
             "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
         )
-        if self.class_conditioning == "auxiliary_classifier" and not self.conditional:
+        self._check_conditioning()
+
+    def _check_conditioning(self) -> None:
+        needs_classes = []
+        if self.class_conditioning != "projection":
+            needs_classes.append(f"--class_conditioning={self.class_conditioning}")
+        if self.generator_embedding:
+            needs_classes.append(f"--generator_embedding={self.generator_embedding}")
+        if needs_classes and not self.conditional:
             raise UserError(
-                "--class_conditioning=auxiliary_classifier: with --noconditional there are no classes;"
-                " leave out one of the two"
+                f"{needs_classes[0]}: with --noconditional there are no classes; leave out one of the two"
+            )
+        if self.hierarchical_z and self.conditional and not self.generator_embedding:
+            raise UserError(
+                "--hierarchical_z: needs --generator_embedding (BigGAN: 128), or --noconditional"
+            )
+        parts = int(math.log2(self.image_size // 4)) + 1
+        nearest = parts * max(1, self.z_dim // parts)
+        if self.hierarchical_z and self.z_dim % parts:
+            raise UserError(
+                f"--z_dim={self.z_dim}: --hierarchical_z divides it into {parts} equal parts at --image_size="
+                f"{self.image_size}; allowed are multiples of {parts}, e.g. {nearest}"
             )
 
     def _check_weights(self) -> None:

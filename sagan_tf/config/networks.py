@@ -42,6 +42,25 @@ class NetworkOptions:
         section="Networks",
         choices=("projection", "auxiliary_classifier"),
     )
+    generator_embedding: int = option(
+        0,
+        "Length of a class embedding that all batch norms of the generator share (BigGAN: 128); 0 for a"
+        " table of gains and biases in each, as in the paper.",
+        section="Networks",
+        minimum=0,
+    )
+    hierarchical_z: bool = option(
+        False,
+        "Divide z between the generator's first layer and the batch norms of its blocks (BigGAN: --z_dim=120"
+        " at 128x128).",
+        section="Networks",
+    )
+    initializer: str = option(
+        "glorot",
+        "Initial kernels of both networks: Glorot uniform, as in the paper, or orthogonal, as in BigGAN.",
+        section="Networks",
+        choices=("glorot", "orthogonal"),
+    )
     generator_spectral_norm: bool = option(
         True, "Spectral normalization in the generator.", section="Networks"
     )

@@ -1,6 +1,9 @@
 """The Keras layers that SAGAN is made of."""
 
-from sagan_tf.layers.conditional_batch_norm import ConditionalBatchNormalization
+from sagan_tf.layers.conditional_batch_norm import (
+    ConditionalBatchNormalization,
+    LinearConditionalBatchNormalization,
+)
 from sagan_tf.layers.matched_residual_block import MatchedResidualBlock
 from sagan_tf.layers.self_attention import ATTENTION_FORMS, SelfAttention
 from sagan_tf.layers.spectral_normalization import SNConv2D, SNDense, SNEmbedding
@@ -8,6 +11,7 @@ from sagan_tf.layers.spectral_normalization import SNConv2D, SNDense, SNEmbeddin
 __all__ = [
     "ATTENTION_FORMS",
     "ConditionalBatchNormalization",
+    "LinearConditionalBatchNormalization",
     "MatchedResidualBlock",
     "SNConv2D",
     "SNDense",

@@ -1,12 +1,16 @@
-"""Batch normalization whose gain and bias depend on the class (Dumoulin et al. 2017; SAGAN's generator)."""
+"""Batch normalization whose gain and bias depend on the class (Dumoulin et al. 2017; SAGAN's generator).
+
+Or on a vector, as in BigGAN's (Brock et al. 2019).
+"""
 
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.spectral_normalization import SNDense
 
-@keras.saving.register_keras_serializable("sagan_tf")
-class ConditionalBatchNormalization(keras.layers.Layer):
-    """y = gain[label] * (x - mean) / sqrt(variance + epsilon) + bias[label].
+
+class _BatchNormalization(keras.layers.Layer):
+    """y = gain * (x - mean) / sqrt(variance + epsilon) + bias; its subclasses give gain and bias.
 
     In training, mean and variance are those of the batch (over all positions and, with
     `synchronized`, all replicas); at inference they are moving averages, so that a sample does not
@@ -16,67 +20,38 @@ class ConditionalBatchNormalization(keras.layers.Layer):
     The moving averages forget their initial 0 and 1 within the first few updates: update n = 0, 1, ...
     uses the momentum min(momentum, (1 + n) / (10 + n)). The original's momentum is constant, which is
     the same after some thousand steps.
-
-    Args:
-      classes: rows of the tables of gains and biases; 0 for one gain and bias (no labels).
-      momentum: decay of the moving averages; the original's is 0.999, and 0.9999 in its last layer.
-      epsilon: added to the variance.
-      synchronized: whether training statistics are those of all replicas' batches together. The
-        original's are per replica.
-
-    Call arguments:
-      inputs: (B, ..., C).
-      labels: int32 (B,), in [0, classes); None where `classes` is 0.
-      training: whether to normalize by the batch's statistics.
-      update_statistics: whether this pass moves the moving averages; only with `training`.
-
-    Returns: the shape and dtype of `inputs`.
     """
 
-    def __init__(
-        self,
-        classes: int,
-        momentum: float = 0.999,
-        epsilon: float = 1e-5,
-        synchronized: bool = False,
-        **layer_arguments,
-    ):
+    def __init__(self, momentum: float, epsilon: float, synchronized: bool, **layer_arguments):
         super().__init__(**layer_arguments)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum={momentum}: must be in [0, 1)")
-        self.classes = classes
         self.momentum = momentum
         self.epsilon = epsilon
         self.synchronized = synchronized
 
-    def build(self, input_shape):
-        channels = input_shape[-1]
-        table = (self.classes, channels) if self.classes else (channels,)
+    def _add_float32(self, name: str, shape, initializer, **arguments):
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, dtype="float32", autocast=False, **arguments
+        )
 
-        def weight(name, shape, initializer, **arguments):
-            return self.add_weight(
-                name=name, shape=shape, initializer=initializer, dtype="float32", autocast=False, **arguments
-            )
-
+    def _add_statistics(self, channels: int) -> None:
         statistics = {"trainable": False, "aggregation": "mean"}
-        self.gain = weight("gain", table, "ones")
-        self.bias = weight("bias", table, "zeros")
-        self.moving_mean = weight("moving_mean", (channels,), "zeros", **statistics)
-        self.moving_variance = weight("moving_variance", (channels,), "ones", **statistics)
-        self.updates = weight("updates", (), "zeros", **statistics)
+        self.moving_mean = self._add_float32("moving_mean", (channels,), "zeros", **statistics)
+        self.moving_variance = self._add_float32("moving_variance", (channels,), "ones", **statistics)
+        self.updates = self._add_float32("updates", (), "zeros", **statistics)
 
-    def call(self, inputs, labels=None, training=False, update_statistics=False):
+    def _normalize(self, inputs, gain, bias, training: bool, update_statistics: bool):
+        """gain, bias: float32, (C,) or one a row, (B, C)."""
         if training:
             mean, variance = self._batch_moments(inputs)
             if update_statistics:
                 self._move(mean, variance)
         else:
             mean, variance = self.moving_mean.value, self.moving_variance.value
-        gain, bias = self.gain.value, self.bias.value
-        if self.classes:
+        if len(gain.shape) == 2:
             shape = (-1, *[1] * (len(inputs.shape) - 2), inputs.shape[-1])
-            gain = tf.reshape(tf.gather(gain, labels), shape)
-            bias = tf.reshape(tf.gather(bias, labels), shape)
+            gain, bias = tf.reshape(gain, shape), tf.reshape(bias, shape)
         # As one multiplication and one addition a value: x * scale + shift.
         scale = gain * tf.math.rsqrt(variance + self.epsilon)
         shift = bias - mean * scale
@@ -107,8 +82,126 @@ class ConditionalBatchNormalization(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {
-            "classes": self.classes,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "synchronized": self.synchronized,
+        }
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class ConditionalBatchNormalization(_BatchNormalization):
+    """y = gain[label] * (x - mean) / sqrt(variance + epsilon) + bias[label].
+
+    For mean and variance see `_BatchNormalization`.
+
+    Args:
+      classes: rows of the tables of gains and biases; 0 for one gain and bias (no labels).
+      momentum: decay of the moving averages; the original's is 0.999, and 0.9999 in its last layer.
+      epsilon: added to the variance.
+      synchronized: whether training statistics are those of all replicas' batches together. The
+        original's are per replica.
+
+    Call arguments:
+      inputs: (B, ..., C).
+      labels: int32 (B,), in [0, classes); None where `classes` is 0.
+      training: whether to normalize by the batch's statistics.
+      update_statistics: whether this pass moves the moving averages; only with `training`.
+
+    Returns: the shape and dtype of `inputs`.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        momentum: float = 0.999,
+        epsilon: float = 1e-5,
+        synchronized: bool = False,
+        **layer_arguments,
+    ):
+        super().__init__(momentum, epsilon, synchronized, **layer_arguments)
+        self.classes = classes
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        table = (self.classes, channels) if self.classes else (channels,)
+        self.gain = self._add_float32("gain", table, "ones")
+        self.bias = self._add_float32("bias", table, "zeros")
+        self._add_statistics(channels)
+
+    def call(self, inputs, labels=None, training=False, update_statistics=False):
+        gain, bias = self.gain.value, self.bias.value
+        if self.classes:
+            gain, bias = tf.gather(gain, labels), tf.gather(bias, labels)
+        return self._normalize(inputs, gain, bias, training, update_statistics)
+
+    def get_config(self):
+        return super().get_config() | {"classes": self.classes}
+
+
+@keras.saving.register_keras_serializable("sagan_tf")
+class LinearConditionalBatchNormalization(_BatchNormalization):
+    """y = (1 + A c) * (x - mean) / sqrt(variance + epsilon) + B c, c being a vector.
+
+    BigGAN's (Brock et al. 2019, section 3 and appendix B): c, a class embedding, a part of z, or both, is
+    linearly projected to gains, which are centred at 1, and biases. That A and B have no biases and
+    are spectrally normalized is taken from its author's code (BigGAN-PyTorch). They are float32
+    whatever the policy. For mean and variance see `_BatchNormalization`.
+
+    Args:
+      condition_size: length of c.
+      spectral_norm, kernel_initializer: of A and B.
+      momentum, epsilon, synchronized: as of `ConditionalBatchNormalization`.
+
+    Call arguments:
+      inputs: (B, ..., C).
+      condition: float (B, condition_size).
+      training: whether to normalize by the batch's statistics.
+      update_statistics: whether this pass stores the new u of A and B and, with `training`, moves the
+        moving averages.
+
+    Returns: the shape and dtype of `inputs`.
+    """
+
+    def __init__(
+        self,
+        condition_size: int,
+        spectral_norm: bool = True,
+        kernel_initializer="glorot_uniform",
+        momentum: float = 0.999,
+        epsilon: float = 1e-5,
+        synchronized: bool = False,
+        **layer_arguments,
+    ):
+        super().__init__(momentum, epsilon, synchronized, **layer_arguments)
+        self.condition_size = condition_size
+        self.spectral_norm = spectral_norm
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, inputs_shape, condition_shape=None):
+        self.gain, self.bias = (self._projection(inputs_shape[-1], name) for name in ("gain", "bias"))
+        self._add_statistics(inputs_shape[-1])
+
+    def _projection(self, channels: int, name: str) -> SNDense:
+        layer = SNDense(
+            channels,
+            use_bias=False,
+            spectral_norm=self.spectral_norm,
+            kernel_initializer=self.kernel_initializer.clone(),
+            name=name,
+            dtype="float32",
+        )
+        layer.build((None, self.condition_size))
+        return layer
+
+    def call(self, inputs, condition, training=False, update_statistics=False):
+        condition = tf.cast(condition, tf.float32)
+        gain = 1.0 + self.gain(condition, update_u=update_statistics)  # (B, C)
+        bias = self.bias(condition, update_u=update_statistics)
+        return self._normalize(inputs, gain, bias, training, update_statistics)
+
+    def get_config(self):
+        return super().get_config() | {
+            "condition_size": self.condition_size,
+            "spectral_norm": self.spectral_norm,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

@@ -12,7 +12,7 @@ class UpBlock(keras.layers.Layer):
     The 1x1 convolution of the shortcut runs before the upsampling, which is the same function at a
     quarter of the work. `conv` and `norm` are factories of the two kinds of layer.
 
-    (B, H, W, C) and labels (B,) -> (B, 2H, 2W, filters).
+    (B, H, W, C), and what the norms depend on (labels or vectors) -> (B, 2H, 2W, filters).
     """
 
     def __init__(self, filters: int, conv, norm, **layer_arguments):
@@ -32,11 +32,11 @@ class UpBlock(keras.layers.Layer):
         ):
             layer.build(shape)
 
-    def call(self, inputs, labels=None, training=False, update_state=False):
+    def call(self, inputs, condition=None, training=False, update_state=False):
         statistics = {"training": training, "update_statistics": update_state}
-        x = tf.nn.relu(self.norm_1(inputs, labels, **statistics))
+        x = tf.nn.relu(self.norm_1(inputs, condition, **statistics))
         x = self.conv_1(x, update_u=update_state)
-        x = tf.nn.relu(self.norm_2(x, labels, **statistics))
+        x = tf.nn.relu(self.norm_2(x, condition, **statistics))
         x = self.conv_2(x, update_u=update_state)
         return x + upsample(self.shortcut(inputs, update_u=update_state))
 

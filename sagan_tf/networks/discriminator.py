@@ -8,7 +8,14 @@ import tensorflow as tf
 from sagan_tf.layers import SNConv2D, SNDense, SNEmbedding
 from sagan_tf.layers.residual_blocks import DownBlock
 from sagan_tf.networks.architectures import ARCHITECTURES, discriminator_resolutions
-from sagan_tf.networks.network import Network, attributes, check_attention, with_others
+from sagan_tf.networks.network import (
+    INITIALIZERS,
+    Network,
+    attributes,
+    check_attention,
+    check_initializer,
+    with_others,
+)
 
 CLASS_CONDITIONING = ("projection", "auxiliary_classifier")
 
@@ -55,6 +62,7 @@ class Discriminator(Network):
         attention_key_ratio: int = 8,
         spectral_norm: bool = True,
         class_conditioning: str = "projection",
+        initializer: str = "glorot",
         name: str = "discriminator",
         **model_arguments,
     ):
@@ -63,8 +71,10 @@ class Discriminator(Network):
         self.attention = check_attention(attention, discriminator_resolutions(image_size), "discriminator")
         self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
         self.spectral_norm, self.class_conditioning = spectral_norm, class_conditioning
+        self.initializer = check_initializer(initializer)
         policy = self.dtype_policy
-        conv = functools.partial(SNConv2D, spectral_norm=spectral_norm, dtype=policy)
+        kernels = {"spectral_norm": spectral_norm, "kernel_initializer": INITIALIZERS[initializer]}
+        conv = functools.partial(SNConv2D, dtype=policy, **kernels)
         architecture = ARCHITECTURES[image_size]
         self.blocks, self.attention_layers, self.residual_layers = [], {}, {}
         resolution = image_size
@@ -77,14 +87,14 @@ class Discriminator(Network):
             )
             if down and resolution in self.attention:
                 self._place(resolution)
-        self._make_head(channels * architecture.discriminator[-1])
+        self._make_head(channels * architecture.discriminator[-1], kernels)
 
-    def _make_head(self, width: int) -> None:
+    def _make_head(self, width: int, kernels: dict) -> None:
         """It is float32 whatever the policy: it costs nothing and decides everything."""
         if self.class_conditioning not in CLASS_CONDITIONING:
             allowed = ", ".join(CLASS_CONDITIONING)
             raise ValueError(f"class_conditioning={self.class_conditioning!r}: allowed are {allowed}")
-        arguments = {"spectral_norm": self.spectral_norm, "dtype": "float32"}
+        arguments = kernels | {"dtype": "float32"}
         self.dense = SNDense(1, name="dense", **arguments)
         self.embedding = self.classifier = None
         if self.class_conditioning == "auxiliary_classifier":
@@ -137,4 +147,4 @@ class Discriminator(Network):
 
     def get_config(self):
         names = "image_size channels classes attention attention_form attention_key_ratio spectral_norm"
-        return super().get_config() | attributes(self, f"{names} class_conditioning")
+        return super().get_config() | attributes(self, f"{names} class_conditioning initializer")

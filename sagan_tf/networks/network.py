@@ -4,6 +4,7 @@ import keras
 
 from sagan_tf.layers import MatchedResidualBlock, SelfAttention
 
+INITIALIZERS = {"glorot": "glorot_uniform", "orthogonal": "orthogonal"}  # and Keras's names of them
 RESIDUAL = "residual"  # the form of attention that is none
 
 
@@ -14,6 +15,7 @@ class Network(keras.Model):
         arguments = {
             "key_ratio": self.attention_key_ratio,
             "spectral_norm": self.spectral_norm,
+            "kernel_initializer": INITIALIZERS[self.initializer],
             "dtype": self.dtype_policy,
         }
         if self.attention_form == RESIDUAL:
@@ -45,6 +47,12 @@ def check_attention(attention, allowed, role: str) -> tuple[int, ...]:
         if resolution not in allowed:
             raise ValueError(f"{role} attention at {resolution}: allowed are {', '.join(map(str, allowed))}")
     return tuple(attention)
+
+
+def check_initializer(initializer: str) -> str:
+    if initializer not in INITIALIZERS:
+        raise ValueError(f"initializer={initializer!r}: allowed are {', '.join(INITIALIZERS)}")
+    return initializer
 
 
 def with_others(output, *others):

@@ -2,6 +2,7 @@
 
 import typing
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -52,7 +53,7 @@ class Diagnostics:
     def kernels(self) -> dict[str, Kernel]:
         """The singular values by network and layer, e.g. `generator/block_8/conv_1`."""
         return {
-            name: Kernel(float(sigma), float(sigma) / initial_sigma(layer.kernel.shape), layer.spectral_norm)
+            name: Kernel(float(sigma), float(sigma) / _initial_sigma(layer), layer.spectral_norm)
             for (name, layer), sigma in zip(self._layers.items(), self._sigmas(), strict=True)
         }
 
@@ -72,6 +73,12 @@ class Diagnostics:
 
     def _are_finite(self):
         return tf.stack([tf.reduce_all(tf.math.is_finite(value)) for value in self._variables.values()])
+
+
+def _initial_sigma(layer) -> float:
+    if isinstance(layer.kernel_initializer, keras.initializers.Orthogonal):
+        return 1.0
+    return initial_sigma(layer.kernel.shape)
 
 
 def initial_sigma(shape) -> float:

@@ -191,6 +191,23 @@ def test_only_update_u_moves_u(form):
         assert np.abs(old - variable).max() > 1e-3 or old.size == 1, variable.path
 
 
+@pytest.mark.parametrize("spectral_norm", [True, False])
+@pytest.mark.parametrize("form", ATTENTION_FORMS)
+def test_key_ratio_1_holds_key_ratio_8(form, spectral_norm):
+    """Its weights are those of k = 8 and zeros: more channels of queries and keys, and the same function."""
+    inputs = inputs_of((4, 6))
+    narrow, wide = (made(inputs, form=form, key_ratio=k, spectral_norm=spectral_norm) for k in (8, 1))
+    assert (narrow.query.units, wide.query.units) == (CHANNELS // 8, CHANNELS)
+    for ours, theirs in zip(wide.variables, narrow.variables, strict=True):
+        if len(theirs.shape):  # all but gamma, which is 0.7 in both
+            ours.assign(np.pad(theirs, [(0, n - m) for m, n in zip(theirs.shape, ours.shape, strict=True)]))
+    for ours, theirs in zip(*(layer(inputs, return_attention=True) for layer in (wide, narrow)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    wide.query.kernel.assign_add(np.eye(CHANNELS)[:, ::-1])  # what k = 8 has no weights for
+    wide.key.kernel.assign_add(np.eye(CHANNELS)[:, ::-1])
+    assert np.abs(wide(inputs) - narrow(inputs)).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -50,12 +50,16 @@ def convolution(x, layer):
     return sum(parts) + array(layer.bias)
 
 
-def normalized(x, layer, labels):
-    """At inference."""
+def normalized(x, layer, condition):
+    """At inference; the condition is labels, or vectors."""
     x = (x - array(layer.moving_mean)) / np.sqrt(array(layer.moving_variance) + 1e-5)
+    if hasattr(layer, "condition_size"):
+        assert condition.shape == (len(x), layer.condition_size)
+        gain, bias = 1 + condition @ kernel_of(layer.gain), condition @ kernel_of(layer.bias)
+        return x * gain[:, None, None] + bias[:, None, None]
     gain, bias = array(layer.gain), array(layer.bias)
     if layer.classes:
-        gain, bias = gain[labels][:, None, None], bias[labels][:, None, None]
+        gain, bias = gain[condition][:, None, None], bias[condition][:, None, None]
     return x * gain + bias
 
 
@@ -71,10 +75,10 @@ def pool(x):
     return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
 
 
-def up_block(x, block, labels):
+def up_block(x, block, condition):
     """The shortcut in the naive order: upsampling, then the 1x1 convolution at the high resolution."""
-    y = convolution(up(relu(normalized(x, block.norm_1, labels))), block.conv_1)
-    y = convolution(relu(normalized(y, block.norm_2, labels)), block.conv_2)
+    y = convolution(up(relu(normalized(x, block.norm_1, condition))), block.conv_1)
+    y = convolution(relu(normalized(y, block.norm_2, condition)), block.conv_2)
     return y + convolution(up(x), block.shortcut)
 
 
@@ -94,11 +98,23 @@ def placed(x, network):
     return x if layer is None else x + convolution(relu(convolution(relu(x), layer.conv_1)), layer.conv_2)
 
 
+def conditions_oracle(generator, z, labels):
+    """What the dense layer gets, and what each block's norms get: BigGAN's figure 15, or labels."""
+    count = len(generator.blocks)
+    embedded = [] if generator.embedding is None else [array(generator.embedding.kernel)[labels]]
+    if generator.hierarchical_z:
+        length = z.shape[1] // (count + 1)
+        parts = [z[:, start : start + length].astype(np.float64) for start in range(0, z.shape[1], length)]
+        return parts[0], [np.concatenate([part, *embedded], axis=1) for part in parts[1:]]
+    return z, [embedded[0] if embedded else labels] * count
+
+
 def generator_oracle(generator, z, labels=None):
+    z, conditions = conditions_oracle(generator, z, labels)
     x = z.astype(np.float64) @ kernel_of(generator.dense) + array(generator.dense.bias)
     x = x.reshape(len(z), 4, 4, -1)
-    for block in generator.blocks:
-        x = placed(up_block(x, block, labels), generator)
+    for block, condition in zip(generator.blocks, conditions, strict=True):
+        x = placed(up_block(x, block, condition), generator)
     return np.tanh(convolution(relu(normalized(x, generator.last_norm, labels)), generator.last_conv))
 
 
@@ -127,9 +143,12 @@ def assert_equal_to_rounding(value, expected):
 
 VARIANTS = [{}, {"spectral_norm": False}, {"classes": 0}, {"size": 64}]
 VARIANTS.append({"attention": (8, 16), "attention_form": "residual", "attention_key_ratio": 2})
+BIGGAN = {"embedding_size": 5, "hierarchical_z": True, "initializer": "orthogonal"}
+BIGGAN_VARIANTS = [BIGGAN, {"embedding_size": 5}, {"classes": 0, "hierarchical_z": True}]
+BIGGAN_VARIANTS.append(BIGGAN | {"spectral_norm": False})
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS + BIGGAN_VARIANTS)
 def test_generator(small, inputs_of, variant):
     generator = small(Generator, **variant)
     images = generator(*inputs_of(generator))
@@ -189,16 +208,18 @@ def assert_one_power_iteration(before, after):
     return paths
 
 
-def test_a_generator_pass_that_may_not_changes_nothing(small, inputs_of):
-    generator = small(Generator, attention=(16,))
+@pytest.mark.parametrize("variant", [{}, BIGGAN])
+def test_a_generator_pass_that_may_not_changes_nothing(small, inputs_of, variant):
+    generator = small(Generator, attention=(16,), **variant)
     before = snapshot(generator)
     generator(*inputs_of(generator))
     generator(*inputs_of(generator), training=True, return_attention=True)
     assert_same(before, snapshot(generator), before)
 
 
-def test_a_generator_pass_that_may_moves_its_state_once(small, inputs_of):
-    generator = small(Generator, attention=(16,), channels=4)
+@pytest.mark.parametrize("variant", [{}, BIGGAN])
+def test_a_generator_pass_that_may_moves_its_state_once(small, inputs_of, variant):
+    generator = small(Generator, attention=(16,), channels=4, **variant)
     before = snapshot(generator)
     generator(*inputs_of(generator), training=True, update_state=True)
     after = snapshot(generator)

@@ -18,9 +18,10 @@ MANIFEST = pathlib.Path(__file__).parent / "variables_128_ch64.txt"
     [
         (Generator, {"attention": (8, 32), "attention_form": "paper_v2", "synchronized": True}),
         (Generator, {"classes": 0, "spectral_norm": False, "dtype": "mixed_bfloat16", "name": "ema"}),
+        (Generator, {"embedding_size": 3, "hierarchical_z": True, "initializer": "orthogonal"}),
         (Discriminator, {"attention": (16,), "attention_key_ratio": 2, "dtype": "mixed_bfloat16"}),
         (Discriminator, {"attention": (8,), "attention_form": "residual", "attention_key_ratio": 2}),
-        (Discriminator, {"class_conditioning": "auxiliary_classifier"}),
+        (Discriminator, {"class_conditioning": "auxiliary_classifier", "initializer": "orthogonal"}),
         (Discriminator, {"classes": 0, "spectral_norm": False, "size": 64}),
     ],
 )

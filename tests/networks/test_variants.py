@@ -154,6 +154,39 @@ def test_class_logits_where_there_are_none_are_refused(small, inputs_of):
         small(Discriminator, class_conditioning="acgan")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"embedding_size": 4, "classes": 0}, "embedding_size=4: there are no classes"),
+        ({"hierarchical_z": True}, "hierarchical_z: needs embedding_size"),
+        ({"hierarchical_z": True, "classes": 0, "size": 64}, "z_dim=8: .* a multiple of 5 is needed"),
+        ({"initializer": "normal"}, "initializer='normal': allowed are glorot, orthogonal"),
+    ],
+)
+def test_conditioning_that_cannot_be_is_refused(small, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small(Generator, **arguments)
+
+
+@BOTH
+@pytest.mark.parametrize("form", ["original", "residual"])
+def test_orthogonal_kernels(network, form):
+    """As matrices (fan-in, outputs): rows or columns, whichever are fewer, are orthonormal."""
+    arguments = {"embedding_size": 5, "hierarchical_z": True, "z_dim": 8} if network is Generator else {}
+    instance = network(32, 2, 3, attention=(16,), attention_form=form, initializer="orthogonal", **arguments)
+    instance.build()
+    kernels = [v.numpy() for v in instance.variables if v.name == "kernel"]
+    plain = network(32, 2, 3, attention=(16,), attention_form=form, **arguments)
+    plain.build()
+    assert [kernel.shape for kernel in kernels] == [v.shape for v in plain.variables if v.name == "kernel"]
+    for kernel in kernels:
+        matrix = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
+        product = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+        np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-5)
+    first, second = (instance.blocks[1].conv_2.kernel.numpy(), instance.blocks[2].conv_2.kernel.numpy())
+    assert first.shape != second.shape or np.abs(first - second).max() > 0.01  # not one draw for all
+
+
 def test_a_sample_at_inference_does_not_depend_on_its_batch(small, inputs_of):
     generator = small(Generator, attention=(16,), channels=2)
     z, labels = inputs_of(generator)
@@ -164,8 +197,9 @@ def test_a_sample_at_inference_does_not_depend_on_its_batch(small, inputs_of):
     assert np.abs(generator(z[:2], labels[:2], training=True) - in_training[:2]).max() > 1e-2
 
 
-def test_every_trainable_variable_has_a_gradient(small, inputs_of):
-    generator = small(Generator, attention=(16,), channels=2)
+@pytest.mark.parametrize("conditioned", [{}, {"embedding_size": 5, "hierarchical_z": True}])
+def test_every_trainable_variable_has_a_gradient(small, inputs_of, conditioned):
+    generator = small(Generator, attention=(16,), channels=2, **conditioned)
     discriminator = small(Discriminator, attention=(8,), channels=2)
     z, labels = inputs_of(generator)
     variables = generator.trainable_variables + discriminator.trainable_variables

@@ -112,6 +112,19 @@ def test_attention_maps_are_those_of_the_network(signatures, generator):
     assert maps[16].numpy().std() > 1e-4
 
 
+def test_spectral_norm_of_conditional_norms_is_baked_in_too():
+    generator = Generator(32, 1, 3, z_dim=8, attention=(), embedding_size=4, hierarchical_z=True)
+    generator.build()
+    for variable in generator.trainable_variables:
+        variable.assign_add(0.2 * np.random.default_rng(0).standard_normal(variable.shape))
+    copy = inference_copy(generator, bake=True, dtype="float32")
+    assert not any(variable.name == "u" for variable in copy.variables)
+    labels = np.array([2, 0], np.int32)
+    np.testing.assert_allclose(copy(_z(2), labels), generator(_z(2), labels), atol=1e-5)
+    norm, baked = generator.blocks[1].norm_2.gain, copy.blocks[1].norm_2.gain
+    assert np.abs(norm.kernel - baked.kernel).max() > 1e-3
+
+
 def test_a_residual_block_in_the_place_of_attention_has_no_such_signature(tmp_path):
     generator = Generator(32, 1, classes=0, z_dim=2, attention=(16,), attention_form="residual")
     generator.build()
