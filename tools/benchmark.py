@@ -1,5 +1,8 @@
 """How fast the product is, beside what the machine can do: training, sampling, serving, data, scores, start.
 
+Arithmetic is counted in the order of the paper's layers, by which implementations can be compared; the
+product computes less of it, so that a share of a ceiling can be more than 1.
+
 Each figure is the median of repeated runs with its spread. Times differ between machines and with what else
 they do; shares of the ceilings, measured in the same run, differ less.
 """
@@ -13,20 +16,25 @@ import subprocess
 import sys
 import tempfile
 import time
-import typing
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.config import IMAGE_SIZES  # noqa: E402
 from sagan_tf.options import option  # noqa: E402
+from tools.ceilings import Figure, convolution, copy_bandwidth, matrix_product, rate, seconds_of  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WHAT = ("train", "sample", "start", "serve", "data", "evaluate")
+WHAT = ("train", "sample", "start", "growth", "digits", "serve", "data", "evaluate")
 VARIANTS = ("product", "fresh_fakes", "two_passes", "naive")
 _CLASSES = 1000
 # What other files measure, with their own options.
-_OTHERS = {"serve": "benchmark_export", "data": "benchmark_data", "evaluate": "benchmark_metrics"}
+_OTHERS = {
+    "digits": "benchmark_digits",
+    "serve": "benchmark_export",
+    "data": "benchmark_data",
+    "evaluate": "benchmark_metrics",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,31 +61,6 @@ class Options:
     json: str = option("", "File to write the figures to as well.")
 
 
-class Figure(typing.NamedTuple):
-    """A measured figure.
-
-    Attributes:
-      name: what was measured.
-      value: the median of the repetitions; `low` and `high` are the extremes.
-      unit: of all three.
-      share: of the matrix product's rate at the same precision and in the same run, where that says anything.
-      note: what belongs to it.
-    """
-
-    name: str
-    value: float
-    low: float
-    high: float
-    unit: str
-    share: float | None = None
-    note: str = ""
-
-    def __str__(self) -> str:
-        share = "" if self.share is None else f"{self.share:6.0%}"
-        spread = f"[{self.low:.4g} to {self.high:.4g}]"
-        return f"{self.name:<44}{self.value:10.4g} {self.unit:<9}{spread:<24}{share:>6}  {self.note}"
-
-
 def main(options: Options, given) -> int:
     """Prints a line for each figure. Returns the exit code."""
     del given
@@ -101,69 +84,25 @@ def measure(options: Options):
     """Yields the figures."""
     if "start" in options.what:
         yield from start(options.repeats)
-    if not {"train", "sample"} & set(options.what):
+    if not {"train", "sample", "growth"} & set(options.what):
         return
+    from sagan_tf.distribution import make_workers
+
+    make_workers(options.devices)  # before TensorFlow has chosen its devices
     for precision in options.precision:
         product = matrix_product(precision, options.repeats)
         yield product
-        yield convolution(precision, options.repeats, product.value)
+        convolved = convolution(precision, options.repeats, product.value)
+        yield convolved
         if "train" in options.what:
             for variant in options.variants:
                 yield from train(options, precision, variant, product.value)
         if "sample" in options.what:
             for batch_size in (1, 64):
-                yield sample(options, precision, batch_size, product.value)
+                yield from sample(options, precision, batch_size, product.value, convolved.value)
+        if "growth" in options.what:
+            yield from growth(options, precision)
     yield copy_bandwidth(options.repeats)
-
-
-def _seconds(function, repeats: int) -> list[float]:
-    """Times of calls after a first one, which may compile."""
-    function()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - begin)
-    return times
-
-
-def _rate(name: str, amount: float, times: list[float], unit: str, ceiling=None, note="") -> Figure:
-    """`amount` in each of `times`, as a rate."""
-    rates = sorted(amount / seconds for seconds in times)
-    median = statistics.median(rates)
-    return Figure(name, median, rates[0], rates[-1], unit, ceiling and median / ceiling, note)
-
-
-def matrix_product(precision: str, repeats: int, size: int = 2048) -> Figure:
-    """The rate of one large matrix product: the ceiling that shares are of."""
-    import tensorflow as tf
-
-    a = tf.cast(tf.random.normal((size, size)), precision)
-    product = tf.function(lambda: tf.matmul(a, a))
-    times = _seconds(lambda: product().numpy(), repeats)
-    return _rate(f"matrix product, {precision}", 2 * size**3 / 1e9, times, "GFLOP/s", note=f"{size} x {size}")
-
-
-def convolution(precision: str, repeats: int, ceiling: float) -> Figure:
-    """The rate of a 3x3 convolution such as the networks have."""
-    import tensorflow as tf
-
-    images = tf.cast(tf.random.normal((8, 32, 32, 256)), precision)
-    kernel = tf.cast(tf.random.normal((3, 3, 256, 256)), precision)
-    convolve = tf.function(lambda: tf.nn.conv2d(images, kernel, 1, "SAME"))
-    times = _seconds(lambda: convolve().numpy(), repeats)
-    flop = 2 * 8 * 32**2 * 9 * 256**2
-    return _rate(f"3x3 convolution, {precision}", flop / 1e9, times, "GFLOP/s", ceiling, "8 x 32 x 32 x 256")
-
-
-def copy_bandwidth(repeats: int) -> Figure:
-    """How fast memory is read and written."""
-    import numpy as np
-
-    source = np.ones(2**26, np.float32)
-    target = np.empty_like(source)
-    times = _seconds(lambda: np.copyto(target, source), repeats)
-    return _rate("copy, read and written", 2 * source.nbytes / 1e9, times, "GB/s", note="256 MiB")
 
 
 def train(options: Options, precision: str, variant: str, ceiling: float):
@@ -191,15 +130,31 @@ def train(options: Options, precision: str, variant: str, ceiling: float):
     begin = time.perf_counter()
     call()
     compiling = time.perf_counter() - begin
-    times = _seconds(call, options.repeats)
-    # Of the product's operations, whatever the variant computes besides.
+    times = seconds_of(call, options.repeats)
     counted, replicas = _config(options, precision, "product"), strategy.num_replicas_in_sync
     costs = estimate.estimate(counted, state.generator, state.discriminator, replicas)
     name = f"training, {precision}" + ("" if variant == "product" else f", {variant}")
-    yield _rate(name, batch, times, "images/s", note=f"first call {compiling:.0f} s")
+    yield rate(name, batch, times, "images/s", note=f"first call {compiling:.0f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    note = f"{costs.flop_per_image / 1e9:.1f} GFLOP an image; process so far {peak:.1f} GiB"
-    yield _rate("", costs.flop_per_image * batch / 1e9, times, "GFLOP/s", ceiling, note)
+    plain, computed = costs.plain_flop_per_image / 1e9, costs.flop_per_image / 1e9
+    note = f"{plain:.1f} GFLOP an image, {computed:.1f} computed; process so far {peak:.1f} GiB"
+    yield rate("", plain * batch, times, "GFLOP/s", ceiling, note)
+    if replicas > 1:
+        device = "gpu:0" if "GPU" in strategy.extended.worker_devices[0] else "cpu"
+        alone = dataclasses.replace(options, devices=device, batch_size=batch // replicas)
+        together = replicas * next(train(alone, precision, variant, ceiling)).value
+        yield rate(f"{replicas} replicas against {replicas} times one", batch / together, times, "")
+
+
+def growth(options: Options, precision: str):
+    """Yields the step's speed as the batch and the resolution of attention grow."""
+    for batch_size in (4, 8, 16, 32):
+        figure = next(train(dataclasses.replace(options, batch_size=batch_size), precision, "product", None))
+        yield figure._replace(name=f"{figure.name}, batch {batch_size}")
+    for attention in ((), (options.image_size // 4,), (options.image_size // 2,)):
+        figure = next(train(dataclasses.replace(options, attention=attention), precision, "product", None))
+        where = f"attention at {attention[0]}" if attention else "no attention"
+        yield figure._replace(name=f"{figure.name}, {where}")
 
 
 def _config(options: Options, precision: str, variant: str):
@@ -238,20 +193,26 @@ class _TwoPasses:
         return tf.concat([self._discriminator(*real, update_u=True), self._discriminator(*fake)], axis=0)
 
 
-def sample(options: Options, precision: str, batch_size: int, ceiling: float) -> Figure:
-    """The speed of the generator at inference."""
+def sample(options: Options, precision: str, batch_size: int, product: float, convolved: float):
+    """Yields the speed of the generator as it is exported."""
     import tensorflow as tf
 
     from sagan_tf import estimate, experiment
+    from sagan_tf.config import PRECISIONS
+    from sagan_tf.serving.network import inference_copy
 
-    generator = experiment.make_generator(_config(options, precision, "product"), _CLASSES)
+    trained = experiment.make_generator(_config(options, precision, "product"), _CLASSES)
+    generator = inference_copy(trained, bake=True, dtype=PRECISIONS[precision])
     z = tf.random.normal((batch_size, generator.z_dim))
     labels = tf.range(batch_size) % _CLASSES
     generate = tf.function(lambda: generator(z, labels, training=False))
-    times = _seconds(lambda: generate().numpy(), options.repeats)
-    flop = estimate.generator_cost(generator).flop * batch_size / 1e9
-    note = f"{statistics.median(times) * 1e3:.0f} ms a batch"
-    return _rate(f"sampling, {precision}, batch {batch_size}", flop, times, "GFLOP/s", ceiling, note)
+    times = seconds_of(lambda: generate().numpy(), options.repeats)
+    cost, seconds = estimate.generator_cost(generator), statistics.median(times)
+    name = f"sampling, {precision}, batch {batch_size}"
+    yield rate(name, (cost.flop + cost.saved) * batch_size / 1e9, times, "GFLOP/s", product)
+    reached = cost.flop * batch_size / 1e9 / seconds / convolved
+    note = f"{seconds * 1e3:.0f} ms; of what is computed, {reached:.0%} of the convolution's rate"
+    yield rate("", batch_size, times, "images/s", note=note)
 
 
 def start(repeats: int):
@@ -271,7 +232,7 @@ def _process(name: str, command, repeats: int) -> Figure:
             command() if callable(command) else command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT
         )
 
-    times = sorted(_seconds(run, repeats))
+    times = sorted(seconds_of(run, repeats))
     return Figure(name, statistics.median(times), times[0], times[-1], "s")
 
 

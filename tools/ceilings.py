@@ -1,0 +1,80 @@
+"""What the machine can do, and how measured figures are written."""
+
+import statistics
+import time
+import typing
+
+
+class Figure(typing.NamedTuple):
+    """A measured figure.
+
+    Attributes:
+      name: what was measured.
+      value: the median of the repetitions; `low` and `high` are the extremes.
+      unit: of all three.
+      share: of the matrix product's rate at the same precision and in the same run, where that says anything.
+      note: what belongs to it.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    share: float | None = None
+    note: str = ""
+
+    def __str__(self) -> str:
+        share = "" if self.share is None else f"{self.share:6.0%}"
+        spread = f"[{self.low:.4g} to {self.high:.4g}]"
+        return f"{self.name:<44}{self.value:10.4g} {self.unit:<9}{spread:<24}{share:>6}  {self.note}"
+
+
+def seconds_of(function, repeats: int) -> list[float]:
+    """Times of calls after a first one, which may compile."""
+    function()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def rate(name: str, amount: float, times: list[float], unit: str, ceiling=None, note="") -> Figure:
+    """`amount` in each of `times`, as a rate."""
+    rates = sorted(amount / seconds for seconds in times)
+    median = statistics.median(rates)
+    return Figure(name, median, rates[0], rates[-1], unit, ceiling and median / ceiling, note)
+
+
+def matrix_product(precision: str, repeats: int, size: int = 2048) -> Figure:
+    """The rate of one large matrix product: the ceiling that shares are of."""
+    import tensorflow as tf
+
+    a = tf.cast(tf.random.normal((size, size)), precision)
+    product = tf.function(lambda: tf.matmul(a, a))
+    times = seconds_of(lambda: product().numpy(), repeats)
+    return rate(f"matrix product, {precision}", 2 * size**3 / 1e9, times, "GFLOP/s", note=f"{size} x {size}")
+
+
+def convolution(precision: str, repeats: int, ceiling: float) -> Figure:
+    """The rate of a 3x3 convolution such as the networks have."""
+    import tensorflow as tf
+
+    images = tf.cast(tf.random.normal((8, 32, 32, 256)), precision)
+    kernel = tf.cast(tf.random.normal((3, 3, 256, 256)), precision)
+    convolve = tf.function(lambda: tf.nn.conv2d(images, kernel, 1, "SAME"))
+    times = seconds_of(lambda: convolve().numpy(), repeats)
+    flop = 2 * 8 * 32**2 * 9 * 256**2
+    return rate(f"3x3 convolution, {precision}", flop / 1e9, times, "GFLOP/s", ceiling, "8 x 32 x 32 x 256")
+
+
+def copy_bandwidth(repeats: int) -> Figure:
+    """How fast memory is read and written."""
+    import numpy as np
+
+    source = np.ones(2**26, np.float32)
+    target = np.empty_like(source)
+    times = seconds_of(lambda: np.copyto(target, source), repeats)
+    return rate("copy, read and written", 2 * source.nbytes / 1e9, times, "GB/s", note="256 MiB")
