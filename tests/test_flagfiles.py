@@ -1,0 +1,167 @@
+"""The flagfiles: each differs in what it studies, has the parameters that the table says, and trains."""
+
+import dataclasses
+import functools
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf import experiment, options
+from sagan_tf.config import Config
+from sagan_tf.reproduction import plan
+from tests.conftest import ROOT
+
+FLAGS = ROOT / "flags"
+ROWS = sorted(str(path.relative_to(FLAGS).with_suffix("")) for path in FLAGS.glob("*/*.cfg"))
+CLASSES = {"imagenet": 1000, "cifar10": 10, "digits": 10}
+ATTENTION = {"generator_attention", "discriminator_attention"}
+RATES = {"generator_learning_rate", "discriminator_learning_rate"}
+# In what each differs from which: the claim of its name.
+STUDIES = {
+    "sn_gd_ttur": ("attention_32 attention_16", ATTENTION),
+    "sn_gd": ("sn_gd_ttur", RATES),
+    "sn_d": ("sn_gd", {"generator_spectral_norm"}),
+    "sngan_projection": ("sn_d", {"discriminator_steps"}),
+    "acgan": ("sngan_projection", {"class_conditioning"}),
+    "attention_8": ("attention_16", ATTENTION),
+    "attention_16": ("attention_32 sn_gd_ttur", ATTENTION),
+    "attention_32": ("sn_gd_ttur", ATTENTION),
+    "attention_64": ("attention_32", ATTENTION),
+    "residual_8": ("attention_8", {"attention_form"}),
+    "residual_16": ("attention_16", {"attention_form"}),
+    "residual_32": ("attention_32", {"attention_form"}),
+    "residual_64": ("attention_64", {"attention_form"}),
+    "ratio_2": ("attention_32 attention_16", {"discriminator_steps"}),
+    "ratio_5": ("attention_32 attention_16", {"discriminator_steps"}),
+    "key_ratio_1": ("attention_32 attention_16", {"attention_key_ratio"}),
+    "key_ratio_2": ("attention_32 attention_16", {"attention_key_ratio"}),
+    "key_ratio_4": ("attention_32 attention_16", {"attention_key_ratio"}),
+    "form_paper_v1": ("attention_32 attention_16", {"attention_form"}),
+    "form_paper_v2": ("attention_32 attention_16", {"attention_form"}),
+    "beta2_0.999": ("attention_32 attention_16", {"beta2"}),
+}
+RECIPES = {"imagenet/recipe_fid_12.8", "imagenet/biggan", "cifar10/biggan", "cifar10/studiogan"}
+
+
+@functools.cache
+def config(row):
+    return options.parse(Config, [f"--flagfile={FLAGS / row}.cfg", "--workdir=unused"])[0]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_flagfile_differs_in_what_it_studies(row):
+    """A row is like its neighbour in all but the options that its name promises."""
+    assert (FLAGS / f"{row}.cfg").read_text().startswith("# ")
+    folder, _, name = row.partition("/")
+    assert config(row).batch_size  # it can be read
+    if row in RECIPES or name == "small":
+        return
+    others, studied = STUDIES[name]
+    other = next(f"{folder}/{other}" for other in others.split() if f"{folder}/{other}" in ROWS)
+    differences = options.difference(config(other), config(row))
+    assert {line.split(":")[0].removeprefix("--") for line in differences} == studied
+
+
+def test_flagfiles_are_the_paper_s():
+    """What SPEC says of the paper's and its neighbours' settings, of those that comparisons do not show."""
+    base = config("imagenet/attention_32")
+    assert (base.batch_size, base.train_steps, base.generator_channels) == (256, 1_000_000, 64)
+    assert (base.generator_learning_rate, base.discriminator_learning_rate) == (1e-4, 4e-4)
+    assert (base.beta1, base.beta2, base.discriminator_steps, base.loss) == (0.0, 0.9, 1, "hinge")
+    for folder in ("imagenet", "cifar10", "digits"):
+        ttur, equal = config(f"{folder}/sn_gd_ttur"), config(f"{folder}/sn_gd")
+        assert ttur.discriminator_learning_rate == 4 * ttur.generator_learning_rate
+        assert equal.generator_learning_rate == equal.discriminator_learning_rate
+        mean = (ttur.generator_learning_rate * ttur.discriminator_learning_rate) ** 0.5
+        assert equal.generator_learning_rate == pytest.approx(mean)
+        assert not ttur.generator_attention and not ttur.discriminator_attention
+        assert not config(f"{folder}/sn_d").generator_spectral_norm
+        assert config(f"{folder}/sn_d").discriminator_spectral_norm
+    for row in ROWS:
+        number = re.search(r"(attention|residual)_(\d+)$", row)
+        if number:
+            assert config(row).generator_attention == config(row).discriminator_attention
+            assert config(row).generator_attention == (int(number[2]),)
+        number = re.search(r"ratio_(\d+)$", row)
+        if number:
+            name = "attention_key_ratio" if "key" in row else "discriminator_steps"
+            assert getattr(config(row), name) == int(number[1])
+
+
+ARCHITECTURE = (
+    "image_size z_dim generator_channels discriminator_channels generator_attention discriminator_attention"
+    " attention_form attention_key_ratio generator_spectral_norm discriminator_spectral_norm"
+    " class_conditioning generator_embedding hierarchical_z"
+).split()
+
+
+@functools.cache
+def parameters(classes, *architecture):
+    """Trainable parameters of G and D, of networks that were made."""
+    of = dict(zip(ARCHITECTURE, architecture, strict=True))
+    cost = plan.cost(dataclasses.replace(Config(), workdir="unused", **of), classes)
+    return cost.generator, cost.discriminator
+
+
+def test_table_of_the_flagfiles():
+    """flags/README.md: every flagfile, its first comment, and the parameters of its networks."""
+    lines = []
+    for row in ROWS:
+        first = (FLAGS / f"{row}.cfg").read_text().splitlines()[0].removeprefix("# ")
+        of = [getattr(config(row), name) for name in ARCHITECTURE]
+        generator, discriminator = parameters(CLASSES[row.partition("/")[0]], *of)
+        lines.append(f"| [{row}]({row}.cfg) | {first} | {generator:,} | {discriminator:,} |")
+    table = "\n".join(lines)
+    assert table in (FLAGS / "README.md").read_text(), table
+
+
+@pytest.fixture
+def eagerly():
+    """Without compilation, which takes longer than so few steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+# One of each kind by default: a tenth of the time.
+_QUICK = "sn_d residual_16 acgan form_paper_v1 biggan".split()
+_EACH = [
+    row if row in {f"cifar10/{name}" for name in _QUICK} else pytest.param(row, marks=pytest.mark.slow)
+    for row in ROWS
+]
+
+
+@pytest.mark.parametrize("row", _EACH)
+def test_it_trains(row, eagerly):
+    """Three steps with one channel and two images."""
+    shrunk = dataclasses.replace(
+        config(row),
+        batch_size=2,
+        generator_channels=2,
+        discriminator_channels=1,
+    )
+    options.check(shrunk)
+    strategy = tf.distribute.get_strategy()
+    state = experiment.make_state(shrunk, 3, strategy)
+    before = [
+        variable.numpy()
+        for network in (state.generator, state.discriminator)
+        for variable in network.trainable_variables
+    ]
+    size, images = shrunk.image_size, shrunk.batch_size * shrunk.discriminator_steps
+    pixels = tf.random.stateless_uniform((images, size, size, 3), (0, 0), -1.0, 1.0)
+    batches = tf.data.Dataset.from_tensors((pixels, tf.range(images) % 3)).repeat()
+    step = experiment.make_step(shrunk, state, strategy)
+    values = step(iter(strategy.experimental_distribute_dataset(batches)), tf.constant(3))
+    assert all(np.isfinite(value.numpy()).all() for value in values.values()), values
+    after = [
+        variable.numpy()
+        for network in (state.generator, state.discriminator)
+        for variable in network.trainable_variables
+    ]
+    moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    # Biases and tables of classes that had no turn may stay; most others must not.
+    assert np.isfinite([np.sum(variable) for variable in after]).all()
+    assert np.mean(moved) > 0.8
