@@ -175,7 +175,8 @@ def parse(cls, argv):
     Args:
       cls: a dataclass whose fields were made by `option`.
       argv: the arguments without the program's name; `--flagfile=PATH` reads more of them from a
-        file, and the file more files, by paths from its own directory. Of two settings of one flag the last wins.
+        file, and the file more files, by paths from its own directory. Of two settings of one flag the
+        last wins.
 
     Returns:
       The instance of `cls`, checked, and the set of the names that `argv` set.

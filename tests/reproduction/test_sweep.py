@@ -62,7 +62,12 @@ def test_scores_at_another_step_or_of_other_samples_do_not_count(make_sweep):
     scores = os.path.join(run.config.workdir, "scores", "scores.jsonl")
     with open(scores) as file:
         text = file.read()
-    for old, new in (('"step": 4', '"step": 3'), ('"samples": 20', '"samples": 21'), ('"fid"', '"kid"')):
+    for old, new in (
+        ('"step": 4', '"step": 3'),
+        ('"samples": 20', '"samples": 21'),
+        ('"fid"', '"kid"'),
+        ("EMA weights", "raw weights"),
+    ):
         with open(scores, "w") as file:
             file.write(text.replace(old, new))
         assert not sweep.is_done(run)
@@ -120,6 +125,18 @@ def test_two_sweeps_do_not_work_in_one_directory(make_sweep):
             pass
     with other.locked():
         pass
+
+
+def test_the_processes_of_a_sweep_hold_its_lock_on(make_sweep, tmp_path):
+    sweep = make_sweep(rows=("sn_d",), seeds=(0,), steps=1000)
+    with sweep.locked():
+        process = sweep._process("train", sweep.runs[0].arguments)
+    with process, open(tmp_path / "lock") as file:  # the sweep's own hold on it is gone
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.kill()
+        process.wait()
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_the_last_process_of_a_killed_sweep_is_waited_for(make_sweep, tmp_path, capfd):
