@@ -107,3 +107,16 @@ def test_every_experiment_has_its_rows():
         "attention_16",
         "residual_16",
     ]
+
+
+def test_means_of_three_seeds_and_the_later_of_two_measurements(make_sweep, tmp_path):
+    sweep = make_sweep(rows=("sn_gd_ttur",), seeds=(0, 1, 5))
+    for run in sweep.runs:
+        sweep.perform(run, lambda line: None)
+    curve = report.Reporter(sweep, "small", 10).curve("sn_gd_ttur", "fid")
+    np.testing.assert_array_equal(curve.mean, [100, 98])
+    path = tmp_path / "sn_gd_ttur" / "seed_0" / "scores" / "scores.jsonl"
+    last = path.read_text().splitlines()[-1]
+    path.write_text(path.read_text() + last.replace("96.0", "90.0") + "\n")
+    report.write(sweep, ["figure3"], "small", 10, "")
+    assert "| 3 of 3 | 96 [90, 101] |" in (tmp_path / "report.md").read_text()
