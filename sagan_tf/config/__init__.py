@@ -64,9 +64,7 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 f"{needs_classes[0]}: with --noconditional there are no classes; leave out one of the two"
             )
         if self.hierarchical_z and self.conditional and not self.generator_embedding:
-            raise UserError(
-                "--hierarchical_z: needs --generator_embedding (BigGAN: 128), or --noconditional"
-            )
+            raise UserError("--hierarchical_z: needs --generator_embedding (BigGAN: 128), or --noconditional")
         parts = int(math.log2(self.image_size // 4)) + 1
         nearest = parts * max(1, self.z_dim // parts)
         if self.hierarchical_z and self.z_dim % parts:
