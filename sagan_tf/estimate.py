@@ -17,6 +17,7 @@ class Cost(typing.NamedTuple):
     kept_float32: those that are float32 whatever the precision.
     normed: values that batch norm takes the moments of: in bfloat16 it keeps them in float32 as well.
     saved: what is to be added to `flop` for the layers in the order that the paper and its code have.
+    inputs: values that a block keeps if the others are computed again; 0 of what is no block.
     largest: values of the largest feature map.
     """
 
@@ -25,6 +26,7 @@ class Cost(typing.NamedTuple):
     kept_float32: int = 0
     normed: int = 0
     saved: int = 0
+    inputs: int = 0
     largest: int = 0
 
     def __add__(self, other):
@@ -96,73 +98,96 @@ def _saved(flop: int) -> int:
 
 def generator_cost(generator) -> Cost:
     """One image's forward pass through a built generator."""
+    return sum(_generator_parts(generator), Cost())
+
+
+def _generator_parts(generator):
     rows, columns = generator.dense.kernel.shape
-    total = Cost(2 * rows * columns, columns)
+    yield Cost(2 * rows * columns, columns)
     channels = generator.first_width
     for resolution, block in zip(generator_resolutions(generator.image_size), generator.blocks, strict=True):
         width, wide, narrow = block.conv_1.filters, resolution**2, (resolution // 2) ** 2
         joined, shortcut = _saved(2 * wide * 9 * channels * width), 2 * narrow * channels * width
-        total += Cost(
+        yield Cost(
             flop=2 * wide * 9 * (channels + width) * width - joined + shortcut,
             # After each ReLU, before each norm, the upsampled input of the first convolution if there is one.
             kept=narrow * channels + wide * ((0 if joined else channels) + 3 * width),
             saved=joined + 3 * shortcut,
             normed=narrow * channels + wide * width,
+            inputs=narrow * channels,
             largest=wide * max(channels, width),
         )
         # Gains and biases of the two norms, where they are projections of a vector.
-        total += Cost(4 * getattr(block.norm_1, "condition_size", 0) * (channels + width))
+        yield Cost(4 * getattr(block.norm_1, "condition_size", 0) * (channels + width))
         channels = width
-        total += _placed(generator, resolution, channels)
+        yield _placed(generator, resolution, channels)
     positions = generator.image_size**2
-    return total + Cost(
-        2 * positions * 27 * channels, positions * channels, 2 * positions * 3, positions * channels
-    )
+    yield Cost(2 * positions * 27 * channels, positions * channels, 2 * positions * 3, positions * channels)
 
 
 def discriminator_cost(discriminator) -> Cost:
     """One image's forward pass through a built discriminator."""
-    resolution, channels, total = discriminator.image_size, 3, Cost()
+    return sum(_discriminator_parts(discriminator), Cost())
+
+
+def _discriminator_parts(discriminator):
+    resolution, channels = discriminator.image_size, 3
     for block in discriminator.blocks:
         width, wide = block.conv_1.filters, resolution**2
         resolution = resolution // 2 if block.downsampling else resolution
         narrow = resolution**2
         shortcut = 0 if block.shortcut is None else narrow * channels
         joined = _saved(2 * wide * 9 * width**2) if block.downsampling else 0
-        total += Cost(
+        yield Cost(
             flop=2 * wide * 9 * (channels + width) * width - joined + 2 * shortcut * width,
             # After each ReLU, what a joined convolution sees, the pooled input of the shortcut, the output.
             kept=wide * (channels + (2 if joined else 1) * width) + shortcut + narrow * width,
             # The original's first block pools before its shortcut as well.
             saved=joined + (0 if block.first else 6 * shortcut * width),
+            inputs=wide * channels,
             largest=wide * max(channels, width),
         )
         channels = width
         if block.downsampling:
-            total += _placed(discriminator, resolution, channels)
+            yield _placed(discriminator, resolution, channels)
     outputs = 1 + (discriminator.embedding is not None)
     if discriminator.classifier is not None:
         outputs += discriminator.classes
-    return total + Cost(flop=2 * outputs * channels, kept_float32=resolution**2 * channels)
+    yield Cost(flop=2 * outputs * channels, kept_float32=resolution**2 * channels)
+
+
+def _kept_bytes(parts, precision: str, recompute: bool) -> int:
+    """What one image keeps in a network; where blocks are recomputed, that of one block at a time."""
+    if not recompute:
+        return sum(part.kept_bytes(precision) for part in parts)
+    blocks = [part for part in parts if part.inputs]
+    others = sum(part.kept_bytes(precision) for part in parts if not part.inputs)
+    inputs = sum(Cost(kept=block.inputs).kept_bytes(precision) for block in blocks)
+    return others + inputs + max(block.kept_bytes(precision) for block in blocks)
 
 
 def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     """What a run of `config` with these networks, built, costs on each of `replicas`."""
-    of_generator, of_discriminator = generator_cost(generator), discriminator_cost(discriminator)
+    parts = list(_generator_parts(generator)), list(_discriminator_parts(discriminator))
+    of_generator, of_discriminator = (sum(each, Cost()) for each in parts)
     steps, in_parts = config.discriminator_steps, config.accumulation_steps > 1
     # A backward pass is two forward passes; for the images alone, as in G's step through D, it is one.
     fakes = steps if in_parts or not config.reuse_fakes else steps - 1
     passes = (fakes + 3, 6 * steps + 2)
+    plain = sum(
+        n * (cost.flop + cost.saved) for n, cost in zip(passes, (of_generator, of_discriminator), strict=True)
+    )
+    if config.recompute_blocks:  # one pass more, for each gradient
+        passes = (passes[0] + 1, passes[1] + 2 * steps + 1)
     flop = passes[0] * of_generator.flop + passes[1] * of_discriminator.flop
-    saved = passes[0] * of_generator.saved + passes[1] * of_discriminator.saved
     parameters = [_parameters(network) for network in (generator, discriminator)]
     # W, its gradient, W / sigma and Adam's two moments; G also has the average.
     fixed = 4 * (6 * parameters[0] + 5 * parameters[1])
     # D sees real images and fakes while G's values wait for its step; two feature maps are at work.
-    kept = [cost.kept_bytes(config.precision) for cost in (of_generator, of_discriminator)]
+    kept = [_kept_bytes(each, config.precision, config.recompute_blocks) for each in parts]
     image = kept[0] + 2 * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
     images = config.batch_size // replicas // config.accumulation_steps
-    return Estimate(*parameters, flop, flop + saved, fixed, image, images)
+    return Estimate(*parameters, flop, plain, fixed, image, images)
 
 
 def describe(estimate: Estimate, batch_size: int) -> str:
@@ -209,6 +234,8 @@ def out_of_memory(config, estimate: Estimate) -> str:
         replica = estimate.images * config.accumulation_steps
         parts = next(n for n in range(config.accumulation_steps + 1, replica + 1) if replica % n == 0)
         remedies.append(f"--accumulation_steps={parts} (the same batch in smaller parts)")
+    if not config.recompute_blocks:
+        remedies.append("--recompute_blocks (about a third more arithmetic)")
     if config.precision == "float32":
         remedies.append("--precision=bfloat16")
     if estimate.images > 1:

@@ -124,6 +124,8 @@ def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
     """The compiled training function of a run, see `make_train_function`."""
     # This pass of the graph optimizer fails on the step's loop, with an error message.
     tf.config.optimizer.set_experimental_options({"remapping": False})
+    for network in (state.generator, state.discriminator):
+        network.recompute_blocks = config.recompute_blocks
     alternation = Alternation(
         state,
         make_objective(config),

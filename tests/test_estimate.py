@@ -131,6 +131,7 @@ def test_what_an_iteration_consists_of():
     assert flop(reuse_fakes=False) == 4 * g + 8 * d
     assert flop(discriminator_steps=2) == 4 * g + 14 * d
     assert flop(accumulation_steps=2) == 4 * g + 8 * d
+    assert flop(recompute_blocks=True) == 4 * g + 11 * d
 
 
 def test_out_of_memory_says_what_to_lower():
@@ -144,6 +145,7 @@ def test_out_of_memory_says_what_to_lower():
     assert "8 images at once" in line() and "a --batch_size below 8" in line()
     assert "--accumulation_steps=4 " in line(accumulation_steps=2)
     assert "bfloat16" not in line(precision="bfloat16")
+    assert "--recompute_blocks " in line() and "recompute" not in line(recompute_blocks=True)
     least = line(batch_size=1)
     assert "accumulation" not in least and "batch_size" not in least and "--generator_channels" in least
     full_disk = tf.errors.ResourceExhaustedError(None, None, "/x/state.data; No space left on device")
@@ -170,10 +172,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, found.bytes_per
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_memory_of_an_image_as_measured(precision):
+def test_memory_of_an_image_as_measured(precision, recompute):
     """How the peak of the process grows with the batch, against the estimate, on the CPU."""
     flags = "--workdir=unused --image_size=128 --generator_channels=32 --discriminator_channels=32".split()
+    flags.append(f"--recompute_blocks={str(recompute).lower()}")
 
     def measure(batch):
         command = [sys.executable, "-c", MEASURE, *flags, f"--precision={precision}", f"--batch_size={batch}"]
@@ -183,5 +187,5 @@ def test_memory_of_an_image_as_measured(precision):
 
     (few, estimated), (many, _) = measure(8), measure(16)
     ratio = estimated / ((many - few) / 8)
-    print(f"{precision}: estimated / measured = {ratio:.2f}")
+    print(f"{precision}, recompute {recompute}: {estimated / 2**20:.0f} MiB, {ratio:.2f} of what is measured")
     assert 0.75 < ratio < 1.33

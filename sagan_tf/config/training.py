@@ -107,6 +107,13 @@ class TrainingOptions:
         section="Speed",
         may_change=True,
     )
+    recompute_blocks: bool = option(
+        False,
+        "Compute the blocks' values again for the gradients instead of keeping them: less memory, about a"
+        " third more arithmetic.",
+        section="Speed",
+        may_change=True,
+    )
     steps_per_call: int = option(
         10, "Steps that run between returns to Python.", section="Speed", minimum=1, may_change=True
     )

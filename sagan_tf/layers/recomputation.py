@@ -4,45 +4,50 @@ import keras
 import tensorflow as tf
 
 
-def recompute(layer, inputs, *arguments, **keywords):
-    """`layer(inputs, *arguments, **keywords)` that keeps its inputs and variables only.
+def recompute(layer, *tensors, **keywords):
+    """`layer(*tensors, **keywords)` that keeps these tensors and its variables only.
 
     The second pass sees the variables as the first one did, and stores nothing: u and moving averages
     move once.
 
     Args:
-      layer: a built layer.
-      inputs: tensor with regard to which the layer is differentiated.
-      arguments, keywords: its other arguments, not differentiated.
+      layer: a built layer that returns one tensor.
+      tensors: with regard to which it is differentiated where they are floats; None is handed on.
+      keywords: its other arguments.
 
-    Returns: what the layer returns, one tensor.
+    Returns: what the layer returns.
     """
     variables = layer.variables
+    given = [tensor for tensor in tensors if tensor is not None]
 
-    def call(inputs, values):
-        with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
-            outputs = layer(inputs, *arguments, **keywords)
+    def call(*values):
+        tensors_left = iter(values)
+        arguments = [tensor if tensor is None else next(tensors_left) for tensor in tensors]
+        mapping = list(zip(variables, tensors_left, strict=True))
+        with keras.StatelessScope(mapping) as scope:
+            outputs = layer(*arguments, **keywords)
         return outputs, [scope.get_current_value(variable) for variable in variables]
 
+    moved = []
+
     @tf.custom_gradient
-    def run(inputs, *values):
-        outputs, after = call(inputs, values)
-        moved = [index for index, value in enumerate(values) if after[index] is not value]
+    def run(*values):
+        outputs, after = call(*values)
+        before = values[len(given) :]
+        moved.extend(index for index, value in enumerate(before) if after[index] is not value)
 
         def gradient(upstream, *_):
             # Tied to the upstream gradient, so that it is not done early, or merged with the first pass.
             with tf.control_dependencies([upstream]):
-                again = [tf.identity(value) for value in (inputs, *values)]
+                again = [tf.identity(value) for value in values]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(again)
-                outputs, _ = call(again[0], again[1:])
+                tape.watch([value for value in again if value.dtype.is_floating])
+                outputs, _ = call(*again)
             return tape.gradient(outputs, again, output_gradients=upstream)
 
-        targets.extend(variables[index] for index in moved)
         return (outputs, *(tf.stop_gradient(after[index]) for index in moved)), gradient
 
-    targets = []
-    outputs, *moved = run(inputs, *[tf.convert_to_tensor(variable.value) for variable in variables])
-    for variable, value in zip(targets, moved, strict=True):
-        variable.assign(value)
+    outputs, *after = run(*given, *[tf.convert_to_tensor(variable.value) for variable in variables])
+    for index, value in zip(moved, after, strict=True):
+        variables[index].assign(value)
     return outputs

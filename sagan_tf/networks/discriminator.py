@@ -133,7 +133,7 @@ class Discriminator(Network):
         maps, shares = {}, {}
         x = tf.cast(images, self.compute_dtype)
         for block in self.blocks:
-            x = block(x, update_u=update_u)
+            x = self._run(block, x, update_u=update_u)
             if block.downsampling:
                 x = self._attend(x, update_u, maps, shares)
         h = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))  # (B, C)

@@ -164,7 +164,7 @@ class Generator(Network):
         x = self.dense(tf.cast(z, self.compute_dtype), update_u=update_state)
         x = tf.reshape(x, (-1, FIRST_RESOLUTION, FIRST_RESOLUTION, self.first_width))
         for block, condition in zip(self.blocks, conditions, strict=True):
-            x = block(x, condition, training=training, update_state=update_state)
+            x = self._run(block, x, condition, training=training, update_state=update_state)
             x = self._attend(x, update_state, maps, shares)
         x = tf.nn.relu(self.last_norm(x, training=training, update_statistics=update_state))
         images = tf.tanh(tf.cast(self.last_conv(x, update_u=update_state), tf.float32))

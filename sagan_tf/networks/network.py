@@ -3,13 +3,24 @@
 import keras
 
 from sagan_tf.layers import MatchedResidualBlock, SelfAttention
+from sagan_tf.layers.recomputation import recompute
 
 INITIALIZERS = {"glorot": "glorot_uniform", "orthogonal": "orthogonal"}  # and Keras's names of them
 RESIDUAL = "residual"  # the form of attention that is none
 
 
 class Network(keras.Model):
-    """Attention, or the residual block in its place, at some resolutions."""
+    """Blocks, and attention, or the residual block in its place, at some resolutions.
+
+    `recompute_blocks` says whether blocks are computed again for the gradient: less memory, more work.
+    """
+
+    recompute_blocks = False
+
+    def _run(self, block, *tensors, **keywords):
+        if self.recompute_blocks:
+            return recompute(block, *tensors, **keywords)
+        return block(*tensors, **keywords)
 
     def _place(self, resolution: int) -> None:
         arguments = {

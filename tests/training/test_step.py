@@ -73,11 +73,11 @@ def largest_difference(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"discriminator_steps": 2, "reuse_fakes": False}],
-    ids=["reused fakes", "two D steps, fresh fakes"],
+    "options, of_two",
+    [({}, {}), ({"discriminator_steps": 2, "reuse_fakes": False}, {"recompute_blocks": True})],
+    ids=["reused fakes", "two D steps, fresh fakes, and blocks recomputed"],
 )
-def test_two_replicas_train_as_one(digits, options):
+def test_two_replicas_train_as_one(digits, options, of_two):
     # SGD: Adam divides a gradient that is zero but for rounding by its own size.
     config = dataclasses.replace(TINY, **options)
     one = Trainer(
@@ -87,7 +87,7 @@ def test_two_replicas_train_as_one(digits, options):
     )
     two = Trainer(
         digits,
-        dataclasses.replace(config, devices="cpu:2"),
+        dataclasses.replace(config, devices="cpu:2", **of_two),
         optimizer=functools.partial(keras.optimizers.SGD, 0.05),
     )
     initial = one.weights()
