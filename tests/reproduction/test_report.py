@@ -120,3 +120,10 @@ def test_means_of_three_seeds_and_the_later_of_two_measurements(make_sweep, tmp_
     path.write_text(path.read_text() + last.replace("96.0", "90.0") + "\n")
     report.write(sweep, ["figure3"], "small", 10, "")
     assert "| 3 of 3 | 96 [90, 101] |" in (tmp_path / "report.md").read_text()
+
+
+def test_scores_of_a_shorter_run_are_not_final(make_sweep, tmp_path):
+    shorter = make_sweep(rows=("sn_gd_ttur",), seeds=(0,))
+    shorter.perform(shorter.runs[0], lambda line: None)
+    report.write(make_sweep(rows=("sn_gd_ttur",), seeds=(0,), steps=6), ["figure3"], "small", 10, "")
+    assert "| 0 of 1 |  | 96 at 4 |" in (tmp_path / "report.md").read_text()
