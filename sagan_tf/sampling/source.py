@@ -84,8 +84,8 @@ def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_
 def mixed_classes(network: networks.Generator, weights: np.ndarray) -> networks.Generator:
     """A generator whose class i is a mixture of the classes of `network`.
 
-    A class is a row of each table of gains and biases in conditional batch norm, and the network is a
-    function of these rows: mixtures of them lie between the classes.
+    A class is a row of each table of gains and biases in conditional batch norm, or of the embedding that
+    all of them share, and the network is a function of these rows: mixtures of them lie between the classes.
 
     Args:
       network: conditional.
@@ -94,8 +94,9 @@ def mixed_classes(network: networks.Generator, weights: np.ndarray) -> networks.
     config = network.get_config() | {"classes": len(weights), "name": "mixed_generator"}
     mixed = networks.Generator.from_config(config)
     mixed.build()
+    embedding = network.embedding.kernel if network.embedding else None
     for old, new in zip(network.variables, mixed.variables, strict=True):
         value = old.numpy()
-        is_table = value.ndim == 2 and old.name in ("gain", "bias") and len(value) == network.classes
+        is_table = value.ndim == 2 and (old.name in ("gain", "bias") or old is embedding)
         new.assign(weights @ value if is_table else value)
     return mixed

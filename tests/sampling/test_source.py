@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from sagan_tf.metrics import samples
@@ -10,9 +11,9 @@ from sagan_tf.pictures import to_uint8
 from sagan_tf.sampling.source import callable_of, draw, mixed_classes
 
 
-def network():
+def network(**arguments):
     keras.utils.set_random_seed(0)
-    made = Generator(32, channels=1, classes=3, z_dim=4, attention=(16,))
+    made = Generator(32, channels=1, classes=3, z_dim=4, attention=(16,), **arguments)
     made.build()
     random = np.random.default_rng(0)
     for variable in made.trainable_variables:  # tables too: else all classes are the same
@@ -38,8 +39,9 @@ def test_batches_do_not_matter_and_rows_stay_in_place():
         assert np.abs(images[:, 1, 1].astype(int) - expected).max() <= 1
 
 
-def test_an_unmixed_class_is_the_class():
-    whole = network()
+@pytest.mark.parametrize("arguments", [{}, {"embedding_size": 5, "hierarchical_z": True}])
+def test_an_unmixed_class_is_the_class(arguments):
+    whole = network(**arguments)
     mixed = mixed_classes(whole, np.eye(3, dtype=np.float32)[[2, 0]])
     z = z_of(3)
     ours = callable_of(mixed).generate(z, np.array([1, 0, 0], np.int32))
