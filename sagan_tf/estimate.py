@@ -234,7 +234,7 @@ def out_of_memory(config, estimate: Estimate) -> str:
         replica = estimate.images * config.accumulation_steps
         parts = next(n for n in range(config.accumulation_steps + 1, replica + 1) if replica % n == 0)
         remedies.append(f"--accumulation_steps={parts} (the same batch in smaller parts)")
-    if not config.recompute_blocks:
+    if not config.recompute_blocks and not config.xla:
         remedies.append("--recompute_blocks (about a third more arithmetic)")
     if config.precision == "float32":
         remedies.append("--precision=bfloat16")

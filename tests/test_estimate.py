@@ -146,6 +146,7 @@ def test_out_of_memory_says_what_to_lower():
     assert "--accumulation_steps=4 " in line(accumulation_steps=2)
     assert "bfloat16" not in line(precision="bfloat16")
     assert "--recompute_blocks " in line() and "recompute" not in line(recompute_blocks=True)
+    assert "recompute" not in line(xla=True)
     least = line(batch_size=1)
     assert "accumulation" not in least and "batch_size" not in least and "--generator_channels" in least
     full_disk = tf.errors.ResourceExhaustedError(None, None, "/x/state.data; No space left on device")

@@ -156,6 +156,7 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
             "--auxiliary_weight=0: .*above",
         ),
         (["--generator_embedding=8", "--noconditional"], "--generator_embedding=8: .*--noconditional"),
+        (["--xla", "--recompute_blocks"], "--recompute_blocks: .*--xla"),
         (["--hierarchical_z"], "--hierarchical_z: needs --generator_embedding"),
         (
             ["--hierarchical_z", "--generator_embedding=8", "--z_dim=30"],

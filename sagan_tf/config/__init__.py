@@ -38,6 +38,11 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 f"--best_metric={self.best_metric}: is not measured;"
                 f" allowed with these --evaluate_metrics are {', '.join(names)}"
             )
+        if self.xla and self.recompute_blocks:
+            raise UserError(
+                "--recompute_blocks: XLA merges the second computation with the first, so that nothing is"
+                " saved; leave out --xla"
+            )
         if self.warmup_steps and self.warmup_steps >= self.train_steps:
             raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --train_steps")
         if not re.fullmatch(r"auto|cpu(:[1-9]\d*)?|gpu:\d+(,\d+)*", self.devices):

@@ -20,7 +20,8 @@ class TrainingOptions:
     )
     gradient_penalty: str = option(
         "none",
-        "Penalty on the gradient of the discriminator's logit with respect to the image, as it sees it.",
+        "Penalty on the gradient of the discriminator's logit with respect to the image: r1 at real images,"
+        " wgan_gp between real images and fakes, where its norm is to be 1.",
         section="Training",
         choices=("none", "r1", "wgan_gp"),
     )
@@ -110,7 +111,7 @@ class TrainingOptions:
     recompute_blocks: bool = option(
         False,
         "Compute the blocks' values again for the gradients instead of keeping them: less memory, about a"
-        " third more arithmetic.",
+        " third more arithmetic. Not with --xla, which would undo it.",
         section="Speed",
         may_change=True,
     )
