@@ -132,6 +132,7 @@ def test_what_an_iteration_consists_of():
     assert flop(discriminator_steps=2) == 4 * g + 14 * d
     assert flop(accumulation_steps=2) == 4 * g + 8 * d
     assert flop(recompute_blocks=True) == 4 * g + 11 * d
+    assert flop(gradient_penalty="r1") == 3 * g + 14 * d
 
 
 def test_out_of_memory_says_what_to_lower():
