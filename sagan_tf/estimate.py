@@ -174,7 +174,7 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     # A backward pass is two forward passes; for the images alone, as in G's step through D, it is one.
     fakes = steps if in_parts or not config.reuse_fakes else steps - 1
     passes = (fakes + 3, 6 * steps + 2)
-    if config.gradient_penalty != "none":  # logits, their gradient at the images, two passes back through each
+    if config.gradient_penalty != "none":  # logits, their gradient at the images, and back through both
         passes = (passes[0], passes[1] + 6 * steps)
     plain = sum(
         n * (cost.flop + cost.saved) for n, cost in zip(passes, (of_generator, of_discriminator), strict=True)
