@@ -10,6 +10,7 @@ they do; shares of the ceilings, measured in the same run, differ less.
 import dataclasses
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -21,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.config import IMAGE_SIZES  # noqa: E402
-from sagan_tf.options import option  # noqa: E402
+from sagan_tf.options import UserError, check, option  # noqa: E402
 from tools.ceilings import Figure, convolution, copy_bandwidth, matrix_product, rate, seconds_of  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -59,6 +60,13 @@ class Options:
     )
     repeats: int = option(7, "Timed calls of each.", minimum=3)
     json: str = option("", "File to write the figures to as well.")
+
+    def check(self) -> None:
+        """Refuses networks and devices that cannot be. Raises UserError."""
+        try:
+            check(_config(self, "float32", "product"))
+        except UserError as error:
+            raise UserError(re.sub("--(generator|discriminator)_", "--", str(error))) from error
 
 
 def main(options: Options, given) -> int:

@@ -43,6 +43,7 @@ def main(options: Options, given) -> int:
             "train_steps": options.train_steps,
             "checkpoint_every_steps": options.every,
             "keep_checkpoints": options.train_steps,
+            "summary_every_steps": options.every,
             "sample_every_steps": options.train_steps,
             "seed": options.seed,
         }
