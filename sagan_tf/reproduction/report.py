@@ -112,7 +112,7 @@ class Reporter:
             "row",
             "seeds",
             *(self._title(key) for key in keys),
-            "best FID on the way",
+            f"best {self._title('fid')} on the way",
             "hours a run",
             "paper",
         ]
@@ -128,7 +128,7 @@ class Reporter:
 
     def _title(self, key: str) -> str:
         known = {line["metric"] for lines in self._scores.values() for line in lines}
-        titles = [title for title in known if _KEYS.get(title) == key]
+        titles = sorted(title for title in known if _KEYS.get(title) == key)
         return titles[0] if titles else key
 
     def _final(self, runs, key: str) -> str:
