@@ -155,6 +155,8 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
             ["--class_conditioning=auxiliary_classifier", "--auxiliary_weight=0"],
             "--auxiliary_weight=0: .*above",
         ),
+        (["--gradient_penalty_weight=5"], "--gradient_penalty_weight=5: .*nothing without --gradient_"),
+        (["--auxiliary_weight=0"], "--auxiliary_weight=0: .*nothing without --class_conditioning=aux"),
         (["--generator_embedding=8", "--noconditional"], "--generator_embedding=8: .*--noconditional"),
         (["--xla", "--recompute_blocks"], "--recompute_blocks: .*--xla"),
         (["--hierarchical_z"], "--hierarchical_z: needs --generator_embedding"),

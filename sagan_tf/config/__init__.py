@@ -79,6 +79,17 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
             )
 
     def _check_weights(self) -> None:
+        unused = {
+            "gradient_penalty_weight": ("--gradient_penalty", self.gradient_penalty == "none"),
+            "auxiliary_weight": (
+                "--class_conditioning=auxiliary_classifier",
+                self.class_conditioning != "auxiliary_classifier",
+            ),
+        }
+        for name, (needed, is_unused) in unused.items():
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            if is_unused and value != default:
+                raise UserError(f"--{name}={value:g}: does nothing without {needed}; give both or none")
         if self.gradient_penalty != "none" and not self.gradient_penalty_weight:
             raise UserError(
                 f"--gradient_penalty_weight=0: --gradient_penalty={self.gradient_penalty} would do nothing;"
