@@ -187,7 +187,9 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     fixed = 4 * (6 * parameters[0] + 5 * parameters[1])
     # D sees real images and fakes while G's values wait for its step; two feature maps are at work.
     kept = [_kept_bytes(each, config.precision, config.recompute_blocks) for each in parts]
-    image = kept[0] + 2 * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
+    # A gradient penalty: the values of its pass, their gradients, and what these are differentiated from.
+    seen = 2 if config.gradient_penalty == "none" else 5
+    image = kept[0] + seen * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
     images = config.batch_size // replicas // config.accumulation_steps
     return Estimate(*parameters, flop, plain, fixed, image, images)
 

@@ -135,6 +135,18 @@ def test_what_an_iteration_consists_of():
     assert flop(gradient_penalty="r1") == 3 * g + 14 * d
 
 
+def test_a_gradient_penalty_keeps_more():
+    """The discriminator's values five times instead of twice."""
+    generator, discriminator = networks(SMALL)
+
+    def per_image(**options):
+        config = dataclasses.replace(SMALL, **options)
+        return estimate.estimate(config, generator, discriminator, 1).bytes_per_image
+
+    kept = estimate.discriminator_cost(discriminator).kept_bytes("float32")
+    assert per_image(gradient_penalty="wgan_gp") == per_image() + 3 * kept
+
+
 def test_out_of_memory_says_what_to_lower():
     generator, discriminator = networks(SMALL)
 
@@ -174,12 +186,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, found.bytes_per
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize(
+    "option", ["--recompute_blocks=false", "--recompute_blocks", "--gradient_penalty=r1"]
+)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_memory_of_an_image_as_measured(precision, recompute):
+def test_memory_of_an_image_as_measured(precision, option):
     """How the peak of the process grows with the batch, against the estimate, on the CPU."""
     flags = "--workdir=unused --image_size=128 --generator_channels=32 --discriminator_channels=32".split()
-    flags.append(f"--recompute_blocks={str(recompute).lower()}")
+    flags.append(option)
 
     def measure(batch):
         command = [sys.executable, "-c", MEASURE, *flags, f"--precision={precision}", f"--batch_size={batch}"]
@@ -189,5 +203,5 @@ def test_memory_of_an_image_as_measured(precision, recompute):
 
     (few, estimated), (many, _) = measure(8), measure(16)
     ratio = estimated / ((many - few) / 8)
-    print(f"{precision}, recompute {recompute}: {estimated / 2**20:.0f} MiB, {ratio:.2f} of what is measured")
+    print(f"{precision}, {option}: {estimated / 2**20:.0f} MiB, {ratio:.2f} of what is measured")
     assert 0.75 < ratio < 1.33

@@ -17,6 +17,11 @@ class Network(keras.Model):
 
     recompute_blocks = False
 
+    @property
+    def inner_layers(self) -> list:
+        """The layers at any depth; Keras itself lists only the uppermost."""
+        return list(self._flatten_layers(include_self=False))
+
     def _run(self, block, *tensors, **keywords):
         if self.recompute_blocks:
             return recompute(block, *tensors, **keywords)

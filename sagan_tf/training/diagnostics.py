@@ -30,7 +30,7 @@ class Diagnostics:
         self._layers = {
             f"{role}/{layer.kernel.path.split('/', 1)[1].rpartition('/')[0]}": layer
             for role, network in self._networks.items()
-            for layer in network._flatten_layers(include_self=False)
+            for layer in network.inner_layers
             if isinstance(layer, SNDense | SNConv2D | SNEmbedding)
             and layer.variables  # one D block has a spare
         }

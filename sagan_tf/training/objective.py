@@ -90,7 +90,7 @@ class Objective(typing.NamedTuple):
         """G's term that no image enters, a scalar: of W itself, not W / sigma; not of tables of classes."""
         matrices = [
             tf.reshape(layer.kernel.value, (-1, layer.kernel.shape[-1]))
-            for layer in generator._flatten_layers(include_self=False)
+            for layer in generator.inner_layers
             if isinstance(layer, SNDense | SNConv2D) and layer.variables  # one without serves no one
         ]
         return self.orthogonal_weight * tf.add_n([orthogonality(matrix) for matrix in matrices])

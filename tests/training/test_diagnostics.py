@@ -7,19 +7,10 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import experiment
-from sagan_tf.config import Config
 from sagan_tf.training.diagnostics import Diagnostics, initial_sigma
+from tests.training import game
 
-TINY = Config(
-    workdir="unused",
-    image_size=32,
-    batch_size=8,
-    z_dim=8,
-    generator_channels=2,
-    discriminator_channels=2,
-    generator_attention=(16,),
-    discriminator_attention=(16,),
-)
+TINY = dataclasses.replace(game.TINY, generator_channels=2, discriminator_channels=2)
 
 
 def make(**options):

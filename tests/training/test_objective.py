@@ -7,22 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import data, experiment
-from sagan_tf.config import Config
-from sagan_tf.distribution import make_workers
-from sagan_tf.layers import ConditionalBatchNormalization
+from sagan_tf import experiment
 from sagan_tf.training.step import Alternation
+from tests.training import game
 
-TINY = Config(
-    workdir="unused",
-    image_size=32,
-    batch_size=4,
-    z_dim=8,
-    generator_channels=1,
-    discriminator_channels=1,
-    generator_attention=(),
-    discriminator_attention=(16,),
-    devices="cpu:1",
+TINY = dataclasses.replace(
+    game.TINY, batch_size=4, generator_attention=(), discriminator_attention=(16,), devices="cpu:1"
 )
 SCALARS = {"loss/discriminator", "loss/generator", "logits/real", "logits/fake"}
 CLASS_SCALARS = {"loss/discriminator_classes", "loss/generator_classes", "accuracy/real_classes"}
@@ -37,75 +27,26 @@ ALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return data.open_dataset("digits", split="train", image_size=32)
-
-
-@pytest.fixture
-def eagerly():
-    """Compiling takes much longer than the few steps here."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-class Trainer:
-    """A run in memory with plain gradient descent (Adam divides a gradient by its own size)."""
-
-    def __init__(self, digits, config):
-        self.strategy = make_workers(config.devices).strategy
-        self.state = experiment.make_state(config, digits.num_classes, self.strategy)
-        with self.strategy.scope():
-            for role in ("generator", "discriminator"):
-                instance = keras.optimizers.SGD(0.05)
-                instance.build(getattr(self.state, role).trainable_variables)
-                setattr(self.state, f"{role}_optimizer", instance)
-        self._train = experiment.make_step(config, self.state, self.strategy)
-        self._iterator = experiment.make_iterator(config, digits, self.strategy, 0)
-
-    def train(self, steps):
-        values = self._train(self._iterator, tf.constant(steps))
-        return {tag: float(value) for tag, value in values.items() if not value.shape.rank}
-
-    def weights(self):
-        networks = self.state.generator, self.state.discriminator
-        return {variable.path: variable.numpy() for network in networks for variable in network.variables}
-
-
-def largest_difference(ours, theirs):
-    return max(
-        (np.abs(ours[path] - theirs[path]).max() / (np.abs(theirs[path]).max() + 0.05), path)
-        for path in theirs
-    )
-
-
-def without_batch_statistics(generator):
-    """Makes batch norm use its moving averages: those of a part are not those of the whole."""
-    for layer in generator._flatten_layers():
-        if isinstance(layer, ConditionalBatchNormalization):
-            layer._batch_moments = lambda _, layer=layer: (
-                layer.moving_mean.value,
-                layer.moving_variance.value,
-            )
+def trainer(digits, config):
+    return game.Trainer(digits, config, optimizer=game.DESCENT)
 
 
 def test_replicas_and_parts_train_as_the_whole(digits, eagerly):
     config = dataclasses.replace(TINY, **ALL)
-    whole = Trainer(digits, config)
-    without_batch_statistics(whole.state.generator)
+    whole = trainer(digits, config)
+    game.without_batch_statistics(whole.state.generator)
     initial = whole.weights()
     expected = whole.train(1)
     assert expected.keys() == SCALARS | OPTIONAL_SCALARS
     assert min(abs(expected[tag]) for tag in OPTIONAL_SCALARS - {"accuracy/real_classes"}) > 1e-3
-    assert largest_difference(whole.weights(), initial)[0] > 1e-2
+    assert game.largest_difference(whole.weights(), initial)[0] > 1e-2
     for change in ({"devices": "cpu:2"}, {"accumulation_steps": 2}):
-        other = Trainer(digits, dataclasses.replace(config, **change))
-        without_batch_statistics(other.state.generator)
+        other = trainer(digits, dataclasses.replace(config, **change))
+        game.without_batch_statistics(other.state.generator)
         found = other.train(1)
         for tag, value in expected.items():
             assert found[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), (tag, change)
-        difference, path = largest_difference(other.weights(), whole.weights())
+        difference, path = game.largest_difference(other.weights(), whole.weights())
         assert difference < 1e-4, (path, change)
 
 
@@ -114,7 +55,7 @@ def discriminator_of(**options):
     keras.utils.set_random_seed(0)
     discriminator = experiment.make_discriminator(dataclasses.replace(TINY, **options), 10)
     discriminator.attention_layers["16"].gamma.assign(0.7)
-    for layer in discriminator._flatten_layers():
+    for layer in discriminator.inner_layers:
         if getattr(layer, "u", None) is not None:
             layer.u.assign(np.linalg.svd(layer._matrix())[2][:1])
     return discriminator
@@ -231,14 +172,14 @@ def test_class_terms_of_an_auxiliary_classifier():
 def test_u_moves_as_without_a_penalty(digits, eagerly):
     """Once an iteration, and from the same W."""
     with_penalty, without = (
-        Trainer(digits, dataclasses.replace(TINY, gradient_penalty=name)) for name in ("r1", "none")
+        trainer(digits, dataclasses.replace(TINY, gradient_penalty=name)) for name in ("r1", "none")
     )
-    scalars = [trainer.train(1) for trainer in (with_penalty, without)]
+    scalars = [run.train(1) for run in (with_penalty, without)]
     assert scalars[0].keys() - scalars[1].keys() == {"penalty/gradient"}
     found, expected = with_penalty.weights(), without.weights()
     for path in (path for path in expected if path.endswith("/u")):
         np.testing.assert_array_equal(found[path], expected[path], err_msg=path)
-    assert largest_difference(found, expected)[0] > 1e-3
+    assert game.largest_difference(found, expected)[0] > 1e-3
 
 
 def test_orthogonal_penalty_is_of_the_generators_kernels(digits):
@@ -266,9 +207,9 @@ def test_xla_computes_the_same(digits, settings, monkeypatch):
     monkeypatch.setattr(Alternation, "_mixing", lambda self, draw, part: tf.constant(share))
     # Without max-pooling, whose second derivative XLA computes to three digits only.
     config = dataclasses.replace(TINY, attention_form="paper_v2", **settings)
-    plain, compiled = (Trainer(digits, dataclasses.replace(config, xla=xla)) for xla in (False, True))
+    plain, compiled = (trainer(digits, dataclasses.replace(config, xla=xla)) for xla in (False, True))
     expected, scalars = plain.train(1), compiled.train(1)
     for tag, value in expected.items():
         assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
-    difference, path = largest_difference(compiled.weights(), plain.weights())
+    difference, path = game.largest_difference(compiled.weights(), plain.weights())
     assert difference < 1e-4, path

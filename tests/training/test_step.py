@@ -1,75 +1,17 @@
 """The alternation: what moves when, the same training on one replica and on two, exact resume."""
 
 import dataclasses
-import functools
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import data, experiment, losses
-from sagan_tf.config import Config
-from sagan_tf.distribution import make_workers
-from sagan_tf.layers import ConditionalBatchNormalization
+from sagan_tf import experiment, losses
 from sagan_tf.training import histogram
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.step import Alternation, make_train_function
-
-TINY = Config(
-    workdir="unused",
-    image_size=32,
-    batch_size=8,
-    z_dim=8,
-    generator_channels=1,
-    discriminator_channels=1,
-    generator_attention=(16,),
-    discriminator_attention=(16,),
-)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.open_dataset("digits", split="train", image_size=32)
-
-
-class Trainer:
-    """A run in memory."""
-
-    def __init__(self, digits, config, first_step=0, optimizer=None):
-        self.config = config
-        self.strategy = make_workers(config.devices).strategy
-        self.state = experiment.make_state(config, digits.num_classes, self.strategy)
-        if optimizer is not None:
-            with self.strategy.scope():
-                for role in ("generator", "discriminator"):
-                    instance = optimizer()
-                    instance.build(getattr(self.state, role).trainable_variables)
-                    setattr(self.state, f"{role}_optimizer", instance)
-        self._train = experiment.make_step(config, self.state, self.strategy)
-        self.seek(digits, first_step)
-
-    def seek(self, digits, step):
-        self._iterator = experiment.make_iterator(self.config, digits, self.strategy, step)
-
-    def train(self, steps):
-        values = {
-            tag: value.numpy() for tag, value in self._train(self._iterator, tf.constant(steps)).items()
-        }
-        self.histograms = {tag: value for tag, value in values.items() if value.ndim}
-        return {tag: float(value) for tag, value in values.items() if not value.ndim}
-
-    def weights(self):
-        state = self.state
-        networks = (state.generator, state.discriminator, state.ema_generator)
-        return {variable.path: variable.numpy() for network in networks for variable in network.variables}
-
-
-def largest_difference(ours, theirs):
-    return max(
-        (np.abs(ours[path] - theirs[path]).max() / (np.abs(theirs[path]).max() + 0.05), path)
-        for path in theirs
-    )
+from tests.training.game import DESCENT, TINY, Trainer, largest_difference, without_batch_statistics
 
 
 @pytest.mark.parametrize(
@@ -78,17 +20,16 @@ def largest_difference(ours, theirs):
     ids=["reused fakes", "two D steps, fresh fakes, and blocks recomputed"],
 )
 def test_two_replicas_train_as_one(digits, options, of_two):
-    # SGD: Adam divides a gradient that is zero but for rounding by its own size.
     config = dataclasses.replace(TINY, **options)
     one = Trainer(
         digits,
         dataclasses.replace(config, devices="cpu:1"),
-        optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+        optimizer=DESCENT,
     )
     two = Trainer(
         digits,
         dataclasses.replace(config, devices="cpu:2", **of_two),
-        optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+        optimizer=DESCENT,
     )
     initial = one.weights()
     assert largest_difference(two.weights(), initial)[0] == 0
@@ -111,7 +52,7 @@ def test_xla_trains_as_tensorflow_does(digits, monkeypatch):
         Trainer(
             digits,
             dataclasses.replace(TINY, devices="cpu:1", xla=xla),
-            optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+            optimizer=DESCENT,
         )
         for xla in (False, True)
     )
@@ -165,7 +106,7 @@ def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_pa
     [{"reuse_fakes": True}, {"reuse_fakes": False}, {"accumulation_steps": 2}],
     ids=["reused fakes", "fresh fakes", "in parts"],
 )
-def test_state_moves_once_an_iteration(digits, options):
+def test_state_moves_once_an_iteration(digits, options, eagerly):
     trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, **options))
     trainer.train(3)
     counters = [v for v in trainer.state.generator.variables if v.path.endswith("updates")]
@@ -274,14 +215,14 @@ def test_alternation_needs_no_strategy(digits):
 
 
 @pytest.mark.parametrize("devices, discriminator_steps", [("cpu:1", 1), ("cpu:2", 2)])
-def test_parts_of_a_batch_train_as_the_whole(digits, devices, discriminator_steps):
+def test_parts_of_a_batch_train_as_the_whole(digits, devices, discriminator_steps, eagerly):
     """Where G has no batch statistics (its rate is 0, and it is sampled as at inference) nothing differs."""
     config = dataclasses.replace(TINY, devices=devices, discriminator_steps=discriminator_steps)
     whole, parts = (
         Trainer(
             digits,
             dataclasses.replace(config, accumulation_steps=count),
-            optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+            optimizer=DESCENT,
         )
         for count in (1, 2)
     )
@@ -295,16 +236,6 @@ def test_parts_of_a_batch_train_as_the_whole(digits, devices, discriminator_step
     difference, path = largest_difference(parts.weights(), whole.weights())
     assert difference < 1e-4, path
     assert largest_difference(whole.weights(), initial)[0] > 1e-2
-
-
-def without_batch_statistics(generator):
-    """Makes batch norm use its moving averages, in training too."""
-    for layer in generator._flatten_layers():
-        if isinstance(layer, ConditionalBatchNormalization):
-            layer._batch_moments = lambda _, layer=layer: (
-                layer.moving_mean.value,
-                layer.moving_variance.value,
-            )
 
 
 def test_a_run_that_went_back_goes_another_way(digits):

@@ -1,5 +1,6 @@
 """What is done about a run that is lost: real networks, their real figures, real checkpoints."""
 
+import dataclasses
 import glob
 import json
 
@@ -8,30 +9,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf import data, experiment
-from sagan_tf.config import Config
+from sagan_tf import experiment
 from sagan_tf.training import histogram, samples
 from sagan_tf.training.guards import Diverged, Guards
 from sagan_tf.training.samples import Sampler, deviations, real_images
 from sagan_tf.training.summaries import Reporter
 from sagan_tf.training.watch import Watch
+from tests.training import game
 
-TINY = Config(
-    workdir="unused",
-    image_size=32,
-    batch_size=8,
-    z_dim=8,
-    generator_channels=1,
-    discriminator_channels=1,
-    generator_attention=(),
-    discriminator_attention=(),
-)
+TINY = dataclasses.replace(game.TINY, generator_attention=(), discriminator_attention=())
 HEALTHY = {"loss/discriminator": 1.2, "loss/generator": 0.6}
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return data.open_dataset("digits", split="train", image_size=32)
 
 
 @pytest.fixture(scope="module")
