@@ -35,7 +35,8 @@ class Options:
     )
     weights_dtype: str = option(
         "float32",
-        "What weights are stored as; 16 bits halve the files and round the weights.",
+        "What weights are stored as; 16 bits halve the files and round the weights. Kernels that are"
+        " computed with in bfloat16 are stored so.",
         section="As what",
         choices=("float32", "bfloat16", "float16"),
     )
@@ -174,11 +175,17 @@ def _facts(options: Options, run) -> dict[str, dict[str, str]]:
         },
         "This export": {
             "computes in": options.precision,
-            "weights stored as": options.weights_dtype,
+            "weights stored as": _stored_as(options),
             "spectral normalization": "baked in" if options.bake_spectral_norm else "in every call",
             "made by": f"sagan_tf {sagan_tf.__version__}",
         },
     }
+
+
+def _stored_as(options: Options) -> str:
+    if options.precision == "bfloat16" and options.bake_spectral_norm:
+        return f"bfloat16, tables of gains and biases as {options.weights_dtype}"
+    return options.weights_dtype
 
 
 def _size(directory: str) -> int:

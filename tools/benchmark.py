@@ -9,6 +9,7 @@ they do; shares of the ceilings, measured in the same run, differ less.
 
 import dataclasses
 import json
+import math
 import os
 import re
 import resource
@@ -97,6 +98,8 @@ def measure(options: Options):
     from sagan_tf.distribution import make_workers
 
     make_workers(options.devices)  # before TensorFlow has chosen its devices
+    copied = copy_bandwidth(options.repeats)
+    yield copied
     for precision in options.precision:
         product = matrix_product(precision, options.repeats)
         yield product
@@ -107,10 +110,10 @@ def measure(options: Options):
                 yield from train(options, precision, variant, product.value)
         if "sample" in options.what:
             for batch_size in (1, 64):
-                yield from sample(options, precision, batch_size, product.value, convolved.value)
+                ceilings = product.value, convolved.value, copied.value
+                yield from sample(options, precision, batch_size, ceilings)
         if "growth" in options.what:
             yield from growth(options, precision)
-    yield copy_bandwidth(options.repeats)
 
 
 def train(options: Options, precision: str, variant: str, ceiling: float):
@@ -201,25 +204,40 @@ class _TwoPasses:
         return tf.concat([self._discriminator(*real, update_u=True), self._discriminator(*fake)], axis=0)
 
 
-def sample(options: Options, precision: str, batch_size: int, product: float, convolved: float):
-    """Yields the speed of the generator as it is exported."""
+def sample(options: Options, precision: str, batch_size: int, ceilings: tuple[float, float, float]):
+    """Yields the speed of the generator as it is exported.
+
+    `ceilings`: GFLOP/s of the matrix product and of the convolution, GB/s that are copied.
+    """
     import tensorflow as tf
 
     from sagan_tf import estimate, experiment
     from sagan_tf.config import PRECISIONS
+    from sagan_tf.serving.module import ServedGenerator
     from sagan_tf.serving.network import inference_copy
 
+    product, convolved, copied = ceilings
     trained = experiment.make_generator(_config(options, precision, "product"), _CLASSES)
     generator = inference_copy(trained, bake=True, dtype=PRECISIONS[precision])
-    z = tf.random.normal((batch_size, generator.z_dim))
-    labels = tf.range(batch_size) % _CLASSES
-    generate = tf.function(lambda: generator(z, labels, training=False))
-    times = seconds_of(lambda: generate().numpy(), options.repeats)
+    with tempfile.TemporaryDirectory() as directory:
+        class_file = os.path.join(directory, "labels.txt")
+        with open(class_file, "w", encoding="utf-8") as file:
+            file.writelines(f"{label}\n" for label in range(_CLASSES))
+        ServedGenerator(generator, class_file).save(os.path.join(directory, "model"))
+        model = tf.saved_model.load(os.path.join(directory, "model"))
+    generate = model.signatures["serving_default"]
+    inputs = {"z": tf.random.normal((batch_size, generator.z_dim)), "labels": tf.range(batch_size) % _CLASSES}
+    times = seconds_of(lambda: generate(**inputs)["images"].numpy(), options.repeats)
     cost, seconds = estimate.generator_cost(generator), statistics.median(times)
     name = f"sampling, {precision}, batch {batch_size}"
     yield rate(name, (cost.flop + cost.saved) * batch_size / 1e9, times, "GFLOP/s", product)
-    reached = cost.flop * batch_size / 1e9 / seconds / convolved
-    note = f"{seconds * 1e3:.0f} ms; of what is computed, {reached:.0%} of the convolution's rate"
+    arithmetic = cost.flop * batch_size / 1e9 / convolved
+    width = tf.as_dtype(generator.compute_dtype).size
+    read = sum(width * math.prod(v.shape) for v in generator.trainable_variables if v.name == "kernel") / 1e9
+    note = (
+        f"{seconds * 1e3:.0f} ms: what is computed, {arithmetic * 1e3:.0f} ms at the convolution's rate"
+        f" ({arithmetic / seconds:.0%}); to read the kernels once, {read / copied * 1e3:.1f} ms"
+    )
     yield rate("", batch_size, times, "images/s", note=note)
 
 

@@ -13,6 +13,11 @@ import tensorflow as tf
 # without (2-core CPU, 512 and 1,024 channels): there, kernels are larger than the feature maps.
 _PRODUCT_HEIGHT = 8
 _PLAIN_PRODUCT_HEIGHT = 4
+# With prepared kernels, whatever the batch (same machine): up to this height one product of all patches in
+# float32 (oneDNN lays out the kernel of a convolution anew in every call); blocks of 2x2 results for this few
+# channels (it computes 16 of them anyway).
+_SMALL_HEIGHT = 8
+_FEW_CHANNELS = 4
 
 
 @tf.custom_gradient
@@ -53,15 +58,9 @@ def upsample_convolve(x, kernel):
     """
     if not is_joined():
         return tf.nn.conv2d(upsample(x), kernel, 1, "SAME")
-    _, height, width, _ = x.shape
-    if height <= _PRODUCT_HEIGHT:
+    if x.shape[1] <= _PRODUCT_HEIGHT:
         return _upsample_convolve_by_product(x, kernel)
-    # Turned by 180 degrees: a list, since reversed slices have slow gradients.
-    positions = tf.unstack(tf.reshape(kernel, (9, *kernel.shape[2:])))
-    flipped = tf.reshape(tf.stack(positions[::-1]), kernel.shape)
-    shape = (tf.shape(x)[0], 2 * height + 1, 2 * width + 1, kernel.shape[-1])
-    spread = tf.nn.conv2d_transpose(x, 4 * tf.transpose(flipped, (0, 1, 3, 2)), shape, 2, "VALID")
-    return tf.nn.avg_pool2d(spread, 2, 1, "VALID")  # a quarter of the window's sum
+    return _upsample_convolve_transposed(x, _transposed(kernel))
 
 
 def convolve_downsample(x, kernel):
@@ -79,6 +78,83 @@ def convolve_downsample(x, kernel):
         return _convolve_downsample_by_product(x, kernel)
     averages = tf.nn.avg_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 2, 1, "VALID")
     return tf.nn.conv2d(averages, kernel, 2, "VALID")
+
+
+def convolve_resampled(x, kernel, resampling: str | None):
+    """`upsample_convolve` for "up", `convolve_downsample` for "down", `convolve` for None."""
+    apply = {"up": upsample_convolve, "down": convolve_downsample, None: convolve}[resampling]
+    return apply(x, kernel)
+
+
+def prepare(kernel, resampling: str | None, height: int):
+    """What `convolve_prepared` takes, computed once where a kernel stays as it is.
+
+    Args:
+      kernel: (size, size, C, F).
+      resampling: "up", "down" or None, see `SNConv2D`.
+      height: of the maps that it will meet.
+    """
+    if not is_joined() or kernel.shape[0] != 3:
+        return kernel
+    if resampling == "up" and height > _PRODUCT_HEIGHT:
+        return _transposed(kernel)
+    if resampling is None and kernel.shape[-1] <= _FEW_CHANNELS and height % 2 == 0:
+        return _of_blocks(kernel)
+    return kernel
+
+
+def convolve_prepared(x, prepared, resampling: str | None):
+    """`convolve`, `upsample_convolve` or `convolve_downsample` by a kernel that is prepared.
+
+    Meant for inference: gradients are as exact, but their speed was not measured.
+    """
+    if is_joined():
+        if resampling == "up" and x.shape[1] > _PRODUCT_HEIGHT:
+            return _upsample_convolve_transposed(x, prepared)
+        if prepared.shape[0] == 4:
+            pads = [[0, 0], [1, 1], [1, 1], [0, 0]]
+            return tf.nn.depth_to_space(tf.nn.conv2d(x, prepared, 2, pads), 2)
+        small = resampling is None and x.shape[1] <= _SMALL_HEIGHT
+        if small and prepared.shape[0] == 1:
+            return tf.tensordot(x, prepared[0, 0], axes=1)
+        if small and prepared.shape[0] == 3 and prepared.dtype == tf.float32:
+            return _convolve_patches(x, prepared)
+    return convolve_resampled(x, prepared, resampling)
+
+
+def _transposed(kernel):
+    """4 times the kernel, turned by 180 degrees: (3, 3, C, F) -> (3, 3, F, C)."""
+    # A list, since reversed slices have slow gradients.
+    positions = tf.unstack(tf.reshape(kernel, (9, *kernel.shape[2:])))
+    turned = tf.reshape(tf.stack(positions[::-1]), kernel.shape)
+    return 4 * tf.transpose(turned, (0, 1, 3, 2))
+
+
+def _upsample_convolve_transposed(x, transposed):
+    _, height, width, _ = x.shape
+    shape = (tf.shape(x)[0], 2 * height + 1, 2 * width + 1, transposed.shape[2])
+    spread = tf.nn.conv2d_transpose(x, transposed, shape, 2, "VALID")
+    return tf.nn.avg_pool2d(spread, 2, 1, "VALID")  # a quarter of the window's sum
+
+
+def _of_blocks(kernel):
+    """The kernel of a convolution of stride 2 that gives 2x2 results in one: (4, 4, C, 4F)."""
+    shifted = [
+        tf.pad(kernel, [[row, 1 - row], [column, 1 - column], [0, 0], [0, 0]])
+        for row in (0, 1)
+        for column in (0, 1)
+    ]
+    return tf.concat(shifted, axis=-1)
+
+
+def _convolve_patches(x, kernel):
+    """The plain convolution as one product: what the kernel's positions meet is put side by side."""
+    _, height, width, channels = x.shape
+    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    patches = [
+        padded[:, row : row + height, column : column + width] for row in range(3) for column in range(3)
+    ]
+    return tf.tensordot(tf.concat(patches, axis=-1), tf.reshape(kernel, (9 * channels, -1)), axes=1)
 
 
 def _products(x, kernel):

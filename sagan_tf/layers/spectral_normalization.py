@@ -10,7 +10,7 @@ same once u has converged).
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers.resampling import convolve, convolve_downsample, upsample_convolve
+from sagan_tf.layers.resampling import convolve_prepared, convolve_resampled, prepare
 
 _EPSILON = 1e-12  # as the original's _l2normalize: added to the norm, not under the root
 
@@ -41,7 +41,12 @@ def power_iteration(matrix, u, iterations: int = 1):
 
 
 class _SpectrallyNormalized(keras.layers.Layer):
-    """A layer with one kernel, which its subclasses use through `normalized_kernel`."""
+    """A layer with one kernel, which its subclasses use through `normalized_kernel`.
+
+    `fixed_kernel` stands in the place of W / sigma while it is not None: what `inference_kernel` gave.
+    """
+
+    fixed_kernel = None
 
     def __init__(self, spectral_norm: bool, iterations: int, kernel_initializer, **layer_arguments):
         super().__init__(**layer_arguments)
@@ -94,6 +99,8 @@ class _SpectrallyNormalized(keras.layers.Layer):
         Args:
           update_u: whether the new u is stored. Exactly one pass of a training step stores it.
         """
+        if self.fixed_kernel is not None:
+            return tf.cast(self.fixed_kernel, self.compute_dtype)
         kernel = self.kernel.value
         if self.spectral_norm:
             sigma, new_u = power_iteration(self._matrix(), self.u.value, self.iterations)
@@ -101,6 +108,10 @@ class _SpectrallyNormalized(keras.layers.Layer):
                 self.u.assign(new_u)
             kernel = kernel / sigma
         return tf.cast(kernel, self.compute_dtype)
+
+    def inference_kernel(self):
+        """What a pass at inference makes of the kernel, whatever its input; in the compute dtype."""
+        return self.normalized_kernel(update_u=False)
 
     def get_config(self):
         return super().get_config() | {
@@ -202,10 +213,15 @@ class SNConv2D(_SpectrallyNormalized):
     def build(self, input_shape):
         self._add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters), self.filters)
         self._add_bias(self.filters)
+        self._height = input_shape[1]
+
+    def inference_kernel(self):
+        return prepare(super().inference_kernel(), self.resampling, self._height)
 
     def call(self, inputs, update_u=False):
-        apply = {"up": upsample_convolve, "down": convolve_downsample, None: convolve}[self.resampling]
-        return tf.nn.bias_add(apply(inputs, self.normalized_kernel(update_u)), self.bias)
+        kernel = self.normalized_kernel(update_u)
+        apply = convolve_resampled if self.fixed_kernel is None else convolve_prepared
+        return tf.nn.bias_add(apply(inputs, kernel, self.resampling), self.bias)
 
     def compute_output_shape(self, input_shape, **_):
         batch, height, width, _ = input_shape

@@ -4,6 +4,7 @@ The network is not written a second time: Keras's own call of the Generator is t
 variables in the place of the network's.
 """
 
+import contextlib
 import functools
 
 import keras
@@ -36,7 +37,9 @@ class ServedGenerator(tf.Module):
     Args:
       generator: built; see `inference_copy`.
       class_file: text file with the name of a class a line, kept as an asset.
-      weights: dtype that matrices are stored in, one of `WEIGHTS`; vectors stay float32.
+      weights: dtype that matrices are stored in, one of `WEIGHTS`; vectors stay float32, and kernels that
+        are computed with in 16 bits are stored in those. Without spectral normalization kernels are stored
+        as `inference_kernel` gives them, so that no call transforms or casts them.
 
     Raises:
       ValueError: a weight is not finite in that dtype.
@@ -46,24 +49,27 @@ class ServedGenerator(tf.Module):
         super().__init__(name="sagan")
         self.class_names = tf.saved_model.Asset(class_file)
         self._classes, self._z_dim = generator.classes, generator.z_dim
-        self._stored = {}
-        for variable in generator.variables:
-            dtype = weights if len(variable.shape) > 1 and variable.trainable else variable.dtype
-            value = tf.cast(variable.value, dtype)
-            if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))):
-                raise ValueError(f"{variable.path} is not finite in {dtype}")
-            self._stored[variable.path] = tf.Variable(value, trainable=False, name=variable.path)
-        self._generate = self._substituted(generator)
+        layers = {layer.kernel.path: layer for layer in _layers(generator) if not layer.spectral_norm}
+        values = {variable.path: variable.value for variable in generator.variables}
+        values |= {path: layer.inference_kernel() for path, layer in layers.items()}
+        matrices = {v.path for v in generator.trainable_variables if len(v.shape) > 1}
+        self._stored = {
+            path: _stored(
+                path, value, weights if path in matrices and value.dtype == tf.float32 else value.dtype
+            )
+            for path, value in values.items()
+        }
+        self._generate = self._substituted(generator, layers)
         self._attends = bool(generator.attention_layers)
 
-    def _substituted(self, generator: Generator):
-        """The generator's call, on the variables of this module."""
+    def _substituted(self, generator: Generator, layers: dict):
+        """The generator's call, on the variables of this module; `layers`: those with fixed kernels."""
         stored = self._stored
 
         @functools.partial(tf.function, autograph=False)  # one copy in the file, whatever calls it
         def call(z, labels, return_attention):
-            mapping = [(variable, stored[variable.path]) for variable in generator.variables]
-            with keras.StatelessScope(state_mapping=mapping):
+            mapping = [(v, stored[v.path]) for v in generator.variables if v.path not in layers]
+            with keras.StatelessScope(state_mapping=mapping), _fixed_kernels(layers, stored):
                 return generator(z, labels, training=False, return_attention=return_attention)
 
         return lambda z, labels, return_attention=False: call(z, labels, return_attention)
@@ -142,6 +148,30 @@ class ServedGenerator(tf.Module):
         with tf.control_dependencies(checks):
             given = {name: tf.identity(tensor) for name, tensor in given.items()}
         return [given.get(name) for name in inputs]
+
+
+def _layers(generator: Generator) -> list:
+    """Those with kernels that may be normalized."""
+    return [layer for layer in generator.inner_layers if hasattr(layer, "inference_kernel")]
+
+
+def _stored(path: str, value, dtype) -> tf.Variable:
+    value = tf.cast(value, dtype)
+    if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))):
+        raise ValueError(f"{path} is not finite in {tf.as_dtype(dtype).name}")
+    return tf.Variable(value, trainable=False, name=path)
+
+
+@contextlib.contextmanager
+def _fixed_kernels(layers: dict, stored: dict):
+    """Meanwhile the layers use the stored kernels as they are."""
+    try:
+        for path, layer in layers.items():
+            layer.fixed_kernel = stored[path].value()
+        yield
+    finally:
+        for layer in layers.values():
+            layer.fixed_kernel = None
 
 
 def _refuse(wrong, text: str, *values):

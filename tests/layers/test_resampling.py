@@ -54,6 +54,25 @@ def test_joined_forms(form, height, width, monkeypatch):
     assert_alike(ours, theirs, x, kernel)
 
 
+@pytest.mark.parametrize("height, width", [(4, 6), (8, 10), (10, 8)])
+@pytest.mark.parametrize(
+    "form, size, filters", [(None, 3, 5), (None, 3, 3), (None, 1, 5), ("up", 3, 5), ("up", 3, 3)]
+)
+def test_prepared_forms(form, size, filters, height, width, monkeypatch):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((2, height, width, 3)).astype(np.float32)
+    kernel = random.standard_normal((size, size, 3, filters)).astype(np.float32)
+
+    def ours(x, kernel):
+        return resampling.convolve_prepared(x, resampling.prepare(kernel, form, height), form)
+
+    theirs = FORMS["up" if form else "convolve"][1]
+    assert_alike(ours, theirs, x, kernel)
+    monkeypatch.setattr(resampling, "is_joined", lambda: False)
+    assert resampling.prepare(kernel, form, height) is kernel
+    assert_alike(ours, theirs, x, kernel)
+
+
 @pytest.mark.parametrize("ours, theirs", [(resampling.upsample, repeat), (resampling.downsample, average)])
 def test_resampling_alone(ours, theirs):
     assert_alike(ours, theirs, np.random.default_rng(0).standard_normal((2, 4, 6, 3)).astype(np.float32))

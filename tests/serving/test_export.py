@@ -229,6 +229,24 @@ def _served(generator, directory, **arguments):
     return _call(loaded.signatures["serving_default"], inputs)["images"]
 
 
+def test_no_call_transforms_a_kernel(model):
+    """From what variables hold to the operation that uses it there is at most a reshape."""
+    function = tf.saved_model.load(str(model / "1")).signatures["serving_default"]
+    functions = function.graph.as_graph_def().library.function
+    body = max(functions, key=lambda f: sum(node.op == "Conv2DBackpropInput" for node in f.node_def))
+    nodes = {node.name: node for node in body.node_def}
+    users = ("Conv2D", "Conv2DBackpropInput", "BatchMatMulV2")
+    used = [node for node in body.node_def if node.op in users and "attention" not in node.name]
+    assert {node.op for node in used} == set(users)
+    operations = set()
+    for node in used:
+        name = node.input[1].split(":")[0]
+        while name in nodes and nodes[name].op in ("Reshape", "Identity"):
+            name = nodes[name].input[0].split(":")[0]
+        operations.add(nodes[name].op if name in nodes else "argument")
+    assert operations <= {"ReadVariableOp", "argument"}
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_weights_of_16_bits_are_the_rounded_ones(dtype, generator, tmp_path):
     baked = inference_copy(generator, bake=True, dtype="float32")
@@ -255,7 +273,13 @@ def test_weights_too_large_for_16_bits_are_refused(generator, tmp_path):
 
 def test_computing_in_bfloat16_is_what_the_network_does_in_training(generator, tmp_path):
     as_trained = inference_copy(generator, bake=False, dtype="mixed_bfloat16")
-    images = _served(inference_copy(generator, bake=True, dtype="mixed_bfloat16"), tmp_path)
+    copy = inference_copy(generator, bake=True, dtype="mixed_bfloat16")
+    before = copy(_z(4), _labels(4))
+    images = _served(copy, tmp_path)
+    np.testing.assert_array_equal(copy(_z(4), _labels(4)), before)  # it is left as it was
+    stored = tf.train.load_checkpoint(str(tmp_path / "model/variables/variables"))
+    kernels = {n: d for n, d in stored.get_variable_to_dtype_map().items() if "kernel/" in n}
+    assert len(kernels) == 14 + 1 and set(kernels.values()) == {tf.bfloat16}
     difference = np.abs(images - as_trained(_z(4), _labels(4)))
     from_float32 = np.abs(images - generator(_z(4), _labels(4)))
     assert difference.mean() < 0.01 and 1e-4 < from_float32.mean() < 0.05
