@@ -3,7 +3,7 @@
 import math
 import typing
 
-from sagan_tf.layers import resampling
+from sagan_tf.layers import mixing, resampling
 from sagan_tf.layers.matched_residual_block import attention_parameters
 from sagan_tf.layers.self_attention import ATTENTION_FORMS
 from sagan_tf.networks import generator_resolutions
@@ -73,6 +73,8 @@ def _attention(layer, resolution: int, channels: int) -> Cost:
     flop = 2 * positions * (channels * projections + pooled * (keys + values))
     # Query, keys and values before and after pooling, what is mixed; twice the output.
     kept = positions * (2 * keys + 2 * values + 2 * channels) + pooled * (keys + values)
+    if mixing.is_by_image(positions, pooled):  # at work are the scores of two images, whatever the batch
+        return Cost(flop, kept + positions * pooled, largest=positions * channels)
     return Cost(flop, kept, positions * pooled, largest=positions * max(pooled, channels))
 
 

@@ -5,6 +5,7 @@ import typing
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.mixing import mix, weights
 from sagan_tf.layers.spectral_normalization import SNDense
 
 
@@ -103,9 +104,11 @@ class SelfAttention(keras.layers.Layer):
         if ATTENTION_FORMS[self.form].pooled:
             key, value = _pool(key), _pool(value)
         key, value = _flatten(key), _flatten(value)  # (B, M, C/k), (B, M, C_v)
-        scores = tf.matmul(query, key, transpose_b=True)  # (B, N, M)
-        beta = tf.nn.softmax(tf.cast(scores, tf.float32))
-        mixed = tf.matmul(tf.cast(beta, value.dtype), value)  # (B, N, C_v)
+        if return_attention:
+            beta = weights(query, key)  # (B, N, M)
+            mixed = tf.matmul(tf.cast(beta, value.dtype), value)  # (B, N, C_v)
+        else:
+            mixed = mix(query, key, value)
         if self.projection is not None:
             mixed = self.projection(mixed, update_u=update_u)  # (B, N, C)
         output = tf.cast(self.gamma.value, inputs.dtype) * tf.reshape(mixed, tf.shape(inputs)) + inputs

@@ -130,7 +130,7 @@ class Discriminator(Network):
     ):
         if return_class_logits and self.classifier is None:
             raise ValueError("return_class_logits: this discriminator has no auxiliary classifier")
-        maps, shares = {}, {}
+        maps, shares = {} if return_attention else None, {} if return_shares else None
         x = tf.cast(images, self.compute_dtype)
         for block in self.blocks:
             x = self._run(block, x, update_u=update_u)
@@ -141,9 +141,7 @@ class Discriminator(Network):
         if self.embedding is not None:
             logits += tf.reduce_sum(h * self.embedding(labels, update_u=update_u), axis=1)
         class_logits = self.classifier(h, update_u=update_u) if return_class_logits else None  # (B, classes)
-        return with_others(
-            logits, class_logits, maps if return_attention else None, shares if return_shares else None
-        )
+        return with_others(logits, class_logits, maps, shares)
 
     def get_config(self):
         names = "image_size channels classes attention attention_form attention_key_ratio spectral_norm"

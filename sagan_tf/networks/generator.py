@@ -159,7 +159,7 @@ class Generator(Network):
         return_attention=False,
         return_shares=False,
     ):
-        maps, shares = {}, {}
+        maps, shares = {} if return_attention else None, {} if return_shares else None
         z, *conditions = self._conditions(z, labels)
         x = self.dense(tf.cast(z, self.compute_dtype), update_u=update_state)
         x = tf.reshape(x, (-1, FIRST_RESOLUTION, FIRST_RESOLUTION, self.first_width))
@@ -168,7 +168,7 @@ class Generator(Network):
             x = self._attend(x, update_state, maps, shares)
         x = tf.nn.relu(self.last_norm(x, training=training, update_statistics=update_state))
         images = tf.tanh(tf.cast(self.last_conv(x, update_u=update_state), tf.float32))
-        return with_others(images, maps if return_attention else None, shares if return_shares else None)
+        return with_others(images, maps, shares)
 
     def _conditions(self, z, labels) -> list:
         """What the dense layer gets, then what the norms of each block get: labels, or float (B, size)."""

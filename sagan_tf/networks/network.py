@@ -46,13 +46,17 @@ class Network(keras.Model):
             if str(shape[1]) in layers:
                 layers[str(shape[1])].build(shape)
 
-    def _attend(self, x, update_u: bool, maps: dict, shares: dict):
+    def _attend(self, x, update_u: bool, maps: dict | None, shares: dict | None):
         """x after the layer that stands at its resolution, if there is one; adds to maps and shares."""
         size = x.shape[1]
         if str(size) in self.attention_layers:
-            x, maps[size], shares[size] = self.attention_layers[str(size)](
-                x, update_u=update_u, return_attention=True, return_share=True
-            )
+            asked = {"return_attention": maps is not None, "return_share": shares is not None}
+            outputs = self.attention_layers[str(size)](x, update_u=update_u, **asked)
+            x, *others = outputs if any(asked.values()) else (outputs,)
+            if shares is not None:
+                shares[size] = others.pop()
+            if maps is not None:
+                maps[size] = others.pop()
         if str(size) in self.residual_layers:
             x = self.residual_layers[str(size)](x, update_u=update_u)
         return x

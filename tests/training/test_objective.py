@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import experiment
+from sagan_tf.layers import mixing
 from sagan_tf.training.step import Alternation
 from tests.training import game
 
@@ -129,6 +130,32 @@ def test_what_a_real_discriminator_learns_from_the_gradient_penalty(name, monkey
             variable.assign(value + sign * step * gradient / norm)
         values.append(float(terms(discriminator, *batch, **options)["penalty/gradient"]))
     assert (values[0] - values[1]) / (2 * step) == pytest.approx(norm, rel=5e-3)
+
+
+def test_penalties_through_attention_image_by_image(monkeypatch):
+    """As through its plain form, in a compiled function, and beside blocks that are computed again."""
+    images, labels, share = images_of()
+    settings = {"gradient_penalty": "r1", "gradient_penalty_weight": 5.0}
+
+    def gradients(recompute):
+        discriminator = discriminator_of(discriminator_channels=2)
+        discriminator.recompute_blocks = recompute
+        variables = [variable.value for variable in discriminator.trainable_variables]
+
+        @tf.function
+        def compute():
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(variables)
+                players = terms(discriminator, tf.constant(images), labels, share, **settings)
+                total = tf.add_n(list(players.values()))
+            return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(total, variables)]
+
+        return compute()
+
+    expected = gradients(recompute=False)
+    monkeypatch.setattr(mixing, "_LARGE", 0)
+    for ours, theirs in zip(gradients(recompute=True), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5 * np.abs(theirs).max())
 
 
 def test_bfloat16_penalties_are_near_those_of_float32():
