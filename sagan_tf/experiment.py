@@ -91,6 +91,8 @@ def make_discriminator(config: Config, classes: int) -> Discriminator:
 def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -> State:
     """Networks, optimizers and step of a run, with the initial weights that the seed decides."""
     keras.utils.set_random_seed(config.seed)
+    # Here, as what layers compute, and so the estimate of the memory, depends on it.
+    tf.config.optimizer.set_jit("autoclustering" if config.xla else False)
     with strategy.scope():
         return State(
             make_generator(config, classes),

@@ -35,8 +35,8 @@ class Options:
     )
     weights_dtype: str = option(
         "float32",
-        "What weights are stored as; 16 bits halve the files and round the weights. Kernels that are"
-        " computed with in bfloat16 are stored so.",
+        "What weights are stored as; 16 bits halve the files and round the weights. With --precision="
+        "bfloat16 kernels are stored in it, unless they are normalized in every call.",
         section="As what",
         choices=("float32", "bfloat16", "float16"),
     )
@@ -175,16 +175,22 @@ def _facts(options: Options, run) -> dict[str, dict[str, str]]:
         },
         "This export": {
             "computes in": options.precision,
-            "weights stored as": _stored_as(options),
-            "spectral normalization": "baked in" if options.bake_spectral_norm else "in every call",
+            "weights stored as": _stored_as(options, network),
+            "spectral normalization": _normalization(options, network),
             "made by": f"sagan_tf {sagan_tf.__version__}",
         },
     }
 
 
-def _stored_as(options: Options) -> str:
-    if options.precision == "bfloat16" and options.bake_spectral_norm:
-        return f"bfloat16, tables of gains and biases as {options.weights_dtype}"
+def _normalization(options: Options, network) -> str:
+    if not network.spectral_norm:
+        return "none"
+    return "baked in" if options.bake_spectral_norm else "in every call"
+
+
+def _stored_as(options: Options, network) -> str:
+    if options.precision == "bfloat16" and _normalization(options, network) != "in every call":
+        return f"kernels as bfloat16, all else as {options.weights_dtype}"
     return options.weights_dtype
 
 

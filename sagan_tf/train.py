@@ -57,6 +57,7 @@ def _resolve(config: Config, given) -> Config:
     from sagan_tf import experiment
 
     if not os.path.isfile(os.path.join(config.workdir, experiment.CONFIG_FILE)):
+        config.check_new_run()
         return config
     old = experiment.read_config(config.workdir)
     changed = {name: getattr(config, name) for name in given | {"workdir"}}

@@ -50,6 +50,20 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
             )
 
+    def check_new_run(self) -> None:
+        """Refuses what would do nothing; not part of `check`, as runs that exist must stay readable."""
+        unused = {
+            "gradient_penalty_weight": ("--gradient_penalty", self.gradient_penalty == "none"),
+            "auxiliary_weight": (
+                "--class_conditioning=auxiliary_classifier",
+                self.class_conditioning != "auxiliary_classifier",
+            ),
+        }
+        for name, (needed, is_unused) in unused.items():
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            if is_unused and value != default:
+                raise UserError(f"--{name}={value:g}: does nothing without {needed}; give both or none")
+
     def _check_networks(self) -> None:
         self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
         coarsest = 8 if self.image_size == 32 else 4
@@ -79,17 +93,6 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
             )
 
     def _check_weights(self) -> None:
-        unused = {
-            "gradient_penalty_weight": ("--gradient_penalty", self.gradient_penalty == "none"),
-            "auxiliary_weight": (
-                "--class_conditioning=auxiliary_classifier",
-                self.class_conditioning != "auxiliary_classifier",
-            ),
-        }
-        for name, (needed, is_unused) in unused.items():
-            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
-            if is_unused and value != default:
-                raise UserError(f"--{name}={value:g}: does nothing without {needed}; give both or none")
         if self.gradient_penalty != "none" and not self.gradient_penalty_weight:
             raise UserError(
                 f"--gradient_penalty_weight=0: --gradient_penalty={self.gradient_penalty} would do nothing;"

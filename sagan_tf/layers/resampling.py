@@ -90,11 +90,16 @@ def prepare(kernel, resampling: str | None, height: int):
     """What `convolve_prepared` takes, computed once where a kernel stays as it is.
 
     Args:
-      kernel: (size, size, C, F).
+      kernel: (3, 3, C, F) or (1, 1, C, F).
       resampling: "up", "down" or None, see `SNConv2D`.
-      height: of the maps that it will meet.
+      height: of the maps that it will meet, which are square.
+
+    Raises:
+      ValueError: a kernel of another size, or maps of unknown height.
     """
-    if not is_joined() or kernel.shape[0] != 3:
+    if kernel.shape[0] not in (1, 3) or height is None:
+        raise ValueError(f"kernel {kernel.shape}, height {height}: needs size 3 or 1, and a known height")
+    if not is_joined() or kernel.shape[0] == 1:
         return kernel
     if resampling == "up" and height > _PRODUCT_HEIGHT:
         return _transposed(kernel)

@@ -5,7 +5,7 @@ import typing
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers.mixing import mix, weights
+from sagan_tf.layers.mixing import attention_weights, mix, mix_by
 from sagan_tf.layers.spectral_normalization import SNDense
 
 
@@ -105,8 +105,8 @@ class SelfAttention(keras.layers.Layer):
             key, value = _pool(key), _pool(value)
         key, value = _flatten(key), _flatten(value)  # (B, M, C/k), (B, M, C_v)
         if return_attention:
-            beta = weights(query, key)  # (B, N, M)
-            mixed = tf.matmul(tf.cast(beta, value.dtype), value)  # (B, N, C_v)
+            beta = attention_weights(query, key)  # (B, N, M)
+            mixed = mix_by(beta, value)  # (B, N, C_v)
         else:
             mixed = mix(query, key, value)
         if self.projection is not None:

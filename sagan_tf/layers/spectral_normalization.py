@@ -94,7 +94,7 @@ class _SpectrallyNormalized(keras.layers.Layer):
         return power_iteration(matrix, self.u.value, iterations or self.iterations)[0]
 
     def normalized_kernel(self, update_u: bool):
-        """W / sigma, in the layer's compute dtype; W itself where `spectral_norm` is off.
+        """W / sigma, in the layer's compute dtype; W itself where `spectral_norm` is off; or `fixed_kernel`.
 
         Args:
           update_u: whether the new u is stored. Exactly one pass of a training step stores it.

@@ -186,6 +186,7 @@ class Reporter:
     def figure(self, name: str):
         """A matplotlib Figure: a panel a metric, a line a row, the seeds' spread; None without scores."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogFormatter
 
         rows = experiments.EXPERIMENTS[name].rows[self._scale]
         keys = [key for key in _BETTER if any(self.curve(row, key) for _, row in rows)]
@@ -204,13 +205,14 @@ class Reporter:
                     )
             if key in ("fid", "intra_fid"):  # a collapsed run must not press the others flat
                 axis.set_yscale("log")
+                axis.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
+                axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
             axis.set_ylabel(f"{self._title(key)} ({'larger' if _BETTER[key] else 'smaller'} is better)")
             axis.set_xlabel("generator steps")
             axis.grid(alpha=0.3, which="both")
             axis.spines[["top", "right"]].set_visible(False)
-        made.legend(
-            *made.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False
-        )
+        lines = {line.get_label(): line for axis in made.axes for line in axis.get_lines()}
+        made.legend(handles=lines.values(), loc="outside upper center", ncols=4, frameon=False)
         return made
 
     def failures(self) -> list[str]:

@@ -39,7 +39,7 @@ class ServedGenerator(tf.Module):
       class_file: text file with the name of a class a line, kept as an asset.
       weights: dtype that matrices are stored in, one of `WEIGHTS`; vectors stay float32, and kernels that
         are computed with in 16 bits are stored in those. Without spectral normalization kernels are stored
-        as `inference_kernel` gives them, so that no call transforms or casts them.
+        as `inference_kernel` gives them: calls transform none, and cast them only from a narrower `weights`.
 
     Raises:
       ValueError: a weight is not finite in that dtype.

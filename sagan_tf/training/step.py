@@ -202,15 +202,13 @@ def make_train_function(
       strategy, state: where, and of what.
       alternation: an iteration.
       ema_decay: of the average of G's weights.
-      xla: whether XLA compiles the iteration. With several replicas, which XLA cannot compile as one,
-        TensorFlow chooses the parts that it compiles ("auto-clustering", on GPUs only).
+      xla: whether XLA compiles the iteration; not with several replicas, which it cannot compile as one:
+        there TensorFlow's "auto-clustering" does what it can (on GPUs only), see `experiment.make_state`.
 
     Returns:
       A function of an iterator of (images, labels), distributed, and the number of steps (int32
       tensor), which returns the means of the scalars and histograms over those steps.
     """
-
-    tf.config.optimizer.set_jit("autoclustering" if xla else False)
     of_replica = alternation
     if xla and strategy.num_replicas_in_sync == 1:
         of_replica = tf.function(alternation, jit_compile=True)

@@ -87,6 +87,17 @@ def test_bfloat16_is_about_as_exact_as_the_plain_form(monkeypatch, scale, offset
         assert ours < max(2 * theirs, 0.01)
 
 
+def test_bfloat16_where_attention_is_nearly_uniform(by_image):
+    """As at the start of training: the mean of many values, whose roundings must not add up."""
+    random = np.random.default_rng(0)
+    query, key, value = (random.standard_normal((1, 1024, size)) for size in (8, 8, 32))
+    given = [tf.cast(x, tf.bfloat16) for x in (0.1 * query, key, value)]
+    exact = [x.numpy().astype(np.float64) for x in given]
+    beta = np.exp(exact[0] @ exact[1].transpose(0, 2, 1))
+    expected = beta / beta.sum(axis=2, keepdims=True) @ exact[2]
+    assert errors([mixing.mix(*given)], [expected])[0] < 0.005
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_second_order_against_differences_of_the_oracle(by_image, compiled):
     """The gradient, along some direction of all inputs, of a weighted sum of the first gradients."""
