@@ -24,10 +24,18 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.config import IMAGE_SIZES  # noqa: E402
 from sagan_tf.options import UserError, check, option  # noqa: E402
-from tools.ceilings import Figure, convolution, copy_bandwidth, matrix_product, rate, seconds_of  # noqa: E402
+from tools.ceilings import (
+    Figure,
+    convolution,
+    copy_bandwidth,
+    matrix_product,
+    rate,
+    seconds_in_turns,
+    seconds_of,
+)  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WHAT = ("train", "sample", "start", "growth", "digits", "serve", "data", "evaluate")
+WHAT = ("train", "sample", "start", "growth", "attention", "digits", "serve", "data", "evaluate")
 VARIANTS = ("product", "fresh_fakes", "two_passes", "naive")
 _CLASSES = 1000
 # What other files measure, with their own options.
@@ -93,7 +101,7 @@ def measure(options: Options):
     """Yields the figures."""
     if "start" in options.what:
         yield from start(options.repeats)
-    if not {"train", "sample", "growth"} & set(options.what):
+    if not {"train", "sample", "growth", "attention"} & set(options.what):
         return
     from sagan_tf.distribution import make_workers
 
@@ -114,13 +122,63 @@ def measure(options: Options):
                 yield from sample(options, precision, batch_size, ceilings)
         if "growth" in options.what:
             yield from growth(options, precision)
+        if "attention" in options.what:
+            yield from attention(options, precision)
 
 
 def train(options: Options, precision: str, variant: str, ceiling: float):
     """Yields the speed of the training step, as `sagan_tf.train` runs it, on random images."""
+    from sagan_tf import estimate
+
+    call, state, strategy = _step(options, precision, variant)
+    begin = time.perf_counter()
+    call()
+    compiling = time.perf_counter() - begin
+    times = seconds_of(call, options.repeats)
+    batch = options.batch_size
+    counted, replicas = _config(options, precision, "product"), strategy.num_replicas_in_sync
+    costs = estimate.estimate(counted, state.generator, state.discriminator, replicas)
+    name = f"training, {precision}" + ("" if variant == "product" else f", {variant}")
+    yield rate(name, batch, times, "images/s", note=f"first call {compiling:.0f} s")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    plain, computed = costs.plain_flop_per_image / 1e9, costs.flop_per_image / 1e9
+    note = f"{plain:.1f} GFLOP an image, {computed:.1f} computed; process so far {peak:.1f} GiB"
+    yield rate("", plain * batch, times, "GFLOP/s", ceiling, note)
+    if replicas > 1:
+        device = "gpu:0" if "GPU" in strategy.extended.worker_devices[0] else "cpu"
+        alone = dataclasses.replace(options, devices=device, batch_size=batch // replicas)
+        together = replicas * next(train(alone, precision, variant, ceiling)).value
+        yield rate(f"{replicas} replicas against {replicas} times one", batch / together, times, "")
+
+
+def growth(options: Options, precision: str):
+    """Yields the step's speed as the batch grows."""
+    for batch_size in (4, 8, 16, 32):
+        figure = next(train(dataclasses.replace(options, batch_size=batch_size), precision, "product", None))
+        yield figure._replace(name=f"{figure.name}, batch {batch_size}")
+
+
+def attention(options: Options, precision: str):
+    """Yields what attention at a half of the images' size costs beside a quarter and none, steps in turns."""
+    resolutions = (options.image_size // 4,), (options.image_size // 2,), ()
+    calls = [_step(dataclasses.replace(options, attention=r), precision, "product")[0] for r in resolutions]
+    quarter, half, none = seconds_in_turns(calls, options.repeats)
+    for name, times, bases in (
+        (f"attention at {resolutions[0][0]}, to none", quarter, none),
+        (f"attention at {resolutions[1][0]}, to {resolutions[0][0]}", half, quarter),
+    ):
+        ratios = sorted(time / base for time, base in zip(times, bases, strict=True))
+        note = f"{statistics.median(times):.3f} s instead of {statistics.median(bases):.3f}"
+        yield Figure(
+            f"{name}, {precision}", statistics.median(ratios), ratios[0], ratios[-1], "times", note=note
+        )
+
+
+def _step(options: Options, precision: str, variant: str):
+    """A call of the training step, the state that it changes, and the strategy that it runs under."""
     import tensorflow as tf
 
-    from sagan_tf import estimate, experiment
+    from sagan_tf import experiment
     from sagan_tf.distribution import make_workers
 
     config = _config(options, precision, variant)
@@ -138,34 +196,7 @@ def train(options: Options, precision: str, variant: str, ceiling: float):
     def call():
         return {name: value.numpy() for name, value in step(iterator, tf.constant(1)).items()}
 
-    begin = time.perf_counter()
-    call()
-    compiling = time.perf_counter() - begin
-    times = seconds_of(call, options.repeats)
-    counted, replicas = _config(options, precision, "product"), strategy.num_replicas_in_sync
-    costs = estimate.estimate(counted, state.generator, state.discriminator, replicas)
-    name = f"training, {precision}" + ("" if variant == "product" else f", {variant}")
-    yield rate(name, batch, times, "images/s", note=f"first call {compiling:.0f} s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    plain, computed = costs.plain_flop_per_image / 1e9, costs.flop_per_image / 1e9
-    note = f"{plain:.1f} GFLOP an image, {computed:.1f} computed; process so far {peak:.1f} GiB"
-    yield rate("", plain * batch, times, "GFLOP/s", ceiling, note)
-    if replicas > 1:
-        device = "gpu:0" if "GPU" in strategy.extended.worker_devices[0] else "cpu"
-        alone = dataclasses.replace(options, devices=device, batch_size=batch // replicas)
-        together = replicas * next(train(alone, precision, variant, ceiling)).value
-        yield rate(f"{replicas} replicas against {replicas} times one", batch / together, times, "")
-
-
-def growth(options: Options, precision: str):
-    """Yields the step's speed as the batch and the resolution of attention grow."""
-    for batch_size in (4, 8, 16, 32):
-        figure = next(train(dataclasses.replace(options, batch_size=batch_size), precision, "product", None))
-        yield figure._replace(name=f"{figure.name}, batch {batch_size}")
-    for attention in ((), (options.image_size // 4,), (options.image_size // 2,)):
-        figure = next(train(dataclasses.replace(options, attention=attention), precision, "product", None))
-        where = f"attention at {attention[0]}" if attention else "no attention"
-        yield figure._replace(name=f"{figure.name}, {where}")
+    return call, state, strategy
 
 
 def _config(options: Options, precision: str, variant: str):

@@ -32,12 +32,19 @@ class Figure(typing.NamedTuple):
 
 def seconds_of(function, repeats: int) -> list[float]:
     """Times of calls after a first one, which may compile."""
-    function()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
+    return seconds_in_turns([function], repeats)[0]
+
+
+def seconds_in_turns(functions, repeats: int) -> list[list[float]]:
+    """The same for several functions, called in turns: what slows the machine slows all of them."""
+    for function in functions:
         function()
-        times.append(time.perf_counter() - begin)
+    times = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, of_function in zip(functions, times, strict=True):
+            begin = time.perf_counter()
+            function()
+            of_function.append(time.perf_counter() - begin)
     return times
 
 
