@@ -15,7 +15,8 @@ _PRODUCT_HEIGHT = 8
 _PLAIN_PRODUCT_HEIGHT = 4
 # With prepared kernels, whatever the batch (same machine): up to this height one product of all patches in
 # float32 (oneDNN lays out the kernel of a convolution anew in every call); blocks of 2x2 results for this few
-# channels (it computes 16 of them anyway).
+# channels (it computes 16 of them anyway). Products with matrices that are stored turned take 0.8 to 0.9 of
+# the time at batch 1.
 _SMALL_HEIGHT = 8
 _FEW_CHANNELS = 4
 
@@ -59,7 +60,7 @@ def upsample_convolve(x, kernel):
     if not is_joined():
         return tf.nn.conv2d(upsample(x), kernel, 1, "SAME")
     if x.shape[1] <= _PRODUCT_HEIGHT:
-        return _upsample_convolve_by_product(x, kernel)
+        return _spread_products(_products(x, kernel))
     return _upsample_convolve_transposed(x, _transposed(kernel))
 
 
@@ -101,8 +102,8 @@ def prepare(kernel, resampling: str | None, height: int):
         raise ValueError(f"kernel {kernel.shape}, height {height}: needs size 3 or 1, and a known height")
     if not is_joined() or kernel.shape[0] == 1:
         return kernel
-    if resampling == "up" and height > _PRODUCT_HEIGHT:
-        return _transposed(kernel)
+    if resampling == "up":
+        return _transposed(kernel) if height > _PRODUCT_HEIGHT else tf.transpose(kernel, (0, 1, 3, 2))
     if resampling is None and kernel.shape[-1] <= _FEW_CHANNELS and height % 2 == 0:
         return _of_blocks(kernel)
     return kernel
@@ -114,8 +115,10 @@ def convolve_prepared(x, prepared, resampling: str | None):
     Meant for inference: gradients are as exact, but their speed was not measured.
     """
     if is_joined():
-        if resampling == "up" and x.shape[1] > _PRODUCT_HEIGHT:
-            return _upsample_convolve_transposed(x, prepared)
+        if resampling == "up":
+            if x.shape[1] > _PRODUCT_HEIGHT:
+                return _upsample_convolve_transposed(x, prepared)
+            return _spread_products(_products(x, prepared, turned=True))
         if prepared.shape[0] == 4:
             pads = [[0, 0], [1, 1], [1, 1], [0, 0]]
             return tf.nn.depth_to_space(tf.nn.conv2d(x, prepared, 2, pads), 2)
@@ -162,11 +165,15 @@ def _convolve_patches(x, kernel):
     return tf.tensordot(tf.concat(patches, axis=-1), tf.reshape(kernel, (9 * channels, -1)), axes=1)
 
 
-def _products(x, kernel):
-    """x times the kernel's matrices: (B, H, W, C) and (3, 3, C, F) -> (3, 3, B, H, W, F), rows first."""
+def _products(x, kernel, turned: bool = False):
+    """x times the kernel's matrices: (B, H, W, C) and (3, 3, C, F) -> (3, 3, B, H, W, F), rows first.
+
+    `turned`: the kernel is (3, 3, F, C).
+    """
     _, height, width, channels = x.shape
-    products = tf.matmul(tf.reshape(x, (1, -1, channels)), tf.reshape(kernel, (9, channels, -1)))
-    return tf.reshape(products, (3, 3, -1, height, width, kernel.shape[-1]))
+    matrices = tf.reshape(kernel, (9, *kernel.shape[2:]))
+    products = tf.matmul(tf.reshape(x, (1, -1, channels)), matrices, transpose_b=turned)
+    return tf.reshape(products, (3, 3, -1, height, width, products.shape[-1]))
 
 
 def _pad(x, axis: int, before: int, after: int):
@@ -189,10 +196,12 @@ def _sum_shifted(products, axis: int):
     return _pad(first, axis, 1, 0) + middle + _pad(last, axis, 0, 1)
 
 
-def _upsample_convolve_by_product(x, kernel):
-    rows = _spread_and_sum(_products(x, kernel), axis=2)  # (3, B, H, 2, W, F)
+def _spread_products(products):
+    """The convolution of the upsampled map, from `_products` of the map: (B, 2H, 2W, F)."""
+    _, _, _, height, width, filters = products.shape
+    rows = _spread_and_sum(products, axis=2)  # (3, B, H, 2, W, F)
     both = _spread_and_sum(rows, axis=3)  # (B, H, 2, W, 2, F)
-    return tf.reshape(both, (-1, 2 * x.shape[1], 2 * x.shape[2], kernel.shape[-1]))
+    return tf.reshape(both, (-1, 2 * height, 2 * width, filters))
 
 
 def _spread_and_sum(products, axis: int):
