@@ -40,7 +40,7 @@ def power_iteration(matrix, u, iterations: int = 1):
     return sigma, u
 
 
-class _SpectrallyNormalized(keras.layers.Layer):
+class SpectrallyNormalized(keras.layers.Layer):
     """A layer with one kernel, which its subclasses use through `normalized_kernel`.
 
     `fixed_kernel` stands in the place of W / sigma while it is not None: what `inference_kernel` gave.
@@ -122,7 +122,7 @@ class _SpectrallyNormalized(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("sagan_tf")
-class SNDense(_SpectrallyNormalized):
+class SNDense(SpectrallyNormalized):
     """Dense layer with a spectrally normalized kernel, applied to the last axis of an input of any rank.
 
     On a feature map it is the 1x1 convolution, in any number of dimensions. Original: `snlinear`,
@@ -171,7 +171,7 @@ class SNDense(_SpectrallyNormalized):
 
 
 @keras.saving.register_keras_serializable("sagan_tf")
-class SNConv2D(_SpectrallyNormalized):
+class SNConv2D(SpectrallyNormalized):
     """2-D convolution of stride 1 and 'same' padding with a spectrally normalized kernel.
 
     Original: `snconv2d`. The kernel (size, size, C_in, filters) is normalized as the matrix
@@ -235,7 +235,7 @@ class SNConv2D(_SpectrallyNormalized):
 
 
 @keras.saving.register_keras_serializable("sagan_tf")
-class SNEmbedding(_SpectrallyNormalized):
+class SNEmbedding(SpectrallyNormalized):
     """Embedding with a spectrally normalized table.
 
     As in the original's `sn_embedding`, it is the transposed table (dimensions, classes) that is

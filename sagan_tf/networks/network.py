@@ -2,7 +2,7 @@
 
 import keras
 
-from sagan_tf.layers import MatchedResidualBlock, SelfAttention
+from sagan_tf.layers import MatchedResidualBlock, SelfAttention, SpectrallyNormalized
 from sagan_tf.layers.recomputation import recompute
 
 INITIALIZERS = {"glorot": "glorot_uniform", "orthogonal": "orthogonal"}  # and Keras's names of them
@@ -21,6 +21,14 @@ class Network(keras.Model):
     def inner_layers(self) -> list:
         """The layers at any depth; Keras itself lists only the uppermost."""
         return list(self._flatten_layers(include_self=False))
+
+    @property
+    def kernel_layers(self) -> list:
+        """Those of them with a kernel that may be normalized."""
+        # One block of D has a spare shortcut, which is never built.
+        return [
+            layer for layer in self.inner_layers if isinstance(layer, SpectrallyNormalized) and layer.built
+        ]
 
     def _run(self, block, *tensors, **keywords):
         if self.recompute_blocks:

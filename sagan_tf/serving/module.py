@@ -49,7 +49,7 @@ class ServedGenerator(tf.Module):
         super().__init__(name="sagan")
         self.class_names = tf.saved_model.Asset(class_file)
         self._classes, self._z_dim = generator.classes, generator.z_dim
-        layers = {layer.kernel.path: layer for layer in _layers(generator) if not layer.spectral_norm}
+        layers = {layer.kernel.path: layer for layer in generator.kernel_layers if not layer.spectral_norm}
         values = {variable.path: variable.value for variable in generator.variables}
         values |= {path: layer.inference_kernel() for path, layer in layers.items()}
         matrices = {v.path for v in generator.trainable_variables if len(v.shape) > 1}
@@ -148,11 +148,6 @@ class ServedGenerator(tf.Module):
         with tf.control_dependencies(checks):
             given = {name: tf.identity(tensor) for name, tensor in given.items()}
         return [given.get(name) for name in inputs]
-
-
-def _layers(generator: Generator) -> list:
-    """Those with kernels that may be normalized."""
-    return [layer for layer in generator.inner_layers if hasattr(layer, "inference_kernel")]
 
 
 def _stored(path: str, value, dtype) -> tf.Variable:

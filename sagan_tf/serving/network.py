@@ -19,8 +19,8 @@ def inference_copy(generator: Generator, *, bake: bool, dtype: str) -> Generator
     copy.build()
     values = {variable.path: variable.value for variable in generator.variables}
     if generator.spectral_norm and bake:
-        for layer in generator.inner_layers:
-            if hasattr(layer, "sigma") and layer.spectral_norm:
+        for layer in generator.kernel_layers:
+            if layer.spectral_norm:
                 values[layer.kernel.path] = layer.kernel.value / layer.sigma()
     for variable in copy.variables:
         variable.assign(values[variable.path])

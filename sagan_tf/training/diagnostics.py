@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.layers import SNConv2D, SNDense, SNEmbedding
 from sagan_tf.training.state import State
 
 
@@ -30,9 +29,7 @@ class Diagnostics:
         self._layers = {
             f"{role}/{layer.kernel.path.split('/', 1)[1].rpartition('/')[0]}": layer
             for role, network in self._networks.items()
-            for layer in network.inner_layers
-            if isinstance(layer, SNDense | SNConv2D | SNEmbedding)
-            and layer.variables  # one D block has a spare
+            for layer in network.kernel_layers
         }
         self._variables = {
             f"{name}/{variable.path.partition('/')[2]}": variable.value

@@ -4,7 +4,7 @@ import typing
 
 import tensorflow as tf
 
-from sagan_tf.layers import SNConv2D, SNDense
+from sagan_tf.layers import SNEmbedding
 from sagan_tf.losses import GradientPenalty, Loss, class_cross_entropy, orthogonality
 from sagan_tf.training import histogram
 
@@ -90,8 +90,8 @@ class Objective(typing.NamedTuple):
         """G's term that no image enters, a scalar: of W itself, not W / sigma; not of tables of classes."""
         matrices = [
             tf.reshape(layer.kernel.value, (-1, layer.kernel.shape[-1]))
-            for layer in generator.inner_layers
-            if isinstance(layer, SNDense | SNConv2D) and layer.variables  # one without serves no one
+            for layer in generator.kernel_layers
+            if not isinstance(layer, SNEmbedding)
         ]
         return self.orthogonal_weight * tf.add_n([orthogonality(matrix) for matrix in matrices])
 

@@ -56,8 +56,8 @@ def discriminator_of(**options):
     keras.utils.set_random_seed(0)
     discriminator = experiment.make_discriminator(dataclasses.replace(TINY, **options), 10)
     discriminator.attention_layers["16"].gamma.assign(0.7)
-    for layer in discriminator.inner_layers:
-        if getattr(layer, "u", None) is not None:
+    for layer in discriminator.kernel_layers:
+        if layer.spectral_norm:
             layer.u.assign(np.linalg.svd(layer._matrix())[2][:1])
     return discriminator
 
