@@ -13,7 +13,7 @@ setup_fail() {
   exit 2
 }
 
-setup_will_do() { # whether the interpreter $1 is of a version that the project is tested with
+setup_will_do() { # whether the interpreter $1 is of a version that the project supports
   "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null
 }
 
