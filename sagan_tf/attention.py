@@ -5,7 +5,7 @@ import os
 import re
 
 from sagan_tf import cli
-from sagan_tf.options import UserError, option
+from sagan_tf.options import MAX_SEED, UserError, option
 
 _CLASSES = 24  # at most, where none are asked for
 _PAGE = "attention.html"
@@ -40,7 +40,9 @@ class Options:
         f"Names or numbers of the classes, which are taken in turn; if empty, all, or {_CLASSES} of more.",
         section="Images",
     )
-    seed: int = option(0, "Seed of z; sample i of a seed is always the same.", section="Images", minimum=0)
+    seed: int = option(
+        0, "Seed of z; sample i of a seed is always the same.", section="Images", minimum=0, maximum=MAX_SEED
+    )
     truncation: float = option(
         0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Images", minimum=0.0
     )

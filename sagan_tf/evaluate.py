@@ -5,7 +5,7 @@ import os
 
 from sagan_tf import cli
 from sagan_tf.config import INCEPTION, TRAINING_METRICS
-from sagan_tf.options import UserError, option
+from sagan_tf.options import MAX_SEED, UserError, option
 
 METRIC_NAMES = (*TRAINING_METRICS, "cas")
 _SCORES = "scores"  # folder within a workdir
@@ -56,7 +56,11 @@ class Options:
         50_000, "Number of images; of a folder with fewer, all.", section="Samples", minimum=2
     )
     seed: int = option(
-        0, "Seed of z and labels, and of random draws within metrics.", section="Samples", minimum=0
+        0,
+        "Seed of z and labels, and of random draws within metrics.",
+        section="Samples",
+        minimum=0,
+        maximum=MAX_SEED,
     )
     truncation: float = option(
         0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Samples", minimum=0.0

@@ -21,6 +21,8 @@ import typing
 
 from absl import flags
 
+MAX_SEED = 2**32 - 1  # what Keras and NumPy take
+
 
 class UserError(Exception):
     """A mistake that the user can mend; its message is the one line that the user sees."""

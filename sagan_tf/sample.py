@@ -5,7 +5,7 @@ import os
 import sys
 
 from sagan_tf import cli
-from sagan_tf.options import UserError, option
+from sagan_tf.options import MAX_SEED, UserError, option
 
 _KINDS = (
     "grid",
@@ -54,7 +54,13 @@ class Options:
     samples_per_class: int = option(
         10, "Samples of each class (images and npz).", section="Pictures", minimum=1
     )
-    seed: int = option(0, "Seed of z; sample i of a seed is always the same.", section="Pictures", minimum=0)
+    seed: int = option(
+        0,
+        "Seed of z; sample i of a seed is always the same.",
+        section="Pictures",
+        minimum=0,
+        maximum=MAX_SEED,
+    )
     truncation: float = option(
         0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Pictures", minimum=0.0
     )

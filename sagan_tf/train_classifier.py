@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from sagan_tf import cli
-from sagan_tf.options import UserError, option
+from sagan_tf.options import MAX_SEED, UserError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,9 @@ class Options:
     epochs: float = option(15.0, "Passes over the images.", minimum=0.01)
     batch_size: int = option(64, "Images in a batch.", minimum=2)
     flip: bool = option(False, "Mirror half of the images; not for letters or digits.")
-    seed: int = option(0, "Seed of the weights, the order, the shifts and the images kept back.", minimum=0)
+    seed: int = option(
+        0, "Seed of the weights, the order, the shifts and the images kept back.", minimum=0, maximum=MAX_SEED
+    )
 
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""

@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # where nothing is installed
 
 from sagan_tf import cli  # noqa: E402
-from sagan_tf.options import option  # noqa: E402
+from sagan_tf.options import MAX_SEED, option  # noqa: E402
 
 TARGETS = (0.95, 0.99)
 
@@ -29,7 +29,7 @@ class Options:
 
     train_steps: int = option(1500, "Generator steps.", minimum=1)
     every: int = option(150, "Steps between checkpoints.", minimum=1)
-    seed: int = option(0, "Seed of the run.", minimum=0)
+    seed: int = option(0, "Seed of the run.", minimum=0, maximum=MAX_SEED)
 
 
 def main(options: Options, given) -> int:

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.evaluate import INCEPTION, METRIC_NAMES  # noqa: E402
-from sagan_tf.options import option  # noqa: E402
+from sagan_tf.options import MAX_SEED, option  # noqa: E402
 
 # Which versions of the images each value must find worse than the untouched ones, and, of two
 # versions in brackets, the second worse than the first.
@@ -43,7 +43,7 @@ class Options:
     inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
     metrics: tuple[str, ...] = option(METRIC_NAMES, "What to measure.", choices=METRIC_NAMES)
     cas_epochs: float = option(15.0, "For cas: passes over the spoilt images.", minimum=0.01)
-    seed: int = option(0, "Seed of the halves and of all that is random.", minimum=0)
+    seed: int = option(0, "Seed of the halves and of all that is random.", minimum=0, maximum=MAX_SEED)
 
 
 class Images:

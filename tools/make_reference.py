@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.evaluate import INCEPTION  # noqa: E402
-from sagan_tf.options import UserError, option  # noqa: E402
+from sagan_tf.options import MAX_SEED, UserError, option  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Options:
     )
     image_size: int = option(128, "Height and width, those of the images that will be scored.", minimum=8)
     num_images: int = option(0, "How many images, drawn at random; 0 for all.", minimum=0)
-    seed: int = option(0, "Seed of the draw.", minimum=0)
+    seed: int = option(0, "Seed of the draw.", minimum=0, maximum=MAX_SEED)
     inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
     keep_features: bool = option(
         False, "Keep every image's features too (KID, intra-FID, precision/recall and the like need them)."

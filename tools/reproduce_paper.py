@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf import options as flags  # noqa: E402
 from sagan_tf.config import INCEPTION, TRAINING_METRICS, Config  # noqa: E402
-from sagan_tf.options import UserError, option  # noqa: E402
+from sagan_tf.options import MAX_SEED, UserError, option  # noqa: E402
 from sagan_tf.reproduction.experiments import EXPERIMENTS, SCALES, flagfiles  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -40,7 +40,9 @@ class Options:
     steps: int = option(
         0, "Generator steps of each run; 0 for what the flagfile says.", minimum=0, may_change=True
     )
-    seeds: tuple[int, ...] = option((0, 1), "Seeds; each row is run with each.", minimum=0, may_change=True)
+    seeds: tuple[int, ...] = option(
+        (0, 1), "Seeds; each row is run with each.", minimum=0, maximum=MAX_SEED, may_change=True
+    )
     output: str = option("", "Directory for the runs and the report.", may_change=True)
     dataset: str = option("", "Instead of the flagfiles' dataset; see sagan_tf.train.")
     overrides: str = option(

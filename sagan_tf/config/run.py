@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from sagan_tf.options import option
+from sagan_tf.options import MAX_SEED, option
 
 DATASET_KINDS = ("digits", "tfds", "folder", "archive", "records", "npz", "hdf5")
 AUGMENTATIONS = ("color", "translation", "cutout")
@@ -21,7 +21,9 @@ class RunOptions:
     train_steps: int = option(
         1_000_000, "Generator steps of the whole run.", section="Run", minimum=1, may_change=True
     )
-    seed: int = option(0, "Seed of weights, z, labels and the order of the data.", section="Run", minimum=0)
+    seed: int = option(
+        0, "Seed of weights, z, labels and the order of the data.", section="Run", minimum=0, maximum=MAX_SEED
+    )
     dry_run: bool = option(
         False,
         "Print the resolved configuration, itself a flagfile, and stop.",
