@@ -64,8 +64,8 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
         folder a class; images alone are one class); archive:FILE (.zip or .tar, the same layout);
         npz:FILE or hdf5:FILE (an array of uint8 images and one of labels).
       split: of digits train, test or all; of a TFDS set any split that TFDS takes (also
-        `train[:10%]`); of npz and hdf5 what the arrays have in their names, where there are several;
-        others have only train.
+        `train[:10%]`); of npz and hdf5 what the arrays of images have in their names; others, and
+        arrays without such names, have only train.
       data_dir: where TFDS keeps its data; its default if empty.
 
     Returns:

@@ -129,6 +129,11 @@ def _choose(spec, arrays, split):
     """Finds images, labels and names among arrays by their shapes. Raises UserError."""
     shapes = ", ".join(f"{name} {array.dtype}{tuple(array.shape)}" for name, array in arrays.items())
     images = {name: array for name, array in arrays.items() if len(array.shape) in (3, 4)}
+    if images and split != "train" and not any(split in name for name in images):
+        raise UserError(
+            f"--split={split}: {spec} has no images of that name among {shapes};"
+            " give the file of the split instead, and train as the split"
+        )
     pixels = _the_one(spec, f"array of images (3 or 4 dimensions) among {shapes}", images, split)
     if pixels.dtype != np.uint8 or not len(pixels):
         raise UserError(f"--dataset={spec}: images must be uint8, at least one: it has {shapes}")

@@ -39,6 +39,27 @@ def test_npz(tmp_path, names, layout):
         assert _open(f"npz:{path}", split="test")[0].num_examples == 3
 
 
+@pytest.mark.parametrize("kind", ["npz", "hdf5"])
+def test_split_that_no_array_is_named_after_is_refused(tmp_path, kind):
+    def write(**arrays):
+        path = tmp_path / f"{'_'.join(arrays)}.{kind}"
+        if kind == "npz":
+            np.savez(path, **arrays)
+            return path
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+        return path
+
+    for names in (("images", "labels"), ("x_train", "y_train"), ("images", "y_test")):
+        path = write(**dict(zip(names, (_PIXELS, _LABELS), strict=True)))
+        with pytest.raises(UserError, match=f"^--split=test: {kind}:.*{names[0]} uint8.*train as the split"):
+            _open(f"{kind}:{path}", split="test")
+        assert _open(f"{kind}:{path}", split="train")[0].num_examples == 30
+    path = write(x_test=_PIXELS, labels=_LABELS)
+    assert _open(f"{kind}:{path}", split="test")[2].tolist() == _LABELS.tolist()
+
+
 def test_grey_npz_without_labels_is_one_class(tmp_path):
     np.savez(tmp_path / "x.npz", _PIXELS[..., 0])
     dataset, images, labels = _open(f"npz:{tmp_path}/x.npz")
