@@ -200,8 +200,8 @@ def real_images(config: Config, class_names, classes, count: int) -> Source:
     Raises:
       UserError: the dataset cannot be opened or read, or is no longer what the run learnt from.
     """
-    # A set that was held in memory for training would be decoded as a whole, for some images.
-    in_memory = "auto" if config.dataset.startswith("hdf5:") else "no"
+    # A set that was held in memory for training would be decoded as a whole, for some images; HDF5 must be.
+    in_memory = config.in_memory if config.dataset.startswith("hdf5:") else "no"
     dataset = experiment.open_dataset(dataclasses.replace(config, in_memory=in_memory))
     if dataset.class_names != tuple(class_names):
         raise UserError(f"--dataset={config.dataset}: has other classes than the run")

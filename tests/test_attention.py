@@ -12,6 +12,7 @@ from PIL import Image, ImageColor
 from sagan_tf import attention, cli, experiment, run_attention
 from sagan_tf.attention_maps import figures
 from sagan_tf.config import Config
+from sagan_tf.data import sources
 from sagan_tf.metrics import samples
 from sagan_tf.sampling import source
 from tests.attention_maps.test_page import data_of, unpacked
@@ -290,6 +291,17 @@ def test_another_dataset_in_its_place_is_not_taken(tmp_path, command):
     workdir = make_run(tmp_path / "run", dataset=f"folder:{tmp_path / 'images'}", generator_attention=())
     code, out, _ = command(f"--workdir={workdir}")
     assert code == 0 and "no real images" in out and "has other classes than the run" in out
+
+
+def test_real_images_of_hdf5_that_the_run_held_in_memory(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    with pytest.importorskip("h5py").File(tmp_path / "x.hdf5", "w") as file:
+        file["imgs"], file["labels"] = pixels, np.array([0, 1, 0, 1, 0, 1])
+    monkeypatch.setattr(sources, "MEMORY_LIMIT_BYTES", 1000)
+    config = dataclasses.replace(CONFIG, dataset=f"hdf5:{tmp_path}/x.hdf5", in_memory="yes")
+    images, labels = run_attention.real_images(config, ("0", "1"), [1, 0], 3)
+    np.testing.assert_array_equal(images, pixels[[1, 0, 3]])
+    assert labels == (1, 0, 1)
 
 
 @pytest.mark.parametrize(

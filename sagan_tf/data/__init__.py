@@ -37,7 +37,8 @@ def open_dataset(
       The dataset.
 
     Raises:
-      UserError: the source is missing, empty, laid out wrongly or damaged.
+      UserError: the source is missing, empty, laid out wrongly or damaged, or it is HDF5 that is not
+        held in memory.
     """
     size = image_size + image_size // _CROP_MARGIN if random_crop else image_size
     kind, _, place = spec.partition(":")
@@ -50,9 +51,12 @@ def open_dataset(
     else:
         examples = open_examples(spec, split, data_dir)
         source, class_names = EncodedSource(examples, size, bad_images == "skip"), examples.class_names
-        if kind == "hdf5" and in_memory == "no":
-            raise UserError(f"--dataset={spec}: HDF5 is too slow for single images: prepare records from it")
     source = in_memory_if_small(source, spec, size, in_memory)
+    if kind == "hdf5" and not source.in_memory:
+        raise UserError(
+            f"--dataset={spec}: HDF5 that is not held in memory (it is up to 1 GiB) is too slow for single"
+            " images: prepare records from it (tools/prepare_dataset.py), or train with --in_memory=yes"
+        )
     return Dataset(spec, source, class_names, image_size)
 
 

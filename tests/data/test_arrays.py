@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf import data
+from sagan_tf.data import sources
 from sagan_tf.options import UserError
 
 _RNG = np.random.default_rng(0)
@@ -68,7 +69,7 @@ def test_grey_npz_without_labels_is_one_class(tmp_path):
 
 
 @pytest.mark.parametrize("chunks", [None, (7, 3, 8, 8)])
-def test_hdf5_of_biggan(tmp_path, chunks):
+def test_hdf5_of_biggan(tmp_path, chunks, monkeypatch):
     h5py = pytest.importorskip("h5py")
     path = tmp_path / "ILSVRC8.hdf5"
     with h5py.File(path, "w") as file:
@@ -79,6 +80,10 @@ def test_hdf5_of_biggan(tmp_path, chunks):
     np.testing.assert_array_equal(labels, _LABELS)
     with pytest.raises(UserError, match="prepare records"):
         _open(f"hdf5:{path}", in_memory="no")
+    monkeypatch.setattr(sources, "MEMORY_LIMIT_BYTES", _PIXELS.nbytes - 1)
+    with pytest.raises(UserError, match="prepare records"):
+        _open(f"hdf5:{path}")
+    np.testing.assert_array_equal(_open(f"hdf5:{path}", in_memory="yes")[1], _PIXELS)
 
 
 def test_array_files_that_cannot_be_used(tmp_path):
