@@ -4,10 +4,18 @@ Format (tensorflow/core/lib/io/record_writer.h): each record is its length (uint
 a checksum of the length (4 bytes), the data, and a checksum of the data (4 bytes).
 """
 
+import errno
 import os
 import struct
 
 import numpy as np
+
+from sagan_tf.options import UserError
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None
 
 _HEADER, _FOOTER = 12, 4
 
@@ -39,8 +47,17 @@ class RecordReader:
     """Reads records of many files by number; safe from several threads."""
 
     def __init__(self, paths: list[str]):
-        """Opens the files; they stay open as long as this object lives."""
-        self._files = [open(path, "rb", buffering=0) for path in paths]
+        """Opens the files, which stay open as long as this object lives. Raises UserError: too many."""
+        _allow_more_files(len(paths))
+        try:
+            self._files = [open(path, "rb", buffering=0) for path in paths]
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            raise UserError(
+                f"{os.path.dirname(paths[0])}: its {len(paths):,} files are more than this process may keep"
+                f" open; raise the hard limit first, as an administrator with ulimit -n {len(paths) + 1024}"
+            ) from error
 
     def read(self, file: int, offset: int, length: int) -> bytes:
         """`length` bytes of file number `file` from `offset`. Raises OSError if there are fewer."""
@@ -53,3 +70,20 @@ class RecordReader:
         """Fills the contiguous array `out` from `offset` of file number `file`. Raises OSError as `read`."""
         if os.preadv(self._files[file].fileno(), [out], offset) != out.nbytes:
             raise OSError(f"{self._files[file].name} is shorter than before")
+
+
+def _allow_more_files(count: int) -> None:
+    """Raises the limit of open files by `count`, so that what else is opened has as much room as before.
+
+    Usual is a soft limit of 1,024, and ImageNet has as many files in TFDS.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    wanted = soft + count if hard == resource.RLIM_INFINITY else min(soft + count, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError):  # macOS allows less than its hard limit says
+        pass

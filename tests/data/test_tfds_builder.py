@@ -1,5 +1,9 @@
 """TFDS sets, read by offset, give what TFDS itself reads."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -98,3 +102,54 @@ def test_damaged_tfrecord_is_named(tmp_path):
         tfrecord.index(path)
     with pytest.raises(OSError, match="shorter"):
         reader.read(0, 49, 300)
+
+
+@pytest.fixture
+def many_files(tmp_path):
+    """Paths of 60 files of 3 bytes each."""
+    paths = [tmp_path / str(number) for number in range(60)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"%3d" % number)
+    return [str(path) for path in paths]
+
+
+@pytest.fixture
+def few_more_files():
+    """Lets the process open 20 more files at most, before it raises its own limit."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_more_files_than_the_soft_limit(many_files, few_more_files):
+    readers = [tfrecord.RecordReader(many_files) for _ in range(3)]
+    for reader in readers:
+        assert [int(reader.read(file, 0, 3)) for file in range(60)] == list(range(60))
+    others = [open(many_files[0], "rb") for _ in range(10)]  # what else the process needs
+    for file in others:
+        file.close()
+
+
+_HARD_LIMIT = """
+import resource, runpy, sys
+from sagan_tf.options import UserError
+tfrecord = runpy.run_path(sys.argv[1])  # its package takes seconds to import
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
+try:
+    tfrecord["RecordReader"](sys.argv[2:])
+except UserError as error:
+    print(error)
+open(sys.argv[2]).close()
+"""
+
+
+def test_more_files_than_the_hard_limit_are_refused(many_files):
+    pytest.importorskip("resource")
+    command = [sys.executable, "-c", _HARD_LIMIT, tfrecord.__file__, *many_files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "its 60 files" in done.stdout and "ulimit -n" in done.stdout
