@@ -96,11 +96,12 @@ def main(options: Options, given) -> int:
         if run.step not in looks:
             looks[run.step] = _look(options, run, classes, real)
             _report(looks[run.step])
-            _write_figures(looks[run.step], run.class_names, output)
     print(_MEANING)
     page = os.path.join(output, _PAGE)
     title = os.path.basename(os.path.abspath(options.workdir))
     size = write_page(page, title, run.class_names, [looks[step] for step in sorted(looks)])
+    for look in looks.values():  # after the page, by which a later command knows the folder
+        _write_figures(look, run.class_names, output)
     print(f"{page}: {size / 1e6:.1f} MB, open it in a browser")
     return 0
 
@@ -140,7 +141,7 @@ def _make_output(options: Options) -> str:
         found = os.listdir(output)
     except OSError as error:
         raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
-    if found and _PAGE not in found:
+    if set(found) - {f"{_PAGE}.partial"} and _PAGE not in found:
         raise UserError(f"--output={output}: holds other files; name a new or empty directory")
     return output
 

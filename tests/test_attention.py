@@ -344,6 +344,23 @@ def test_other_files_are_not_mixed_with(corner_run, command, tmp_path):
     assert "cannot be written" in error
 
 
+def test_after_a_checkpoint_that_fails_the_same_folder_can_be_taken(tmp_path, command):
+    numbers = iter((0.0, np.nan))
+
+    def change(state):
+        kernel = state.discriminator.attention_layers["16"].query.kernel
+        kernel.assign_add(np.full(kernel.shape, next(numbers)))
+
+    workdir = make_run(tmp_path / "run", (10, 20), change=change, generator_attention=())
+    output = tmp_path / "run" / "attention"
+    refused = refusal(command, f"--workdir={workdir}", "--checkpoints=all", output=output)
+    assert "map is not finite" in refused
+    (output / "attention.html.partial").touch()  # what a kill while the page was written leaves
+    code, _, error = command(f"--workdir={workdir}", "--checkpoints=10", output=output)
+    assert code == 0, error
+    assert (output / "attention.html").exists() and (output / "discriminator_16_real_00000010.png").exists()
+
+
 class _Layer:
     gamma = type("Variable", (), {"value": 0.5})
 
