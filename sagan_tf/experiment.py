@@ -288,10 +288,11 @@ def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[i
         return best, [entries[0][0]]
     if not saved.steps() and not best.steps():
         raise UserError(f"--workdir={workdir}: has no checkpoint yet")
-    if checkpoint == "latest":
+    if checkpoint == "latest" and saved.steps():
         return saved, saved.steps()
     for where in (saved, best):
         if checkpoint.isdigit() and int(checkpoint) in where.steps():
             return where, [int(checkpoint)]
     allowed = sorted({*saved.steps(), *best.steps()})
-    raise UserError(f"--checkpoint={checkpoint}: allowed are latest, best, {', '.join(map(str, allowed))}")
+    names = "allowed are latest, best" if saved.steps() else "only the best are left; allowed are best"
+    raise UserError(f"--checkpoint={checkpoint}: {', '.join([names, *map(str, allowed)])}")

@@ -289,6 +289,15 @@ def test_no_run_and_no_checkpoint_yet(command, tmp_path):
     assert "has no checkpoint yet" in _refusal(command, f"--workdir={tmp_path}")
 
 
+def test_only_the_best_checkpoint_is_left(command, tmp_path):
+    workdir = _make_run(tmp_path / "run", steps=(10,))
+    os.rename(tmp_path / "run" / "checkpoints", tmp_path / "run" / "best")
+    experiment.write_best(workdir, [(10, 1.0)])
+    line = _refusal(command, f"--workdir={workdir}")
+    assert "--checkpoint=latest: only the best are left; allowed are best, 10" in line
+    _draw(command, workdir, tmp_path / "out", "--checkpoint=best", "--classes=3", "--columns=2")
+
+
 def test_nothing_is_overwritten_by_other_options(workdir, command, tmp_path):
     small = ["--classes=4", "--columns=2"]
     (tmp_path / "other").mkdir()
