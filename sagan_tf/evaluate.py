@@ -125,8 +125,8 @@ def _score_generated(options: Options, given) -> int:
     output = options.output or f"{place.rstrip('/')}.scores.jsonl"
     scorer = _make_scorer(options, source.image_size, os.path.dirname(os.path.abspath(output)))
     if is_model:
-        if source.conditional and not scorer.class_names:
-            raise UserError("--reference is missing: it tells how many classes there are to ask for")
+        if source.conditional:
+            _take_classes(scorer, place)
         images, protocol = _draw(options, scorer, source), _protocol(options, scorer)
     else:
         source.name_classes(scorer.class_names)
@@ -136,6 +136,15 @@ def _score_generated(options: Options, given) -> int:
         )
     score_and_keep(scorer, images, protocol, output, f"{output}.intra_fid")
     return 0
+
+
+def _take_classes(scorer, saved_model: str) -> None:
+    from sagan_tf.sampling.source import read_class_names
+
+    if class_names := read_class_names(saved_model):
+        scorer.take_classes(class_names, f"--generated={saved_model}")
+    elif not scorer.class_names:
+        raise UserError("--reference is missing: it tells how many classes there are to ask for")
 
 
 def _score_run(options: Options, given) -> int:

@@ -68,12 +68,8 @@ class RunScorer:
     def _take(self, run: experiment.Run) -> None:
         """Compiles the first checkpoint's generator; others are read into it."""
         config, network = run.config, run.generator
-        self._scorer.class_names = self._scorer.class_names or run.class_names
-        if config.conditional and self._scorer.class_names != run.class_names:
-            raise UserError(
-                f"--reference: has other classes ({len(self._scorer.class_names)}) than the run"
-                f" ({len(run.class_names)}), so labels mean something else"
-            )
+        if config.conditional:
+            self._scorer.take_classes(run.class_names, "the run")
         generate = tf.function(lambda z, labels: network(z, labels, training=False))
         self._network = network
         self._generator = Generator(generate, config.z_dim, config.image_size, config.conditional)

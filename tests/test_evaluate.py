@@ -252,6 +252,18 @@ def test_saved_model(tmp_path, command):
     assert "--reference is missing" in _refusal(command, f"--generated={tmp_path}/model", "--metrics=is")
 
 
+def test_classes_of_a_saved_model_are_those_of_the_reference(tmp_path, command):
+    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in reversed(DIGITS)))
+    model = _Served()
+    model.class_names = tf.saved_model.Asset(str(tmp_path / "labels.txt"))
+    tf.saved_model.save(model, str(tmp_path / "model"), {"serving_default": model.__call__})
+    generated = f"--generated={tmp_path}/model"
+    line = _refusal(command, generated, "--reference=digits", "--metrics=fid")
+    assert "--reference: has other classes (10) than --generated" in line and "another order" in line
+    code, _, error = command(generated, "--metrics=is")  # it says itself what its classes are
+    assert code == 0, error
+
+
 def test_classification_accuracy(run, command, monkeypatch):
     seen = {}
 

@@ -51,6 +51,19 @@ class Scorer:
         other.metrics = tuple(metrics)
         return other
 
+    def take_classes(self, class_names: typing.Sequence[str], whose: str) -> None:
+        """Takes the names of a generator's classes; `whose` says whose they are.
+
+        Raises:
+          UserError: the reference has other classes.
+        """
+        self.class_names = self.class_names or tuple(class_names)
+        if self.class_names != tuple(class_names):
+            raise UserError(
+                f"--reference: has other classes ({len(self.class_names)}) than {whose}"
+                f" ({len(class_names)}), or in another order, so labels mean something else"
+            )
+
     def check(self, samples) -> None:
         """Raises UserError if some metric cannot be had from `samples` (see `score`), before any work."""
         for name in self.metrics:

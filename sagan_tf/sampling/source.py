@@ -60,14 +60,22 @@ def from_saved_model(path: str) -> Source:
         raise UserError(str(error).replace("--generated=", "--savedmodel=")) from error
     if not generator.conditional:
         return Source(generator, ())
-    try:
-        with open(os.path.join(path, _CLASSES_ASSET), encoding="utf-8") as file:
-            return Source(generator, tuple(file.read().splitlines()))
-    except OSError as error:
+    class_names = read_class_names(path)
+    if not class_names:
         raise UserError(
             f"--savedmodel={path}: has no {_CLASSES_ASSET}, the name of a class a line, from which to know"
             " what can be asked for"
-        ) from error
+        )
+    return Source(generator, class_names)
+
+
+def read_class_names(path: str) -> tuple[str, ...]:
+    """The names of the classes of a conditional SavedModel; none if it does not say."""
+    try:
+        with open(os.path.join(path, _CLASSES_ASSET), encoding="utf-8") as file:
+            return tuple(file.read().splitlines())
+    except OSError:
+        return ()
 
 
 def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_size: int) -> np.ndarray:
