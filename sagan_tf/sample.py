@@ -195,18 +195,22 @@ def _write_samples(options: Options, source, folder):
 
 
 def _open_neighbours(options: Options, source):
-    from sagan_tf import data
+    from sagan_tf import data, experiment
     from sagan_tf.metrics.features import load_network
     from sagan_tf.sampling import nearest
 
     config = source.run.config if source.run else None
-    dataset = data.open_dataset(
-        options.dataset or config.dataset,
-        split=options.split if options.dataset else config.split,
-        image_size=source.generator.image_size,
-        data_dir=options.data_dir or (config.data_dir if config else ""),
-        bad_images=config.bad_images if config else "refuse",
-    )
+    data_dir = options.data_dir or (config.data_dir if config else "")
+    if options.dataset:
+        dataset = data.open_dataset(
+            options.dataset,
+            split=options.split,
+            image_size=source.generator.image_size,
+            data_dir=data_dir,
+            bad_images=config.bad_images if config else "refuse",
+        )
+    else:
+        dataset = experiment.open_dataset(dataclasses.replace(config, data_dir=data_dir))
     spaces = [nearest.pixels()]
     if options.inception:
         spaces.append(nearest.features(load_network(options.inception)))

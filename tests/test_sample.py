@@ -11,6 +11,7 @@ from PIL import Image
 
 from sagan_tf import cli, data, experiment, export, pictures, sample
 from sagan_tf.config import Config
+from sagan_tf.data import images, prepare, records
 from sagan_tf.metrics import classifier, samples
 
 CONFIG = Config(
@@ -184,6 +185,16 @@ def test_neighbours_in_pixels_and_features(workdir, command, tmp_path):
     assert "pixels: from a sample" in out and "features of tiny: from a sample" in out
     for name in ("pixels", "features"):
         assert _pixels(tmp_path / "out" / f"neighbours_{name}.png").shape[1] > 6 * 66
+
+
+def test_neighbours_of_a_run_with_random_crops_are_cut_from_its_larger_records(command, tmp_path):
+    examples = data.open_examples("digits", "test")
+    settings = records.Settings("digits", "test", 36, "raw", 95, 2, "refuse", images.METHOD, "")
+    prepare.prepare(examples, settings, str(tmp_path / "records"), 1, lambda line: None)
+    config = dataclasses.replace(CONFIG, dataset=f"records:{tmp_path / 'records'}", random_crop=True)
+    workdir = _make_run(tmp_path / "run", config, (10,))
+    _draw(command, workdir, tmp_path / "out", "--what=neighbours", "--classes=3")
+    assert (tmp_path / "out" / "neighbours_pixels.png").exists()
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])

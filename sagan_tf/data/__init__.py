@@ -1,5 +1,6 @@
 """Where images come from: any source becomes a `Dataset` of one size, checked before the first step."""
 
+from sagan_tf.data import images
 from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.sources import EncodedSource, in_memory_if_small
 from sagan_tf.options import UserError
@@ -57,7 +58,8 @@ def open_dataset(
             f"--dataset={spec}: HDF5 that is not held in memory (it is up to 1 GiB) is too slow for single"
             " images: prepare records from it (tools/prepare_dataset.py), or train with --in_memory=yes"
         )
-    return Dataset(spec, source, class_names, image_size)
+    preprocessing = f"{images.METHOD}; centre cut from {size}x{size}" if random_crop else images.METHOD
+    return Dataset(spec, source, class_names, image_size, preprocessing)
 
 
 def open_examples(spec: str, split: str = "train", data_dir: str = ""):

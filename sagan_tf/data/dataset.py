@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.data import images as image_files
 from sagan_tf.data.order import BalancedOrder, ShuffledOrder
 from sagan_tf.data.stream import stream
 from sagan_tf.options import UserError
@@ -27,18 +28,22 @@ class Dataset:
       num_classes: number of classes.
       class_names: their names; label i is `class_names[i]`.
       image_size: height and width.
+      preprocessing: what `once` and `read` do to an image, in words.
       failure: the UserError that ended a stream, if one did: TensorFlow makes another error of it.
       source: gives images by index; see `sagan_tf.data.sources`. Its images may be larger than
         `image_size`: they are cut at random places for training, else in the middle.
     """
 
-    def __init__(self, name: str, source, class_names, image_size: int):
+    def __init__(
+        self, name: str, source, class_names, image_size: int, preprocessing: str = image_files.METHOD
+    ):
         self.name = name
         self.source = source
         self.num_examples = len(source)
         self.class_names = tuple(class_names)
         self.num_classes = len(self.class_names)
         self.image_size = image_size
+        self.preprocessing = preprocessing
         self.failure: UserError | None = None
 
     def batches(

@@ -2,7 +2,6 @@
 
 import typing
 
-from sagan_tf.data import images as image_files
 from sagan_tf.metrics import features, reference, samples
 from sagan_tf.metrics.scores import METRICS, RealTest
 from sagan_tf.metrics.scoring import Scorer, ignore
@@ -37,7 +36,7 @@ def real_reference(
     if not any(METRICS[name].reference for name in metrics):
         return None
     about = reference.protocol(
-        dataset, split, network, num_images=0, seed=0, preprocessing=image_files.METHOD
+        dataset, split, network, num_images=0, seed=0, preprocessing=dataset.preprocessing
     )
     return reference.cached(
         folder,

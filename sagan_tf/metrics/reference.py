@@ -68,9 +68,9 @@ class Reference:
         """For the protocol beside a score: dataset, split, number and size of the images."""
         p = self.protocol
         drawn = f" of {p['of_images']:,} (seed {p['seed']})" if p["seed"] is not None else ""
-        return (
-            f"{p['dataset']} {p['split']}, {p['images']:,}{drawn} images, {p['image_size']}x{p['image_size']}"
-        )
+        size = f"{p['image_size']}x{p['image_size']}"
+        _, _, cut = p["preprocessing"].partition("; ")  # of a run with --random_crop
+        return f"{p['dataset']} {p['split']}, {p['images']:,}{drawn} images, {size}{cut and ', '}{cut}"
 
     def gaussian(self) -> Gaussian:
         """Mean and covariance of the features of all images."""

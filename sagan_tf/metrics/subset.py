@@ -22,7 +22,8 @@ class _Subset:
 
 def subset(dataset: Dataset, indices: np.ndarray) -> Dataset:
     """The images with these numbers, in this order."""
-    return Dataset(dataset.name, _Subset(dataset.source, indices), dataset.class_names, dataset.image_size)
+    source = _Subset(dataset.source, indices)
+    return Dataset(dataset.name, source, dataset.class_names, dataset.image_size, dataset.preprocessing)
 
 
 def draw(dataset: Dataset, count: int, seed: int) -> tuple[Dataset, Dataset]:
