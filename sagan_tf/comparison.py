@@ -159,7 +159,7 @@ def _note(protocol) -> str:
     p = dict(zip(_PROTOCOL, protocol, strict=True))
     network = f"{p['network']} ({p['network_fingerprint']})"
     parts = [f"{p['samples']:,} images", p["weights"], f"against {p['reference']}" if p["reference"] else ""]
-    parts += [network]
+    parts += [f"tested on {p['real_test']}" if p["real_test"] else "", network]
     parts += [f"seed {p['seed']}"] if p["seed"] else []
     parts += [f"truncation {p['truncation']}"] if p["truncation"] else []
     return ", ".join(str(part) for part in parts if part)

@@ -47,7 +47,9 @@ class Options:
     cas_dataset: str = option(
         "", "For cas: the real images to test on; if empty, the reference's dataset.", section="Metrics"
     )
-    cas_split: str = option("test", "For cas: their split.", section="Metrics")
+    cas_split: str = option(
+        "", "For cas: their split; if empty, test, or all of what has no splits.", section="Metrics"
+    )
     cas_epochs: float = option(
         15.0, "For cas: passes over the generated images.", section="Metrics", minimum=0.01
     )
@@ -152,16 +154,10 @@ def _score_run(options: Options, given) -> int:
     from sagan_tf.run_scoring import RunScorer
 
     config = experiment.read_config(options.workdir)
-    if not options.reference:
-        split = options.reference_split if "reference_split" in given else config.split
-        options = dataclasses.replace(
-            options,
-            reference=config.dataset,
-            reference_split=split,
-            data_dir=options.data_dir or config.data_dir,
-        )
+    if not options.reference and "reference_split" not in given:
+        options = dataclasses.replace(options, reference_split=config.split)
     folder = os.path.join(options.workdir, _SCORES)
-    scorer = _make_scorer(options, config.image_size, folder)
+    scorer = _make_scorer(options, config.image_size, folder, config)
     run = RunScorer(
         options.workdir,
         scorer,
@@ -178,18 +174,20 @@ def _score_run(options: Options, given) -> int:
     return 0
 
 
-def _make_scorer(options: Options, image_size: int, folder: str):
-    """Loads the network and the real images' statistics; `folder` is where these are kept."""
+def _make_scorer(options: Options, image_size: int, folder: str, config=None):
+    """Loads the network and the real images' statistics, kept in `folder`; `config` is a scored run's."""
     from sagan_tf.metrics.features import load_network
     from sagan_tf.metrics.scores import METRICS
     from sagan_tf.metrics.scoring import Scorer
 
     needed = [name for name in options.metrics if METRICS[name].reference]
-    if needed and not options.reference:
+    if needed and not (options.reference or config):
         raise UserError(f"--metrics={needed[0]}: needs real images to compare with: give --reference")
-    real_test = _real_test(options, image_size) if "cas" in options.metrics else None
+    real_test = _real_test(options, image_size, config) if "cas" in options.metrics else None
     network = load_network(options.inception)
-    reference, class_names = _open_reference(options, network, image_size, folder)
+    reference, class_names = None, ()
+    if options.reference or needed:
+        reference, class_names = _open_reference(options, network, image_size, folder, config)
     return Scorer(
         network,
         reference,
@@ -202,18 +200,18 @@ def _make_scorer(options: Options, image_size: int, folder: str):
     )
 
 
-def _open_reference(options: Options, network, image_size: int, folder: str):
-    """The real images' statistics, if a metric needs them, and the names of the classes, if known."""
+def _open_reference(options: Options, network, image_size: int, folder: str, config):
+    """The real images' statistics, if a metric needs them, and the names of the classes."""
     from sagan_tf.metrics import evaluation
     from sagan_tf.metrics.reference import Reference
     from sagan_tf.run_scoring import Progress
 
-    if not options.reference:
-        return None, ()
     if os.path.isfile(options.reference):
         reference = Reference(options.reference)
         return reference, reference.class_names
-    dataset = _open_dataset(options, options.reference, options.reference_split, image_size)
+    of_run = None if options.reference else config
+    spec = options.reference or config.dataset
+    dataset = _open_dataset(options, spec, options.reference_split, image_size, of_run)
     with Progress("real images", dataset.num_examples) as progress:
         reference = evaluation.real_reference(
             dataset,
@@ -227,21 +225,32 @@ def _open_reference(options: Options, network, image_size: int, folder: str):
     return reference, dataset.class_names
 
 
-def _real_test(options: Options, image_size: int):
+def _real_test(options: Options, image_size: int, config):
+    from sagan_tf import data
     from sagan_tf.metrics import evaluation
 
-    spec = options.cas_dataset or options.reference
+    spec = options.cas_dataset or options.reference or (config.dataset if config else "")
     if not spec or os.path.isfile(spec):
         raise UserError("--cas_dataset is missing: real images to test on, e.g. --cas_dataset=digits")
-    if spec == options.reference and options.cas_split == options.reference_split:
-        raise UserError(f"--cas_split={options.cas_split}: is what the generator learnt; name another split")
-    dataset = _open_dataset(options, spec, options.cas_split, image_size)
-    return evaluation.real_test(dataset, options.cas_split, min(image_size, 64), options.cas_epochs)
+    split = options.cas_split or ("train" if spec.partition(":")[0] in data.WITHOUT_SPLITS else "test")
+    learnt = (config.dataset, config.split) if config else (options.reference, options.reference_split)
+    if (spec, split) == learnt:
+        raise UserError(
+            f"--cas_split={split}: of {spec} is what the generator learnt; name another split, or other"
+            " images (--cas_dataset)"
+        )
+    dataset = _open_dataset(options, spec, split, image_size, config)
+    return evaluation.real_test(dataset, split, min(image_size, 64), options.cas_epochs)
 
 
-def _open_dataset(options: Options, spec: str, split: str, image_size: int):
-    from sagan_tf import data
+def _open_dataset(options: Options, spec: str, split: str, image_size: int, config):
+    """Opens real images; those of a run, if `config` is given, as the run opened its own."""
+    from sagan_tf import data, experiment
 
+    if config:
+        data_dir = options.data_dir or config.data_dir
+        config = dataclasses.replace(config, dataset=spec, split=split, data_dir=data_dir)
+        return experiment.open_dataset(config)
     return data.open_dataset(spec, split=split, image_size=image_size, data_dir=options.data_dir)
 
 
@@ -275,6 +284,7 @@ def _protocol(options: Options, scorer):
         network=network.name,
         network_fingerprint=network.fingerprint,
         resize=network.resize,
+        real_test=scorer.real_test.describe() if scorer.real_test else None,
     )
 
 

@@ -16,7 +16,7 @@ from sagan_tf import cli, evaluate, experiment
 from sagan_tf.config import Config
 from sagan_tf.data import open_dataset
 from sagan_tf.distribution import make_workers
-from sagan_tf.metrics import classifier, evaluation, features, results
+from sagan_tf.metrics import classification_accuracy, classifier, evaluation, features, results
 from sagan_tf.options import UserError
 
 CONFIG = Config(
@@ -50,12 +50,12 @@ _load_network = functools.cache(features.load_network)  # once for all tests
 class _Run:
     """A run's directory, to which checkpoints can be added."""
 
-    def __init__(self, workdir):
+    def __init__(self, workdir, **changes):
         self.workdir = str(workdir)
         workdir.mkdir()
-        config = dataclasses.replace(CONFIG, workdir=self.workdir)
-        experiment.write_description(config, DIGITS)
-        self.state = experiment.make_state(config, 10, make_workers("cpu:1").strategy)
+        self.config = dataclasses.replace(CONFIG, workdir=self.workdir, **changes)
+        experiment.write_description(self.config, DIGITS)
+        self.state = experiment.make_state(self.config, 10, make_workers("cpu:1").strategy)
         self.scores = os.path.join(self.workdir, "scores", "scores.jsonl")
 
     def save(self, step):
@@ -210,6 +210,47 @@ def _save_pictures(folder, count=40, size=32):
         Image.fromarray(image).save(path)
 
 
+def test_own_dataset_is_opened_as_the_run_opened_it(tmp_path, command, inception):
+    _save_pictures(tmp_path / "real", size=64)
+    (tmp_path / "real" / "3" / "bad.png").write_bytes(b"no picture")
+    run = _Run(
+        tmp_path / "run",
+        dataset=f"folder:{tmp_path}/real",
+        bad_images="skip",
+        random_crop=True,
+        train_steps=9,
+    )
+    run.save(9)
+    arguments = {"folder": os.path.join(run.workdir, "scores")}
+    of_training = evaluation.real_reference(
+        experiment.open_dataset(run.config), "train", _load_network(inception), ["fid"], **arguments
+    )
+    code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid")
+    assert code == 0, error
+    (line,) = run.lines()
+    assert line["reference"] == of_training.describe()
+    assert line["reference"].endswith("train, 40 images, 32x32, centre cut from 36x36")
+    folder = arguments["folder"]
+    assert [name for name in os.listdir(folder) if name.endswith(".h5")] == [
+        os.path.basename(of_training.path)
+    ]
+    (tmp_path / "real" / "3" / "bad.png").unlink()
+    whole = open_dataset(run.config.dataset, image_size=32)
+    other = evaluation.real_reference(whole, "train", _load_network(inception), ["fid"], **arguments)
+    assert other.path != of_training.path and "cut" not in other.describe()
+
+
+def test_real_images_are_opened_only_for_metrics_that_compare_with_them(tmp_path, command, monkeypatch):
+    run = _Run(tmp_path / "run", dataset="folder:/no/such")
+    run.save(20)
+    monkeypatch.setattr(classifier, "fit", lambda batches, model, **_: model(next(iter(batches))[0]))
+    metrics = ("--metrics=is,agreement,cas", "--cas_dataset=digits")
+    code, _, error = command(f"--workdir={run.workdir}", *metrics)
+    assert code == 0, error
+    assert [line["reference"] for line in run.lines()] == [None] * 3
+    assert "/no/such" in _refusal(command, f"--workdir={run.workdir}", "--metrics=is,fid")
+
+
 def test_folder(tmp_path, command):
     _save_pictures(tmp_path / "pictures")
     metrics = "--metrics=is,fid,kid,precision_recall,density_coverage,agreement"
@@ -281,6 +322,37 @@ def test_classification_accuracy(run, command, monkeypatch):
     assert "is what the generator learnt" in _refusal(
         command, f"--workdir={run.workdir}", "--metrics=cas", "--cas_split=train"
     )
+
+
+def test_classification_accuracy_on_a_folder(run, command, monkeypatch, tmp_path):
+    monkeypatch.setattr(classifier, "fit", lambda batches, model, **_: model(next(iter(batches))[0]))
+    _save_pictures(tmp_path / "test")
+    arguments = (f"--workdir={run.workdir}", "--metrics=cas", f"--cas_dataset=folder:{tmp_path}/test")
+    code, out, error = command(*arguments)  # which has no splits to be named
+    assert code == 0, error
+    assert f"of 40 real images (folder:{tmp_path}/test train)" in out
+    assert "no splits" in _refusal(command, *arguments, "--cas_split=test")
+    os.rename(tmp_path / "test" / "3", tmp_path / "test" / "three")
+    line = _refusal(command, *arguments)
+    assert "have other classes (10) than the generated ones (10), or in another order" in line
+
+
+def test_classification_accuracy_is_another_measurement_with_other_epochs_and_images(
+    tmp_path, command, monkeypatch
+):
+    run = _Run(tmp_path / "run")
+    run.save(20)
+    monkeypatch.setattr(classification_accuracy, "classification_accuracy", lambda *_, **__: (0.5, 355))
+    arguments = (f"--workdir={run.workdir}", "--metrics=cas,is", "--checkpoint=all")
+    for more in (["--cas_epochs=5"], ["--cas_epochs=5"], ["--cas_epochs=0.5"], ["--cas_split=all"]):
+        assert command(*arguments, *more)[0] == 0
+    lines = run.lines()
+    assert [line["real_test"] for line in lines if line["metric"] == "cas"] == [
+        "digits test, after 5 epochs",
+        "digits test, after 0.5 epochs",
+        "digits all, after 15 epochs",
+    ]
+    assert [line["real_test"] for line in lines if line["metric"] != "cas"] == [None]
 
 
 def test_reference_file_of_another_size_or_network_is_refused(run, command, tmp_path, inception):

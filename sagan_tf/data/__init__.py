@@ -5,8 +5,9 @@ from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.sources import EncodedSource, in_memory_if_small
 from sagan_tf.options import UserError
 
-__all__ = ["Dataset", "open_dataset", "open_examples"]
+__all__ = ["WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples"]
 
+WITHOUT_SPLITS = ("folder", "archive", "records")  # kinds of sources
 _CROP_MARGIN = 8  # random crops are cut from images that are larger by 1 / 8
 
 

@@ -52,7 +52,9 @@ def real_reference(
 def real_test(dataset, split: str, image_size: int, epochs: float) -> RealTest:
     """What the classification accuracy score tests on; see `RealTest`."""
     description = f"{dataset.name} {split}"
-    return RealTest(description, image_size, epochs, lambda: read_once(dataset, 256))
+    return RealTest(
+        description, image_size, epochs, lambda: read_once(dataset, 256), tuple(dataset.class_names)
+    )
 
 
 def generator_samples(

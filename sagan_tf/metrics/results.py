@@ -24,6 +24,7 @@ IDENTITY = (
     "splits",
     "reference",
     "network_fingerprint",
+    "real_test",
 )
 
 
@@ -42,12 +43,14 @@ class Protocol(typing.NamedTuple):
     network: str
     network_fingerprint: str
     resize: str
+    real_test: str | None = None
 
     def of_metric(self, name: str) -> "Protocol":
         """What concerns a metric, by its name in `METRICS`: what else was measured changes nothing."""
         return self._replace(
             reference=self.reference if METRICS[name].reference else None,
             splits=self.splits if name == "is" else None,
+            real_test=self.real_test if name == "cas" else None,
         )
 
 
@@ -107,8 +110,9 @@ def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: 
       protocol: of the measurement.
     """
     fields = protocol.of_metric(name)._asdict()
-    wanted = {key: fields[key] for key in IDENTITY}
-    done = {line.get("metric") for line in lines if wanted.items() <= line.items()}
+    # An older version's line lacks what was added since, which did not apply then.
+    same = (line for line in lines if all(line.get(key) == fields[key] for key in IDENTITY))
+    done = {line.get("metric") for line in same}
     return done >= set(METRICS[name].titles(inception).values())
 
 
@@ -130,6 +134,8 @@ def describe(protocol: Protocol) -> str:
         f"reference  {p.reference or 'none'}",
         f"network    {p.network} ({p.network_fingerprint}), images {p.resize}",
     ]
+    if p.real_test:
+        lines.append(f"cas        {p.real_test}")
     return "\n".join(lines)
 
 

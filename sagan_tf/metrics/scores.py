@@ -37,6 +37,11 @@ class RealTest(typing.NamedTuple):
     image_size: int  # of the classifier
     epochs: float
     batches: typing.Callable[[], typing.Iterable]  # of (uint8 images, labels)
+    class_names: tuple[str, ...]
+
+    def describe(self) -> str:
+        """For the protocol beside a score."""
+        return f"{self.description}, after {self.epochs:g} epochs"
 
 
 class Evidence:

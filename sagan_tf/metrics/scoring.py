@@ -43,7 +43,7 @@ class Scorer:
     ):
         self.network, self.reference, self.metrics = network, reference, tuple(metrics)
         self.class_names, self.splits = tuple(class_names), splits
-        self._real_test, self._seed, self._batch_size = real_test, seed, batch_size
+        self.real_test, self._seed, self._batch_size = real_test, seed, batch_size
 
     def only(self, metrics: typing.Sequence[str]) -> "Scorer":
         """The same, for some of the metrics."""
@@ -75,6 +75,12 @@ class Scorer:
             raise UserError(
                 "--metrics=agreement: needs a network whose classes are those of the images;"
                 f" {self.network.name} has others: train one with sagan_tf.train_classifier"
+            )
+        if "cas" in self.metrics and self.real_test.class_names != self.class_names:
+            raise UserError(
+                f"--metrics=cas: the real images to test on ({self.real_test.description}) have other classes"
+                f" ({len(self.real_test.class_names)}) than the generated ones ({len(self.class_names)}), or"
+                " in another order, so labels mean something else"
             )
 
     def _check_samples(self, name: str, samples) -> None:
@@ -133,7 +139,7 @@ class Scorer:
                 images.update(batch, labels)
             progress(statistics.count)
         evidence = Evidence(
-            statistics, self.reference, self.class_names, self._seed, images, self._real_test, report
+            statistics, self.reference, self.class_names, self._seed, images, self.real_test, report
         )
         for name in self.metrics:
             yield from scores_of(name, evidence, self.network.is_inception)
@@ -143,7 +149,7 @@ class Scorer:
             return None
         from sagan_tf.metrics.classification_accuracy import TrainingImages
 
-        return TrainingImages(samples.count, self._real_test.image_size)
+        return TrainingImages(samples.count, self.real_test.image_size)
 
 
 def _numbered(batches):

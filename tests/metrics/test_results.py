@@ -64,6 +64,8 @@ def test_done_means_the_same_protocol():
         "weights": "raw",
     }.items():
         assert not results.is_done(lines, "is", True, PROTOCOL._replace(**{key: value})), key
+    older = {key: value for key, value in lines[0].items() if key != "real_test"}
+    assert results.is_done([older], "is", True, PROTOCOL._replace(real_test="digits test"))
     recall = results.record(Score("recall", "recall", 0.5), PROTOCOL)
     assert not results.is_done([recall], "precision_recall", True, PROTOCOL)  # half of it
     precision = results.record(Score("precision", "precision", 0.5), PROTOCOL)
