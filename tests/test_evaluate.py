@@ -19,6 +19,7 @@ from sagan_tf.data import open_dataset
 from sagan_tf.distribution import make_workers
 from sagan_tf.metrics import classification_accuracy, classifier, evaluation, features, results
 from sagan_tf.options import UserError
+from sagan_tf.training.checkpoint import Checkpoints
 
 CONFIG = Config(
     dataset="digits",
@@ -198,6 +199,20 @@ def test_damaged_checkpoint_is_left_out_and_the_others_are_scored(run, command):
     with open(os.path.join(folder, name), "r+b") as file:
         file.truncate(100)
     os.makedirs(os.path.join(run.workdir, "checkpoints", "00000030.partial"))  # being written
+    code, _, error = command(f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is")
+    assert code == 1 and "step 10 is left out" in error and "Traceback" not in error
+    assert [line["step"] for line in run.lines()] == [20]
+
+
+def test_checkpoint_deleted_while_it_is_read_is_left_out(run, command, monkeypatch):
+    verify = Checkpoints.verify
+
+    def verify_and_train_on(saved, step):
+        verify(saved, step)
+        if step == 10:
+            saved.delete(10)
+
+    monkeypatch.setattr(Checkpoints, "verify", verify_and_train_on)
     code, _, error = command(f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is")
     assert code == 1 and "step 10 is left out" in error and "Traceback" not in error
     assert [line["step"] for line in run.lines()] == [20]

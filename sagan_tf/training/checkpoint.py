@@ -119,7 +119,11 @@ class Checkpoints:
             path = os.path.join(directory, name)
             if not os.path.isfile(path):
                 raise DamagedCheckpointError(f"{path}: missing")
-            if _fingerprint(path) != expected:
+            try:
+                found = _fingerprint(path)
+            except OSError as error:  # e.g. deleted meanwhile by the process that trains
+                raise DamagedCheckpointError(f"{path}: {error.strerror}") from error
+            if found != expected:
                 raise DamagedCheckpointError(f"{path}: not the file that was written")
 
     def restore(self, checkpoint: tf.train.Checkpoint, step: int, *, partial: bool = False) -> None:
@@ -131,7 +135,7 @@ class Checkpoints:
           partial: whether `checkpoint` may lack objects that were saved, e.g. the optimizers.
 
         Raises:
-          DamagedCheckpointError: the files are damaged.
+          DamagedCheckpointError: the files are damaged, or deleted while they are read.
           UserError: they are of other variables, as another version of this program may have.
         """
         self.verify(step)
@@ -147,6 +151,11 @@ class Checkpoints:
                 f"{self.path(step)}: does not hold the variables of this run; another version of this program"
                 f" may have written it ({str(error).splitlines()[0]})"
             ) from error
+        except tf.errors.ResourceExhaustedError:  # the memory's fault, not the files'
+            raise
+        except (OSError, tf.errors.OpError) as error:
+            line = str(error).partition("\n")[0]
+            raise DamagedCheckpointError(f"{self.path(step)}: {line}") from error
 
     def restore_newest(self, checkpoint: tf.train.Checkpoint, report=print) -> int | None:
         """Reads the newest sound checkpoint, reporting each damaged one; returns its step, or None."""

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.options import UserError
+from sagan_tf.training import checkpoint as checkpoint_module
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 
 
@@ -68,6 +69,24 @@ def test_missing_manifest_is_damage(saved):
     os.remove(os.path.join(saved.path(30), "manifest.json"))
     with pytest.raises(DamagedCheckpointError, match="manifest.json"):
         saved.verify(30)
+
+
+@pytest.mark.parametrize("moment", ["_fingerprint", "verify"])
+def test_deleted_while_it_is_read_is_damage(saved, monkeypatch, moment):
+    """As by a training process, from which `evaluate --watch` reads: between two reads it is gone."""
+    where = Checkpoints if moment == "verify" else checkpoint_module
+    real = getattr(where, moment)
+
+    def and_then_it_is_gone(*arguments):
+        if moment == "verify":
+            real(*arguments)
+        saved.delete(30)
+        if moment == "_fingerprint":
+            return real(*arguments)
+
+    monkeypatch.setattr(where, moment, and_then_it_is_gone)
+    with pytest.raises(DamagedCheckpointError, match="00000030"):
+        saved.restore(checkpoint(0), 30)
 
 
 def test_half_written_checkpoint_is_none(saved):
