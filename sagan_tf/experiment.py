@@ -1,6 +1,5 @@
 """From a configuration to the objects of a run, and from a run's directory back to them."""
 
-import json
 import os
 import typing
 
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 from sagan_tf import losses, options
 from sagan_tf.config import PRECISIONS, Config
+from sagan_tf.metrics import best
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
@@ -20,7 +20,6 @@ from sagan_tf.training.step import Alternation, make_train_function
 
 CONFIG_FILE = "config.cfg"
 _CLASSES_FILE = "classes.txt"
-_BEST_FILE = "best.json"
 
 
 def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
@@ -178,19 +177,10 @@ def best_checkpoints(workdir: str) -> Checkpoints:
     return Checkpoints(os.path.join(workdir, "best"))
 
 
-def write_best(workdir: str, entries) -> None:
-    """Writes which of the kept checkpoints is best: pairs of step and score, best first."""
-    _replace_file(os.path.join(workdir, "best", _BEST_FILE), json.dumps([list(entry) for entry in entries]))
-
-
-def read_best(workdir: str) -> list[tuple[int, float]]:
-    """What `write_best` wrote, less what is no longer there."""
-    path = os.path.join(workdir, "best", _BEST_FILE)
-    if not os.path.isfile(path):
-        return []
-    steps = best_checkpoints(workdir).steps()
-    with open(path, encoding="utf-8") as file:
-        return [(step, score) for step, score in json.load(file) if step in steps]
+def read_best(workdir: str) -> list[best.Entry]:
+    """Steps and scores of the checkpoints that are kept for their scores, best first."""
+    kept = best_checkpoints(workdir)
+    return best.read(kept.directory, kept.steps())[0]
 
 
 def _replace_file(path: str, text: str) -> None:
@@ -278,21 +268,21 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
 
 def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[int]]:
     """Where the checkpoint lies, and the steps that will do, the one to prefer last."""
-    saved, best = checkpoints(workdir), best_checkpoints(workdir)
+    saved, kept = checkpoints(workdir), best_checkpoints(workdir)
     if checkpoint == "best":
         entries = read_best(workdir)
         if not entries:
             raise UserError(
                 f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
             )
-        return best, [entries[0][0]]
-    if not saved.steps() and not best.steps():
+        return kept, [entries[0].step]
+    if not saved.steps() and not kept.steps():
         raise UserError(f"--workdir={workdir}: has no checkpoint yet")
     if checkpoint == "latest" and saved.steps():
         return saved, saved.steps()
-    for where in (saved, best):
+    for where in (saved, kept):
         if checkpoint.isdigit() and int(checkpoint) in where.steps():
             return where, [int(checkpoint)]
-    allowed = sorted({*saved.steps(), *best.steps()})
+    allowed = sorted({*saved.steps(), *kept.steps()})
     names = "allowed are latest, best" if saved.steps() else "only the best are left; allowed are best"
     raise UserError(f"--checkpoint={checkpoint}: {', '.join([names, *map(str, allowed)])}")

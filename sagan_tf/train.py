@@ -97,16 +97,19 @@ def _train(config: Config, workers, dataset) -> int:
     saved = experiment.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
     first_step = _restore(saved, state.checkpoint(), workers)
     if first_step >= config.train_steps:
+        _score_the_end(config, workers, state, dataset, first_step)
         print(
             f"{config.workdir}: the run is complete at step {first_step}; a larger --train_steps continues it"
         )
         return 0
     # Only the chief writes; the others follow its calls.
-    watch, events = (
-        _events(config, state, saved, dataset, check, first_step) if workers.is_chief else (None, [])
+    watch, events, scores = (
+        _events(config, state, saved, dataset, check, first_step) if workers.is_chief else (None, [], None)
     )
     print(f"training {config.workdir} from step {first_step} on {workers}", flush=True)
     with loop.Interrupt() as interrupt, _memory_watched(config, state, workers):
+        if scores:
+            scores.take_up(first_step)
         step = _run(config, workers, dataset, state, saved, first_step, watch, events, interrupt)
     if step is None:
         return _EXIT_DIVERGED
@@ -114,6 +117,17 @@ def _train(config: Config, workers, dataset) -> int:
         return 0
     print(f"{interrupt.signal.name}: saved step {step}; the same command takes the run up")
     return 128 + interrupt.signal
+
+
+def _score_the_end(config: Config, workers, state, dataset, step: int) -> None:
+    """Scores a complete run where that is still to be done; the chief does it, the others wait."""
+    if not config.evaluate_every_steps:
+        return
+    from sagan_tf import training_scores
+
+    if workers.is_chief:
+        training_scores.score_the_end(config, state, dataset, step)
+    workers.agree(False, step)
 
 
 def _run(config: Config, workers, dataset, state, saved, first_step, watch, events, interrupt) -> int | None:
@@ -149,6 +163,9 @@ def _run(config: Config, workers, dataset, state, saved, first_step, watch, even
             first_step = watch.go_back(good) if config.on_divergence == "restore" else None
             if first_step is None:
                 return None
+            from sagan_tf import training_scores
+
+            training_scores.set_aside(config.workdir, first_step)
 
 
 @contextlib.contextmanager
@@ -190,18 +207,20 @@ def _restore(saved, checkpoint, workers) -> int:
 
 
 def _events(config: Config, state, saved, dataset, check, first_step: int) -> tuple:
-    """What looks at the run, and what is done every so many steps.
+    """What looks at the run, what is done every so many steps, and what of that scores, if anything.
 
     Before a run's first step it also writes what introduces the run.
     """
-    from sagan_tf import experiment
+    from sagan_tf import experiment, training_scores
     from sagan_tf.training import loop, samples
     from sagan_tf.training.guards import Guards, limits_of
     from sagan_tf.training.summaries import Reporter, state_scalars
     from sagan_tf.training.watch import Watch
 
     experiment.write_description(config, dataset.class_names)
-    reporter = Reporter(config.workdir, first_step)
+    reporter, scores = Reporter(config.workdir, first_step), None
+    if reporter.has_diverged():  # what comes after the step need not be what came before
+        training_scores.set_aside(config.workdir, first_step)
     if first_step == 0:
         hyperparameters = [f.name for f in dataclasses.fields(config) if not f.metadata["may_change"]]
         reporter.introduce(_as_dictionary(config), hyperparameters, check.grid, _score_names(config))
@@ -223,13 +242,11 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
         loop.Event(config.checkpoint_every_steps, watch.save),
     ]
     if config.evaluate_every_steps:
-        from sagan_tf.training_scores import TrainingScores
-
-        scores = TrainingScores(config, state, dataset, reporter)
+        scores = training_scores.TrainingScores(config, state, dataset, reporter)
         # NaN is never scored, and so never kept as the best.
         events.append(loop.Event(config.evaluate_every_steps, lambda step, _: watch.weights(step)))
         events.append(loop.Event(config.evaluate_every_steps, scores))
-    return watch, events
+    return watch, events, scores
 
 
 def _complain(line: str) -> None:

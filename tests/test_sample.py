@@ -12,7 +12,7 @@ from PIL import Image
 from sagan_tf import cli, data, experiment, export, pictures, sample
 from sagan_tf.config import Config
 from sagan_tf.data import images, prepare, records
-from sagan_tf.metrics import classifier, samples
+from sagan_tf.metrics import best, classifier, samples
 
 CONFIG = Config(
     dataset="digits",
@@ -303,7 +303,7 @@ def test_no_run_and_no_checkpoint_yet(command, tmp_path):
 def test_only_the_best_checkpoint_is_left(command, tmp_path):
     workdir = _make_run(tmp_path / "run", steps=(10,))
     os.rename(tmp_path / "run" / "checkpoints", tmp_path / "run" / "best")
-    experiment.write_best(workdir, [(10, 1.0)])
+    best.write(str(tmp_path / "run" / "best"), [best.Entry(10, 1.0)], None)
     line = _refusal(command, f"--workdir={workdir}")
     assert "--checkpoint=latest: only the best are left; allowed are best, 10" in line
     _draw(command, workdir, tmp_path / "out", "--checkpoint=best", "--classes=3", "--columns=2")

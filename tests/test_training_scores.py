@@ -7,10 +7,12 @@ import os
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli, data, experiment, train
+from sagan_tf import cli, data, experiment, train, training_scores
 from sagan_tf.config import Config
 from sagan_tf.distribution import make_workers
 from sagan_tf.metrics import classifier, results
+from sagan_tf.run_scoring import score_and_keep
+from sagan_tf.training.guards import Diverged, Guards
 from sagan_tf.training.summaries import Reporter
 from sagan_tf.training_scores import TrainingScores
 
@@ -20,6 +22,21 @@ TINY = (
     " --checkpoint_every_steps=6 --steps_per_call=2 --devices=cpu:1 --train_steps=6"
     " --evaluate_every_steps=2 --evaluate_metrics=fid,agreement --evaluate_samples=60"
 ).split()
+
+
+SMALL = {
+    "image_size": 32,
+    "z_dim": 8,
+    "generator_channels": 1,
+    "discriminator_channels": 1,
+    "generator_attention": (),
+    "discriminator_attention": (),
+    "evaluate_every_steps": 1,
+    "evaluate_metrics": ("agreement",),
+    "best_metric": "agreement",
+    "evaluate_samples": 20,
+    "keep_best_checkpoints": 2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,28 +73,25 @@ def test_training_is_scored_and_the_best_is_kept(network, tmp_path, capfd):
     assert {line["step"]: line["scores/frechet_distance"] for line in reported} == scores
 
 
-def test_a_step_is_scored_once_and_the_best_outlives_a_kill(network, tmp_path):
-    config = Config(
-        workdir=str(tmp_path),
-        image_size=32,
-        z_dim=8,
-        generator_channels=1,
-        discriminator_channels=1,
-        generator_attention=(),
-        discriminator_attention=(),
-        evaluate_every_steps=1,
-        evaluate_metrics=("agreement",),
-        best_metric="agreement",
-        evaluate_samples=20,
-        keep_best_checkpoints=2,
-        inception=network,
-    )
+@pytest.fixture(scope="module")
+def made():
+    """What takes long to make: a state and its data."""
     digits = data.open_dataset("digits", image_size=32)
-    state = experiment.make_state(config, 10, make_workers("cpu:1").strategy)
+    return experiment.make_state(Config(**SMALL), 10, make_workers("cpu:1").strategy), digits
 
-    def scores():
-        return TrainingScores(config, state, digits, Reporter(str(tmp_path), 0))
 
+@pytest.fixture
+def scores(made, network, tmp_path):
+    """Makes scores of that state, as a process that starts or takes up a run would."""
+
+    def make(**changes):
+        config = Config(**SMALL | {"workdir": str(tmp_path), "inception": network} | changes)
+        return TrainingScores(config, *made, Reporter(str(tmp_path), 0))
+
+    return make
+
+
+def test_a_step_is_scored_once_and_the_best_outlives_a_kill(scores, tmp_path):
     first = scores()
     first(1)
     first(2)
@@ -91,6 +105,97 @@ def test_a_step_is_scored_once_and_the_best_outlives_a_kill(network, tmp_path):
     assert len(experiment.read_best(str(tmp_path))) == 2
     kept = {step for step, _ in experiment.read_best(str(tmp_path))}
     assert kept == set(experiment.best_checkpoints(str(tmp_path)).steps())
+
+
+def test_what_another_measure_kept_is_not_compared_with(scores, tmp_path, capfd):
+    """Agreement is at most 1: a distance would never be beaten by it."""
+    both = {"evaluate_metrics": ("fid", "agreement"), "keep_best_checkpoints": 1}
+    scores(best_metric="fid", **both)(1)
+    assert "another measure" not in capfd.readouterr().out
+    (tmp_path / "best" / "best.json").write_text("[[1, 42.0]]")  # as by an earlier version, of what not
+    for changes in ({"best_metric": "agreement"}, {"best_metric": "agreement", "evaluate_samples": 25}):
+        taken_up = scores(**both | changes)
+        assert capfd.readouterr().out.count("best/ were kept by another measure") == 1
+        taken_up(1 + len(changes))
+        assert [step for step, _ in experiment.read_best(str(tmp_path))] == [1 + len(changes)]
+    scores(**both | changes)
+    assert "another measure" not in capfd.readouterr().out
+
+
+def test_what_an_earlier_version_kept_by_the_same_measure_counts(scores, tmp_path, capfd):
+    scores()(1)
+    ((step, value),) = experiment.read_best(str(tmp_path))
+    (tmp_path / "best" / "best.json").write_text(json.dumps([[step, value]]))
+    scores()(2)
+    assert "another measure" not in capfd.readouterr().out
+    assert {step for step, _ in experiment.read_best(str(tmp_path))} == {1, 2}
+
+
+class Killed(BaseException):
+    """In place of SIGKILL: nothing in the program catches it."""
+
+
+def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(network, tmp_path, capfd, monkeypatch):
+    """Step 4, on the way, and step 6, the last, at which the run is complete when it is taken up."""
+    flags = [*TINY, "--checkpoint_every_steps=2", f"--workdir={tmp_path}", f"--inception={network}"]
+    path = tmp_path / "scores" / "scores.jsonl"
+    deadly = [4, 6]
+
+    def score_or_die(scorer, images, protocol, *places):
+        if protocol.step in deadly:
+            deadly.remove(protocol.step)
+            raise Killed
+        score_and_keep(scorer, images, protocol, *places)
+
+    def scored():
+        return [line for line in results.read(str(path)) if line["metric"] == "frechet_distance"]
+
+    monkeypatch.setattr(training_scores, "score_and_keep", score_or_die)
+    for steps in ([2], [2, 4]):
+        with pytest.raises(Killed):
+            run(capfd, *flags)
+        assert [line["step"] for line in scored()] == steps
+    code, out, error = run(capfd, *flags)
+    assert code == 0 and "is complete at step 6" in out, error
+    assert [line["step"] for line in scored()] == [2, 4, 6]
+    best = min(scored(), key=lambda line: line["value"])["step"]
+    assert [step for step, _ in experiment.read_best(str(tmp_path))] == [best]
+    # Once more: there is nothing to do, and the network is not even looked for.
+    before = path.read_text()
+    code, out, error = run(capfd, *flags, "--inception=/no/network")
+    assert code == 0 and "is complete" in out and path.read_text() == before, error
+
+
+def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, capfd, monkeypatch):
+    """Lost at step 6, well at step 3: the score of step 4 and its checkpoint are not the new weights'.
+
+    It is stopped; taken up it is lost again and goes back.
+    """
+    flags = [*TINY, "--checkpoint_every_steps=2", f"--workdir={tmp_path}", f"--inception={network}"]
+    flags += ["--keep_best_checkpoints=3"]
+    see, to_be_lost = Guards.see_losses, [6, 6]
+
+    def lose(guards, step, *arguments):
+        see(guards, step, *arguments)
+        if step in to_be_lost:
+            to_be_lost.remove(step)
+            raise Diverged("won", "the discriminator has won", 3)
+
+    def scores(name):
+        lines = results.read(str(tmp_path / "scores" / name))
+        return [(line["step"], line["value"]) for line in lines if line["metric"] == "frechet_distance"]
+
+    monkeypatch.setattr(Guards, "see_losses", lose)
+    code, _, error = run(capfd, *flags)
+    assert code == 3 and [step for step, _ in scores("scores.jsonl")] == [2, 4], error
+    code, _, error = run(capfd, *flags, "--on_divergence=restore")
+    assert code == 0 and not to_be_lost, error
+    assert [step for step, _ in scores("scores.jsonl")] == [2, 4, 6]
+    aside = scores("scores.diverged.jsonl")
+    assert [step for step, _ in aside] == [4, 4]  # of the first process, and of the second till it went back
+    assert dict(scores("scores.jsonl"))[4] != aside[1][1]  # other numbers were drawn
+    assert sorted(experiment.read_best(str(tmp_path))) == scores("scores.jsonl")
+    assert (tmp_path / "best" / "00000004.diverged").is_dir()
 
 
 @pytest.mark.parametrize(

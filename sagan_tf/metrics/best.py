@@ -1,6 +1,10 @@
-"""Which checkpoints are the best by a score."""
+"""Which checkpoints are the best by a score, and the file beside them that says so."""
 
+import json
+import os
 import typing
+
+_FILE = "best.json"
 
 
 class Entry(typing.NamedTuple):
@@ -44,3 +48,33 @@ class Best:
     def best(self) -> Entry | None:
         """The best one, if there is any."""
         return self.entries[0] if self.entries else None
+
+
+def write(folder: str, entries: typing.Iterable[Entry], measure: dict | None) -> None:
+    """Writes which of a folder's checkpoints are best.
+
+    Args:
+      folder: where the checkpoints are.
+      entries: best first.
+      measure: what their scores have in common, as lines of `metrics.results` name it. Scores of another
+        measure cannot be compared with them. None: not known.
+    """
+    path = os.path.join(folder, _FILE)
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        json.dump({"measure": measure, "entries": [list(entry) for entry in entries]}, file)
+    os.replace(f"{path}.partial", path)
+
+
+def read(folder: str, steps: typing.Container[int]) -> tuple[list[Entry], dict | None]:
+    """What `write` wrote, less the entries of other than these steps; no entries if there is no file.
+
+    Earlier versions wrote the entries alone: then the measure is None.
+    """
+    path = os.path.join(folder, _FILE)
+    if not os.path.isfile(path):
+        return [], None
+    with open(path, encoding="utf-8") as file:
+        content = json.load(file)
+    if isinstance(content, list):
+        content = {"measure": None, "entries": content}
+    return [Entry(*entry) for entry in content["entries"] if entry[0] in steps], content["measure"]

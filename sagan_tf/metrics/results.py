@@ -100,6 +100,20 @@ def read(path: str) -> list[dict]:
     return lines
 
 
+def set_aside(path: str, after: int) -> None:
+    """Moves the lines of steps after a step from NAME.jsonl to NAME.diverged.jsonl."""
+    lines = read(path)
+    kept = [line for line in lines if (line["step"] or 0) <= after]
+    if kept == lines:
+        return
+    for line in lines:
+        if line not in kept:
+            append(f"{path.removesuffix('.jsonl')}.diverged.jsonl", line)
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in kept)
+    os.replace(f"{path}.partial", path)
+
+
 def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: Protocol) -> bool:
     """Whether all values of a metric have been measured by the same protocol before.
 

@@ -59,6 +59,7 @@ class Reporter:
     def __init__(self, workdir: str, step: int):
         self._workdir = workdir
         self._metrics_path = os.path.join(workdir, "metrics.jsonl")
+        self._divergence_path = os.path.join(workdir, "divergence.jsonl")
         self._samples = os.path.join(workdir, "samples")
         os.makedirs(self._samples, exist_ok=True)
         _drop_lines_after(self._metrics_path, step)
@@ -92,8 +93,12 @@ class Reporter:
         """Writes that and why a run is lost: a text, and a line of `divergence.jsonl`, which only grows."""
         self.text(step, "run/divergence", reason)
         line = {"step": step, "time": round(time.time(), 3), "kind": kind, "reason": reason} | scalars
-        with open(os.path.join(self._workdir, "divergence.jsonl"), "a") as file:
+        with open(self._divergence_path, "a") as file:
             file.write(json.dumps(line) + "\n")
+
+    def has_diverged(self) -> bool:
+        """Whether the run was ever lost, in this process or one before."""
+        return os.path.exists(self._divergence_path)
 
     def rewind(self, step: int) -> None:
         """Drops the lines of `metrics.jsonl` after a step, to which the run has gone back."""

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sagan_tf.metrics import results
+from sagan_tf.metrics import best, results
 from sagan_tf.metrics.best import Best, Entry
 from sagan_tf.metrics.frechet import ClassDistance
 from sagan_tf.metrics.scores import Score
@@ -48,6 +48,22 @@ def test_lines_are_added_and_a_torn_one_does_no_harm(tmp_path):
     results.append(str(path), {"c": 3})
     assert results.read(str(path)) == [{"a": 1}, {"c": 3}]
     assert results.read(str(tmp_path / "none")) == []
+
+
+def test_lines_of_a_lost_run_are_set_aside(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    lines = [{"step": step, "value": 1.5} for step in (10, 20, 15, None, 30)]
+    for line in lines:
+        results.append(str(path), line)
+    results.set_aside(str(path), 30)
+    assert results.read(str(path)) == lines and len(list(tmp_path.iterdir())) == 1
+    results.set_aside(str(path), 15)
+    assert results.read(str(path)) == [lines[0], lines[2], lines[3]]
+    results.append(str(path), {"step": 20, "value": 1.0})
+    results.set_aside(str(path), 10)
+    assert results.read(str(path)) == [lines[0], lines[3]]
+    aside = results.read(str(tmp_path / "scores.diverged.jsonl"))
+    assert aside == [lines[1], lines[4], lines[2], {"step": 20, "value": 1.0}]
 
 
 def test_done_means_the_same_protocol():
@@ -134,3 +150,14 @@ def test_best_with_ties_repeats_and_no_numbers():
     assert best.offer(30, 1.0) == (False, [])  # the earlier one stays
     assert best.offer(20, 0.5) == (True, [])  # measured again, e.g. after a restart
     assert best.offer(40, 0.7) == (True, [20])
+
+
+def test_the_file_of_the_best_tells_the_measure(tmp_path):
+    folder = str(tmp_path)
+    assert best.read(folder, [10]) == ([], None)
+    entries, measure = [Entry(20, 4.0), Entry(10, 5.0)], {"metric": "fid", "samples": 60}
+    best.write(folder, entries, measure)
+    assert best.read(folder, [10, 20]) == (entries, measure)
+    assert best.read(folder, [10]) == ([Entry(10, 5.0)], measure)  # a checkpoint is gone
+    (tmp_path / "best.json").write_text("[[20, 4.0], [10, 5.0]]")  # of an earlier version
+    assert best.read(folder, [10, 20]) == (entries, None)
