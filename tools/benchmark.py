@@ -167,7 +167,7 @@ def attention(options: Options, precision: str):
         (f"attention at {resolutions[0][0]}, to none", quarter, none),
         (f"attention at {resolutions[1][0]}, to {resolutions[0][0]}", half, quarter),
     ):
-        ratios = sorted(time / base for time, base in zip(times, bases, strict=True))
+        ratios = sorted(seconds / base for seconds, base in zip(times, bases, strict=True))
         note = f"{statistics.median(times):.3f} s instead of {statistics.median(bases):.3f}"
         yield Figure(
             f"{name}, {precision}", statistics.median(ratios), ratios[0], ratios[-1], "times", note=note
