@@ -1,14 +1,12 @@
 """What every command does around its work: flags, help, one line for a user's mistake, exit codes."""
 
-import os
 import sys
-import tempfile
 
 from sagan_tf import options
+from sagan_tf.system import runtime
 
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
-_NVIDIA_DEVICE = "/dev/nvidiactl"
 
 
 def run(main, cls, description: str, *, program: str, argv=None, tensorflow: bool = True) -> None:
@@ -30,7 +28,7 @@ def run(main, cls, description: str, *, program: str, argv=None, tensorflow: boo
     try:
         parsed, given = options.parse(cls, argv)
         if tensorflow:
-            import_tensorflow()
+            runtime.import_tensorflow()
         sys.exit(main(parsed, given))
     except options.UserError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
@@ -38,30 +36,3 @@ def run(main, cls, description: str, *, program: str, argv=None, tensorflow: boo
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(_EXIT_INTERRUPTED)
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow without the notices that its C++ side prints whatever the log level.
-
-    They say nothing that a user could act on (which instructions the CPU has, that there is no
-    GPU). If the import fails, or if there is a GPU that TensorFlow cannot use, they are printed after all.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
-        return
-    sys.stderr.flush()
-    saved = os.dup(2)
-    useful = True
-    with tempfile.TemporaryFile() as captured:
-        try:
-            os.dup2(captured.fileno(), 2)
-            import tensorflow
-
-            gpus = tensorflow.config.list_physical_devices("GPU")
-            useful = not gpus and os.path.exists(_NVIDIA_DEVICE)
-        finally:
-            os.dup2(saved, 2)
-            if useful:
-                captured.seek(0)
-                os.write(saved, captured.read())
-            os.close(saved)

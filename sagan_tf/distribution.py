@@ -115,14 +115,24 @@ def _read_tf_config(text: str) -> tuple[list[str], int]:
     return hosts, index
 
 
-def _mirrored(devices: str) -> tf.distribute.MirroredStrategy:
+def device_names(devices: str) -> list[str]:
+    """TensorFlow's names of what `--devices` stands for in this process: one for each replica.
+
+    Raises:
+      UserError: devices that are not here.
+    """
     kind, _, which = devices.partition(":")
-    gpus = range(len(tf.config.list_physical_devices("GPU")))
-    if kind == "gpu":
-        return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in _chosen_gpus(devices)])
-    if kind == "auto" and gpus:
-        return tf.distribute.MirroredStrategy([f"GPU:{number}" for number in gpus])
-    count = int(which or 1)
+    gpus = _chosen_gpus(devices) if kind == "gpu" else range(len(tf.config.list_physical_devices("GPU")))
+    if gpus and kind != "cpu":
+        return [f"GPU:{number}" for number in gpus]
+    return [f"CPU:{number}" for number in range(int(which or 1))]
+
+
+def _mirrored(devices: str) -> tf.distribute.MirroredStrategy:
+    names = device_names(devices)
+    if names[0].startswith("GPU"):
+        return tf.distribute.MirroredStrategy(names)
+    count = len(names)
     with contextlib.suppress(RuntimeError):  # raised where TensorFlow runs already, perhaps with enough
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
@@ -132,9 +142,7 @@ def _mirrored(devices: str) -> tf.distribute.MirroredStrategy:
             f"--devices={devices}: TensorFlow has been started with {available} such devices here"
         )
     # Collective operations, the default, confuse two strategies of one process: their keys are the same.
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{number}" for number in range(count)], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def _chosen_gpus(devices: str) -> list[int]:

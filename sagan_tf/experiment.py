@@ -1,16 +1,21 @@
 """From a configuration to the objects of a run, and from a run's directory back to them."""
 
+import dataclasses
+import json
 import os
+import time
 import typing
 
 import keras
 import tensorflow as tf
 
 from sagan_tf import losses, options
-from sagan_tf.config import PRECISIONS, Config
+from sagan_tf.config import AUTO, PRECISIONS, Config
 from sagan_tf.metrics import best
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
+from sagan_tf.system import runtime
+from sagan_tf.system.processor import onednn_limit
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.optimizer import FusedAdam
@@ -20,6 +25,7 @@ from sagan_tf.training.step import Alternation, make_train_function
 
 CONFIG_FILE = "config.cfg"
 _CLASSES_FILE = "classes.txt"
+_ENVIRONMENT_FILE = "environment.jsonl"
 
 
 def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
@@ -46,6 +52,23 @@ def open_dataset(config: Config):
         in_memory=config.in_memory,
         random_crop=config.random_crop,
     )
+
+
+def resolve_precision(config: Config, environment: runtime.Environment) -> Config:
+    """The configuration with a precision in the place of `auto`: bfloat16 where that is native.
+
+    Raises:
+      UserError: bfloat16 where TensorFlow would end the process at the first product.
+    """
+    if config.precision == AUTO:
+        precision = "bfloat16" if environment.native_bfloat16 else "float32"
+        return dataclasses.replace(config, precision=precision)
+    if config.precision == "bfloat16" and not environment.gpus and (limit := onednn_limit()):
+        raise UserError(
+            f"--precision=bfloat16: TensorFlow cannot compute in it with {limit}; unset that, or give"
+            " --precision=float32"
+        )
+    return config
 
 
 def make_generator(config: Config, classes: int) -> Generator:
@@ -201,6 +224,13 @@ def write_description(config: Config, class_names, directory: str | None = None)
     # Last, so that a directory with a configuration has the rest too.
     text = options.to_flagfile(config, "The resolved configuration of this run: a flagfile.")
     _replace_file(os.path.join(directory, CONFIG_FILE), text)
+
+
+def write_environment(config: Config, step: int, environment: runtime.Environment) -> None:
+    """Adds a line to `environment.jsonl`: what a run computes with from this step on."""
+    line = {"step": step, "time": round(time.time(), 3), "precision": config.precision}
+    with open(os.path.join(config.workdir, _ENVIRONMENT_FILE), "a", encoding="utf-8") as file:
+        file.write(json.dumps(line | environment.record()) + "\n")
 
 
 def _read_class_names(workdir: str) -> tuple[str, ...]:

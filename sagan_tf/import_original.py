@@ -12,6 +12,7 @@ from sagan_tf import cli
 from sagan_tf.config import Config
 from sagan_tf.options import UserError, format_value, option, to_flagfile
 from sagan_tf.options import check as check_options
+from sagan_tf.system import runtime
 
 _IMAGENET_CLASSES = 1000
 # From so many updates on the decay of the moving averages is the constant one of the original.
@@ -88,6 +89,9 @@ def main(options: Options, given) -> int:
 
 def _configure(options: Options, given, found: dict, classes: int, numbers: dict) -> Config:
     """The configuration of the run: what was found in the checkpoint, and for the rest the options."""
+    from sagan_tf import experiment
+    from sagan_tf.distribution import device_names
+
     for name, value in found.items():
         asked = getattr(options, name)
         if name in given and asked != value:
@@ -102,7 +106,7 @@ def _configure(options: Options, given, found: dict, classes: int, numbers: dict
         fields["discriminator_steps"] = max(1, round(numbers["d_step"] / numbers["g_step"]))
     config = Config(**fields | found)
     check_options(config)
-    return config
+    return experiment.resolve_precision(config, runtime.environment(device_names(config.devices)))
 
 
 def _read_class_names(path: str, classes: int) -> list[str]:

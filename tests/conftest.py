@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from sagan_tf import cli
+from sagan_tf.system import runtime
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGICAL_CPUS = 4
@@ -14,7 +14,7 @@ LOGICAL_CPUS = 4
 def _start_tensorflow():
     """Devices can be divided only before TensorFlow's first operation, and only once in a process."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # what the tests expect is a CPU's result
-    cli.import_tensorflow()
+    runtime.import_tensorflow()
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -23,6 +23,13 @@ def _start_tensorflow():
 
 
 _start_tensorflow()  # here, as other conftest.py files import TensorFlow before any hook of this one runs
+
+
+@pytest.fixture(autouse=True)
+def float32_for_auto(monkeypatch):
+    """Makes --precision=auto float32 on every machine: tests are alike on all of them."""
+    here = runtime.environment
+    monkeypatch.setattr(runtime, "environment", lambda devices: here(devices)._replace(native_bfloat16=False))
 
 
 @pytest.fixture(scope="session")

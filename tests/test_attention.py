@@ -18,6 +18,7 @@ from sagan_tf.sampling import source
 from tests.attention_maps.test_page import data_of, unpacked
 
 CONFIG = Config(
+    precision="float32",
     dataset="digits",
     image_size=32,
     z_dim=8,

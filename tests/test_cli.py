@@ -106,8 +106,9 @@ def import_with(tmp_path, tensorflow_source, nvidia_device=None):
     """Runs `import_tensorflow` in a process that finds the given source for TensorFlow."""
     (tmp_path / "tensorflow.py").write_text(tensorflow_source)
     code = (
-        f"from sagan_tf import cli; cli._NVIDIA_DEVICE = {str(nvidia_device or tmp_path / 'none')!r};"
-        "cli.import_tensorflow(); import os; os.write(2, b'after')"
+        "from sagan_tf.system import runtime;"
+        f"runtime._NVIDIA_DEVICE = {str(nvidia_device or tmp_path / 'none')!r};"
+        "runtime.import_tensorflow(); import os; os.write(2, b'after')"
     )
     return python("-c", code, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}", TF_CPP_MIN_LOG_LEVEL="2")
 

@@ -15,7 +15,14 @@ from sagan_tf.config import Config
 from sagan_tf.layers import mixing
 from tests.conftest import ROOT
 
-SMALL = Config(workdir="unused", image_size=64, batch_size=8, generator_channels=4, discriminator_channels=4)
+SMALL = Config(
+    workdir="unused",
+    precision="float32",
+    image_size=64,
+    batch_size=8,
+    generator_channels=4,
+    discriminator_channels=4,
+)
 VARIANTS = {
     "original": {"attention_form": "original"},
     "paper_v2": {
@@ -82,7 +89,7 @@ def test_flop_are_those_of_the_graph(variant, monkeypatch):
 
 def test_the_papers_run():
     """SPEC's figures, of the original's order of operations: its shortcuts run at the high resolution."""
-    config = Config(workdir="unused")
+    config = Config(workdir="unused", precision="float32")
     generator, discriminator = networks(config, 1000)
     found = estimate.estimate(config, generator, discriminator, replicas=4)
     assert (found.generator_parameters, found.discriminator_parameters) == (42_078_852, 39_463_618)
@@ -170,9 +177,10 @@ def test_out_of_memory_says_what_to_lower():
 
 MEASURE = """
 import resource, sys
-from sagan_tf import cli, estimate, experiment, options
+from sagan_tf import estimate, experiment, options
 from sagan_tf.distribution import make_workers
-cli.import_tensorflow()
+from sagan_tf.system import runtime
+runtime.import_tensorflow()
 import tensorflow as tf
 from sagan_tf.config import Config
 config = options.parse(Config, sys.argv[1:])[0]

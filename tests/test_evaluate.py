@@ -22,6 +22,7 @@ from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints
 
 CONFIG = Config(
+    precision="float32",
     dataset="digits",
     image_size=32,
     z_dim=8,

@@ -47,7 +47,8 @@ RECIPES = {"imagenet/recipe_fid_12.8", "imagenet/biggan", "cifar10/biggan", "cif
 
 @functools.cache
 def config(row):
-    return options.parse(Config, [f"--flagfile={FLAGS / row}.cfg", "--workdir=unused"])[0]
+    arguments = [f"--flagfile={FLAGS / row}.cfg", "--workdir=unused", "--precision=float32"]
+    return options.parse(Config, arguments)[0]
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -101,7 +102,7 @@ ARCHITECTURE = (
 def parameters(classes, *architecture):
     """Trainable parameters of G and D, of networks that were made."""
     of = dict(zip(ARCHITECTURE, architecture, strict=True))
-    cost = plan.cost(dataclasses.replace(Config(), workdir="unused", **of), classes)
+    cost = plan.cost(Config(**{"workdir": "unused", "precision": "float32"} | of), classes)
     return cost.generator, cost.discriminator
 
 

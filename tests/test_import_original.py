@@ -193,6 +193,7 @@ def test_every_variable_arrives(imported, checkpoint, arrays):
         assert_same(values(run.generator) | values(run.discriminator), arrays)
     assert run.step == STEPS and run.class_names == ("0", "1", "2")
     wanted = Config(
+        precision="float32",
         workdir=str(imported),
         dataset="digits",
         image_size=128,

@@ -15,6 +15,7 @@ from sagan_tf.data import images, prepare, records
 from sagan_tf.metrics import best, classifier, samples
 
 CONFIG = Config(
+    precision="float32",
     dataset="digits",
     image_size=32,
     z_dim=8,

@@ -25,6 +25,7 @@ TINY = (
 
 
 SMALL = {
+    "precision": "float32",
     "image_size": 32,
     "z_dim": 8,
     "generator_channels": 1,
@@ -216,7 +217,7 @@ def test_mistakes_show_before_the_first_step(network, tmp_path, capfd, flags, me
 
 
 def test_no_best_yet(tmp_path):
-    config = dataclasses.replace(Config(), workdir=str(tmp_path))
+    config = dataclasses.replace(Config(), precision="float32", workdir=str(tmp_path))
     experiment.write_description(config, ("a",))
     with pytest.raises(experiment.UserError, match="has no best checkpoint"):
         experiment._find_checkpoint(str(tmp_path), "best")

@@ -20,6 +20,7 @@ from sagan_tf import options as flags  # noqa: E402
 from sagan_tf.config import INCEPTION, TRAINING_METRICS, Config  # noqa: E402
 from sagan_tf.options import MAX_SEED, UserError, option  # noqa: E402
 from sagan_tf.reproduction.experiments import EXPERIMENTS, SCALES, flagfiles  # noqa: E402
+from sagan_tf.system import runtime  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TRIAL_STEPS = 60
@@ -168,8 +169,17 @@ def _runs(options: Options, rows) -> list:
         for row in rows:
             if seed in found[row] or (row in wanted and seed in options.seeds):
                 arguments = _arguments(options, row, seed)
-                runs.append(Run(row, flags.parse(Config, arguments)[0], tuple(arguments)))
+                runs.append(Run(row, _resolved(arguments), tuple(arguments)))
     return runs
+
+
+def _resolved(arguments: list[str]) -> Config:
+    """The configuration that `sagan_tf.train` will make of its arguments on this machine."""
+    from sagan_tf import experiment
+    from sagan_tf.distribution import device_names
+
+    config = flags.parse(Config, arguments)[0]
+    return experiment.resolve_precision(config, runtime.environment(device_names(config.devices)))
 
 
 def _arguments(options: Options, row: str, seed: int) -> list[str]:

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.options import UserError, option  # noqa: E402
+from sagan_tf.system import runtime  # noqa: E402
 
 _SIGNATURE, _OUTPUT = "png", "png_bytes"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -123,7 +124,7 @@ def _label(text: str, names: list[str]) -> int:
 
 def _ask_grpc(options: Options):
     """A function that sends a request by gRPC and returns the PNG files."""
-    cli.import_tensorflow()
+    runtime.import_tensorflow()
     import numpy as np
 
     try:

@@ -7,10 +7,10 @@ import re
 from sagan_tf.config.networks import IMAGE_SIZES, NetworkOptions
 from sagan_tf.config.output import INCEPTION, TRAINING_METRICS, OutputOptions
 from sagan_tf.config.run import DATASET_KINDS, RunOptions
-from sagan_tf.config.training import PRECISIONS, TrainingOptions
+from sagan_tf.config.training import AUTO, PRECISIONS, TrainingOptions
 from sagan_tf.options import UserError
 
-__all__ = ["IMAGE_SIZES", "INCEPTION", "PRECISIONS", "TRAINING_METRICS", "Config"]
+__all__ = ["AUTO", "IMAGE_SIZES", "INCEPTION", "PRECISIONS", "TRAINING_METRICS", "Config"]
 
 
 # Fields come in the order of the bases, the last first.

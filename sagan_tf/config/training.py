@@ -5,6 +5,7 @@ import dataclasses
 from sagan_tf.options import option
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # and Keras's names of them
+AUTO = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +97,11 @@ class TrainingOptions:
         may_change=True,
     )
     precision: str = option(
-        "float32",
-        "Precision of activations and convolutions.",
+        AUTO,
+        "Precision of activations and convolutions. auto: bfloat16 where the device computes it natively,"
+        " otherwise float32; decided once, when the run begins.",
         section="Speed",
-        choices=tuple(PRECISIONS),
+        choices=(AUTO, *PRECISIONS),
     )
     xla: bool = option(
         False,

@@ -11,6 +11,7 @@ from sagan_tf.config import Config
 
 CLASSES = ("zero", "one", "two | too", "three", "four")
 CONFIG = Config(
+    precision="float32",
     dataset="digits",
     image_size=32,
     z_dim=8,

@@ -12,6 +12,7 @@ from sagan_tf.distribution import make_workers
 from sagan_tf.layers import ConditionalBatchNormalization
 
 TINY = Config(
+    precision="float32",
     workdir="unused",
     image_size=32,
     batch_size=8,

@@ -1,0 +1,1 @@
+"""The machine and the process: what is set before TensorFlow starts, files, devices."""

@@ -1,0 +1,66 @@
+"""What this process knows of its processor. No TensorFlow is needed."""
+
+import functools
+import os
+import platform
+import subprocess
+import typing
+
+# Instruction sets that decide what is fast, by the names that Linux gives them.
+_INTERESTING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+# Values of ONEDNN_MAX_CPU_ISA with which oneDNN leaves out the instructions for bfloat16.
+_RESTRICTED = frozenset("SSE41 AVX AVX2 AVX2_VNNI AVX2_VNNI_2 AVX512_CORE AVX512_CORE_VNNI".split())
+
+
+class Processor(typing.NamedTuple):
+    """A processor.
+
+    Attributes:
+      name: as the maker gives it, e.g. "AMD EPYC 9B14".
+      instructions: those of its instruction sets that decide what is fast, e.g. ("avx2", "avx512f").
+    """
+
+    name: str
+    instructions: tuple[str, ...]
+
+    @property
+    def has_bfloat16(self) -> bool:
+        """Whether it multiplies bfloat16 numbers itself."""
+        return not _BFLOAT16.isdisjoint(self.instructions)
+
+
+@functools.cache
+def processor() -> Processor:
+    """The processor of this machine; parts that the system does not tell are empty."""
+    system = platform.system()
+    fields = _of_linux() if system == "Linux" else _of_macos() if system == "Darwin" else {}
+    present = fields.get("flags", fields.get("Features", "")).split()
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return Processor(name, tuple(each for each in _INTERESTING if each in present))
+
+
+def _of_linux(path: str = "/proc/cpuinfo") -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().partition("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _of_macos() -> dict[str, str]:
+    command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    try:
+        name = subprocess.run(command, capture_output=True, text=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        name = ""
+    return {"model name": name}
+
+
+def onednn_limit() -> str:
+    """What keeps oneDNN from the processor's bfloat16 instructions, e.g. "ONEDNN_MAX_CPU_ISA=AVX2"; or ""."""
+    value = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", ""))
+    return f"ONEDNN_MAX_CPU_ISA={value}" if value.upper() in _RESTRICTED else ""
