@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
@@ -23,8 +24,11 @@ def peer():
     """The module `tools.peer`."""
     if importlib.util.find_spec("torch") is None:
         pytest.skip("NOT RUN: the peer of the benchmark against the product, as PyTorch is not installed")
+    import torch
+
     from tools import peer
 
+    torch.set_num_threads(1)  # more would wait for each other
     return peer
 
 
@@ -133,7 +137,8 @@ def test_the_game_trains(peer, precision):
 def test_its_process_answers_every_line(peer):
     arguments = json.dumps({"networks": NETWORKS, "batch_size": BATCH, "precision": "float32"})
     command = [sys.executable, str(ROOT / "tools" / "peer.py"), arguments]
-    result = subprocess.run(command, input="\n\n", capture_output=True, text=True, check=True)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, input="\n\n", capture_output=True, text=True, check=True, env=one_thread)
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(answers) == 2
     assert all(np.isfinite(list(answer["losses"].values())).all() for answer in answers)
