@@ -1,13 +1,17 @@
 """How fast the product is, beside what the machine can do: training, sampling, serving, data, scores, start.
 
 Arithmetic is counted in the order of the paper's layers, by which implementations can be compared; the
-product computes less of it, so that a share of a ceiling can be more than 1.
+product computes less of it, so that a share of a ceiling can be more than 1. `--what=peer` measures the step
+and that of the same networks in plain PyTorch (tools/peer.py), if it is installed: in turns, so that what
+slows the machine slows both.
 
 Each figure is the median of repeated runs with its spread. Times differ between machines and with what else
 they do; shares of the ceilings, measured in the same run, differ less.
 """
 
+import contextlib
 import dataclasses
+import importlib.util
 import json
 import math
 import os
@@ -35,7 +39,7 @@ from tools.ceilings import (
 )  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WHAT = ("train", "sample", "start", "growth", "attention", "digits", "serve", "data", "evaluate")
+WHAT = ("train", "peer", "sample", "start", "growth", "attention", "digits", "serve", "data", "evaluate")
 VARIANTS = ("product", "fresh_fakes", "two_passes", "naive")
 _CLASSES = 1000
 # What other files measure, with their own options.
@@ -51,7 +55,11 @@ _OTHERS = {
 class Options:
     """What to measure, and of which networks."""
 
-    what: tuple[str, ...] = option(WHAT[:3], "What to measure.", choices=WHAT)
+    what: tuple[str, ...] = option(
+        ("train", "sample", "start"),
+        "What to measure; peer: the step beside plain PyTorch's, which has to be installed.",
+        choices=WHAT,
+    )
     image_size: int = option(128, "Height and width of the images.", choices=IMAGE_SIZES)
     channels: int = option(32, "Base width of both networks.", minimum=1)
     batch_size: int = option(8, "Images in a batch, over all replicas.", minimum=1)
@@ -71,11 +79,15 @@ class Options:
     json: str = option("", "File to write the figures to as well.")
 
     def check(self) -> None:
-        """Refuses networks and devices that cannot be. Raises UserError."""
+        """Refuses networks and devices that cannot be, and a peer that is not there. Raises UserError."""
         try:
             check(_config(self, "float32", "product"))
         except UserError as error:
             raise UserError(re.sub("--(generator|discriminator)_", "--", str(error))) from error
+        if "peer" in self.what and importlib.util.find_spec("torch") is None:
+            raise UserError(
+                "--what=peer: needs PyTorch, which is not a requirement of this project: pip install torch"
+            )
 
 
 def main(options: Options, given) -> int:
@@ -101,7 +113,7 @@ def measure(options: Options):
     """Yields the figures."""
     if "start" in options.what:
         yield from start(options.repeats)
-    if not {"train", "sample", "growth", "attention"} & set(options.what):
+    if not {"train", "peer", "sample", "growth", "attention"} & set(options.what):
         return
     from sagan_tf.distribution import make_workers
 
@@ -116,6 +128,8 @@ def measure(options: Options):
         if "train" in options.what:
             for variant in options.variants:
                 yield from train(options, precision, variant, product.value)
+        if "peer" in options.what:
+            yield from peer(options, precision)
         if "sample" in options.what:
             for batch_size in (1, 64):
                 ceilings = product.value, convolved.value, copied.value
@@ -149,6 +163,58 @@ def train(options: Options, precision: str, variant: str, ceiling: float):
         alone = dataclasses.replace(options, devices=device, batch_size=batch // replicas)
         together = replicas * next(train(alone, precision, variant, ceiling)).value
         yield rate(f"{replicas} replicas against {replicas} times one", batch / together, times, "")
+
+
+def peer(options: Options, precision: str):
+    """Yields the speed of the training step and of plain PyTorch's, called in turns, and how they compare."""
+    call, _, strategy = _step(options, precision, "product")
+    if "GPU" in strategy.extended.worker_devices[0]:
+        raise UserError("--what=peer: compares on the CPU only: add --devices=cpu")
+    networks = peer_networks(options.image_size, options.channels, options.attention, _CLASSES)
+    with _peer_process(networks, options.batch_size, precision) as other:
+        times = seconds_in_turns((call, other), options.repeats)
+        peaks = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, other()["peak_gib"]
+    notes = f"process so far {peaks[0]:.1f} GiB", f"tools/peer.py; its process {peaks[1]:.1f} GiB"
+    for name, seconds, note in zip(("training", "the same in PyTorch"), times, notes, strict=True):
+        yield rate(f"{name}, {precision}", options.batch_size, seconds, "images/s", note=note)
+    ratios = sorted(theirs / ours for ours, theirs in zip(*times, strict=True))
+    name = f"training to PyTorch's, {precision}"
+    yield Figure(name, statistics.median(ratios), ratios[0], ratios[-1], "times", note="of steps in turns")
+
+
+def peer_networks(image_size: int, channels: int, attention, classes: int) -> dict:
+    """Arguments of `tools.peer.make_networks` that make the product's networks."""
+    from sagan_tf.networks import ARCHITECTURES
+
+    architecture = ARCHITECTURES[image_size]
+    return {
+        "image_size": image_size,
+        "generator_widths": [channels * multiple for multiple in architecture.generator],
+        "discriminator_widths": [channels * multiple for multiple in architecture.discriminator],
+        "downsampling": architecture.downsampling,
+        "attention": attention,
+        "classes": classes,
+    }
+
+
+@contextlib.contextmanager
+def _peer_process(networks: dict, batch_size: int, precision: str):
+    """A function that runs one step of the peer in another process and returns its losses and peak memory."""
+    arguments = json.dumps({"networks": networks, "batch_size": batch_size, "precision": precision})
+    command = [sys.executable, os.path.join(ROOT, "tools", "peer.py"), arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def call():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            if not (answer := process.stdout.readline()):
+                raise UserError("--what=peer: PyTorch's process has ended, see above")
+            return json.loads(answer)
+
+        try:
+            yield call
+        finally:
+            process.kill()
 
 
 def growth(options: Options, precision: str):
