@@ -118,12 +118,12 @@ def test_numbers_of_parameters_are_those_of_the_paper_s_networks(peer):
     assert [sum(p.numel() for p in n.parameters()) for n in networks] == [42_078_852, 39_463_618]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_game_trains(peer, precision):
+@pytest.mark.parametrize(("precision", "tuned"), [("float32", False), ("bfloat16", True)])
+def test_the_game_trains(peer, precision, tuned):
     import torch
 
     torch.manual_seed(0)
-    game = peer.Game(*peer.make_networks(**NETWORKS), SIZE, BATCH, precision)
+    game = peer.Game(*peer.make_networks(**NETWORKS), SIZE, BATCH, precision, tuned)
     before = {name: tensor.clone() for name, tensor in game.generator.state_dict().items()}
     losses = [game.step() for _ in range(40)]
     assert np.isfinite([list(loss.values()) for loss in losses]).all()
@@ -135,7 +135,8 @@ def test_the_game_trains(peer, precision):
 
 
 def test_its_process_answers_every_line(peer):
-    arguments = json.dumps({"networks": NETWORKS, "batch_size": BATCH, "precision": "float32"})
+    game = {"batch_size": BATCH, "precision": "float32", "tuned": False}
+    arguments = json.dumps({"networks": NETWORKS} | game)
     command = [sys.executable, str(ROOT / "tools" / "peer.py"), arguments]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, input="\n\n", capture_output=True, text=True, check=True, env=one_thread)

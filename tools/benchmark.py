@@ -166,20 +166,22 @@ def train(options: Options, precision: str, variant: str, ceiling: float):
 
 
 def peer(options: Options, precision: str):
-    """Yields the speed of the training step and of plain PyTorch's, called in turns, and how they compare."""
+    """Yields the speed of the training step and of two forms of PyTorch's, in turns, and how they compare."""
     call, _, strategy = _step(options, precision, "product")
     if "GPU" in strategy.extended.worker_devices[0]:
         raise UserError("--what=peer: compares on the CPU only: add --devices=cpu")
     networks = peer_networks(options.image_size, options.channels, options.attention, _CLASSES)
-    with _peer_process(networks, options.batch_size, precision) as other:
-        times = seconds_in_turns((call, other), options.repeats)
-        peaks = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, other()["peak_gib"]
-    notes = f"process so far {peaks[0]:.1f} GiB", f"tools/peer.py; its process {peaks[1]:.1f} GiB"
-    for name, seconds, note in zip(("training", "the same in PyTorch"), times, notes, strict=True):
-        yield rate(f"{name}, {precision}", options.batch_size, seconds, "images/s", note=note)
-    ratios = sorted(theirs / ours for ours, theirs in zip(*times, strict=True))
-    name = f"training to PyTorch's, {precision}"
-    yield Figure(name, statistics.median(ratios), ratios[0], ratios[-1], "times", note="of steps in turns")
+    arguments = {"networks": networks, "batch_size": options.batch_size, "precision": precision}
+    with _peer_process(arguments, tuned=False) as plain, _peer_process(arguments, tuned=True) as tuned:
+        ours, *others = seconds_in_turns((call, plain, tuned), options.repeats)
+        peaks = [other()["peak_gib"] for other in (plain, tuned)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    yield rate(f"training, {precision}", options.batch_size, ours, "images/s", note=f"{peak:.1f} GiB")
+    forms = "PyTorch as it comes", "PyTorch, channels_last"
+    for name, theirs, peak in zip(forms, others, peaks, strict=True):
+        yield rate(f"{name}, {precision}", options.batch_size, theirs, "images/s", note=f"{peak:.1f} GiB")
+        ratios = sorted(other / own for own, other in zip(ours, theirs, strict=True))
+        yield Figure("  the product to it", statistics.median(ratios), ratios[0], ratios[-1], "times")
 
 
 def peer_networks(image_size: int, channels: int, attention, classes: int) -> dict:
@@ -198,10 +200,10 @@ def peer_networks(image_size: int, channels: int, attention, classes: int) -> di
 
 
 @contextlib.contextmanager
-def _peer_process(networks: dict, batch_size: int, precision: str):
+def _peer_process(arguments: dict, tuned: bool):
     """A function that runs one step of the peer in another process and returns its losses and peak memory."""
-    arguments = json.dumps({"networks": networks, "batch_size": batch_size, "precision": precision})
-    command = [sys.executable, os.path.join(ROOT, "tools", "peer.py"), arguments]
+    peer = os.path.join(ROOT, "tools", "peer.py")
+    command = [sys.executable, peer, json.dumps(arguments | {"tuned": tuned})]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def call():

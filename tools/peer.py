@@ -1,12 +1,12 @@
 """The paper's alternation in plain PyTorch: `tools/benchmark.py --what=peer` measures the product beside it.
 
 Written from the description of BigGAN-PyTorch in its SAGAN form (Brock, 2018): layers as the papers draw
-them, every training pass stores u, the generator's step has fresh fakes. Where that leaves a choice, it is
-what was fastest here: channels_last memory, fused Adam, gains and biases in the precision of the feature map.
-The networks are the product's functions, and their parameters have its names.
+them, every training pass stores u, the generator's step has fresh fakes. The networks are the product's
+functions, and their parameters have its names. There are two forms: plain, with PyTorch's defaults as that
+code has them, and tuned, with channels_last memory and fused Adam.
 
-As a program it takes one JSON argument: `networks` (the arguments of `make_networks`), `batch_size` and
-`precision`. For each line on its input it runs one step and answers with one line of JSON: the losses, and
+As a program it takes one JSON argument: `networks` (the arguments of `make_networks`), `batch_size`,
+`precision` and `tuned`. For each line on its input it runs one step and answers with one line of JSON: the losses, and
 the process's peak memory in GiB.
 """
 
@@ -211,14 +211,17 @@ class Game:
       image_size: height and width of the images.
       batch_size: number of real images, and of fakes.
       precision: "float32", or "bfloat16" for autocast.
+      tuned: whether memory is channels_last and Adam fused, instead of PyTorch's defaults.
     """
 
-    def __init__(self, generator, discriminator, image_size: int, batch_size: int, precision: str):
-        form = {"memory_format": torch.channels_last}
+    def __init__(
+        self, generator, discriminator, image_size: int, batch_size: int, precision: str, tuned: bool
+    ):
+        form = {"memory_format": torch.channels_last if tuned else torch.contiguous_format}
         self.generator, self.discriminator = generator.to(**form), discriminator.to(**form)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), rate, (0.0, 0.9), fused=True)
+            torch.optim.Adam(network.parameters(), rate, (0.0, 0.9), fused=tuned)
             for network, rate in ((self.generator, 1e-4), (self.discriminator, 4e-4))
         ]
         self.images = (torch.rand(batch_size, 3, image_size, image_size) * 2 - 1).to(**form)
@@ -271,10 +274,8 @@ def _peak_gib() -> float:
 def main() -> None:
     """Answers each line of the input with one step."""
     arguments = json.loads(sys.argv[1])
-    networks = make_networks(**arguments["networks"])
-    game = Game(
-        *networks, arguments["networks"]["image_size"], arguments["batch_size"], arguments["precision"]
-    )
+    networks = arguments.pop("networks")
+    game = Game(*make_networks(**networks), networks["image_size"], **arguments)
     for _ in sys.stdin:
         print(json.dumps({"losses": game.step(), "peak_gib": _peak_gib()}), flush=True)
 
