@@ -6,8 +6,8 @@ functions, and their parameters have its names. There are two forms: plain, with
 code has them, and tuned, with channels_last memory and fused Adam.
 
 As a program it takes one JSON argument: `networks` (the arguments of `make_networks`), `batch_size`,
-`precision` and `tuned`. For each line on its input it runs one step and answers with one line of JSON: the losses, and
-the process's peak memory in GiB.
+`precision` and `tuned`. For each line on its input it runs one step and answers with one line of JSON: the
+losses, and the process's peak memory in GiB.
 """
 
 import copy
