@@ -15,7 +15,7 @@ from sagan_tf.metrics import best
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
 from sagan_tf.system import runtime
-from sagan_tf.system.processor import onednn_limit
+from sagan_tf.system.processor import lacks_bfloat16, onednn_limit
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.optimizer import FusedAdam
@@ -58,15 +58,15 @@ def resolve_precision(config: Config, environment: runtime.Environment) -> Confi
     """The configuration with a precision in the place of `auto`: bfloat16 where that is native.
 
     Raises:
-      UserError: bfloat16 where TensorFlow would end the process at the first product.
+      UserError: bfloat16 where TensorFlow would fail at the first product.
     """
     if config.precision == AUTO:
         precision = "bfloat16" if environment.native_bfloat16 else "float32"
         return dataclasses.replace(config, precision=precision)
-    if config.precision == "bfloat16" and not environment.gpus and (limit := onednn_limit()):
+    if config.precision == "bfloat16" and environment.onednn and lacks_bfloat16():
         raise UserError(
-            f"--precision=bfloat16: TensorFlow cannot compute in it with {limit}; unset that, or give"
-            " --precision=float32"
+            f"--precision=bfloat16: TensorFlow cannot compute in it with {onednn_limit()}; unset that, or"
+            " give --precision=float32"
         )
     return config
 

@@ -9,8 +9,10 @@ import typing
 # Instruction sets that decide what is fast, by the names that Linux gives them.
 _INTERESTING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-# Values of ONEDNN_MAX_CPU_ISA with which oneDNN leaves out the instructions for bfloat16.
-_RESTRICTED = frozenset("SSE41 AVX AVX2 AVX2_VNNI AVX2_VNNI_2 AVX512_CORE AVX512_CORE_VNNI".split())
+# Values of ONEDNN_MAX_CPU_ISA with which oneDNN leaves out the instructions for bfloat16: with the first ones
+# bfloat16 altogether, though TensorFlow goes on to ask for it on a processor with AVX-512.
+_WITHOUT_AVX512 = frozenset("SSE41 AVX AVX2 AVX2_VNNI AVX2_VNNI_2".split())
+_EMULATING = frozenset({"AVX512_CORE", "AVX512_CORE_VNNI"})
 
 
 class Processor(typing.NamedTuple):
@@ -60,7 +62,16 @@ def _of_macos() -> dict[str, str]:
     return {"model name": name}
 
 
+def _max_isa() -> str:
+    return os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+
+
 def onednn_limit() -> str:
     """What keeps oneDNN from the processor's bfloat16 instructions, e.g. "ONEDNN_MAX_CPU_ISA=AVX2"; or ""."""
-    value = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", ""))
-    return f"ONEDNN_MAX_CPU_ISA={value}" if value.upper() in _RESTRICTED else ""
+    is_limited = _max_isa().upper() in _WITHOUT_AVX512 | _EMULATING
+    return f"ONEDNN_MAX_CPU_ISA={_max_isa()}" if is_limited else ""
+
+
+def lacks_bfloat16() -> bool:
+    """Whether oneDNN is limited so that bfloat16 operations fail: it must be on."""
+    return _max_isa().upper() in _WITHOUT_AVX512 and "avx512f" in processor().instructions

@@ -105,10 +105,15 @@ def test_auto_becomes_what_is_native(monkeypatch):
             assert experiment.resolve_precision(asked, environment) == asked
 
 
-def test_bfloat16_is_refused_where_tensorflow_would_end_the_process(monkeypatch):
-    environment = on(monkeypatch, "avx512_bf16", limit="AVX2")
+def test_bfloat16_is_refused_where_tensorflow_would_fail(monkeypatch):
+    old = on(monkeypatch, "avx2", limit="AVX2")
+    monkeypatch.setattr(processors, "processor", lambda: old.processor)
+    asked = config(precision="bfloat16")
+    assert experiment.resolve_precision(asked, old) == asked  # without AVX-512 TensorFlow has other kernels
+    environment = on(monkeypatch, "avx512f", "avx512_bf16", limit="AVX2")
+    monkeypatch.setattr(processors, "processor", lambda: environment.processor)
     with pytest.raises(UserError, match="--precision=bfloat16: .* with ONEDNN_MAX_CPU_ISA=AVX2"):
-        experiment.resolve_precision(config(precision="bfloat16"), environment)
+        experiment.resolve_precision(asked, environment)
     assert experiment.resolve_precision(config(), environment).precision == "float32"
 
 
