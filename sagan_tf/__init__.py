@@ -3,4 +3,8 @@
 Importing this package is cheap: TensorFlow is only loaded by the modules that need it.
 """
 
+from sagan_tf.system import keras_settings
+
 __version__ = "0.1.0"
+
+keras_settings.choose_backend()

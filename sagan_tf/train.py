@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import os
 import sys
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from sagan_tf import cli, options
 from sagan_tf.config import INCEPTION, Config
 from sagan_tf.options import UserError
+from sagan_tf.system import files
 
 _EXIT_DIVERGED = 3
 
@@ -80,7 +80,7 @@ def _lock(workdir: str):
     except OSError as error:
         raise UserError(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(file)
     except BlockingIOError:
         file.close()
         raise UserError(f"--workdir={workdir}: another process is training in it") from None

@@ -20,6 +20,7 @@ from sagan_tf import options as flags  # noqa: E402
 from sagan_tf.config import INCEPTION, TRAINING_METRICS, Config  # noqa: E402
 from sagan_tf.options import MAX_SEED, UserError, option  # noqa: E402
 from sagan_tf.reproduction.experiments import EXPERIMENTS, SCALES, flagfiles  # noqa: E402
+from sagan_tf.system.processors import usable_cpus  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TRIAL_STEPS = 60
@@ -208,7 +209,7 @@ def _machine() -> str:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
         processor = models[0] if models else processor
-    return ", ".join([f"{os.cpu_count()} cores of {processor}", *names])
+    return ", ".join([f"{usable_cpus()} cores of {processor}", *names])
 
 
 def _try(run) -> float | None:

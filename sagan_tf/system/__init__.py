@@ -1,0 +1,1 @@
+"""What the project needs of the operating system and of Keras's settings, each in one place."""
