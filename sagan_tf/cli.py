@@ -3,7 +3,7 @@
 import sys
 
 from sagan_tf import options
-from sagan_tf.system import runtime
+from sagan_tf.system import files, keras_settings, runtime
 
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
@@ -20,15 +20,22 @@ def run(main, cls, description: str, *, program: str, argv=None, tensorflow: boo
       argv: arguments without the program's name; those of the process by default.
       tensorflow: whether `main` needs TensorFlow; it is then imported without its start-up chatter.
     """
+    name = program.rpartition(".")[2]
+    if not files.CAN_LOCK:
+        print(
+            f"{name}: error: Windows itself is not supported; run this in WSL2 (wsl --install)",
+            file=sys.stderr,
+        )
+        sys.exit(_EXIT_USER_ERROR)
     argv = sys.argv[1:] if argv is None else argv
     if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in argv):
         print(options.help_text(cls, program, description), end="")
         sys.exit(0)
-    name = program.rpartition(".")[2]
     try:
         parsed, given = options.parse(cls, argv)
         if tensorflow:
             runtime.import_tensorflow()
+            keras_settings.reset()
         sys.exit(main(parsed, given))
     except options.UserError as error:
         print(f"{name}: error: {error}", file=sys.stderr)

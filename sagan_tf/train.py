@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import os
 import sys
 
@@ -12,7 +11,7 @@ from tqdm import tqdm
 from sagan_tf import cli, options
 from sagan_tf.config import AUTO, INCEPTION, Config
 from sagan_tf.options import UserError
-from sagan_tf.system import runtime
+from sagan_tf.system import files, runtime
 
 _EXIT_DIVERGED = 3
 
@@ -85,7 +84,7 @@ def _lock(workdir: str):
     except OSError as error:
         raise UserError(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(file)
     except BlockingIOError:
         file.close()
         raise UserError(f"--workdir={workdir}: another process is training in it") from None

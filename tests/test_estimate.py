@@ -176,13 +176,14 @@ def test_out_of_memory_says_what_to_lower():
 
 
 MEASURE = """
-import resource, sys
+import sys
 from sagan_tf import estimate, experiment, options
 from sagan_tf.distribution import make_workers
 from sagan_tf.system import runtime
 runtime.import_tensorflow()
 import tensorflow as tf
 from sagan_tf.config import Config
+from tools.ceilings import peak_memory
 config = options.parse(Config, sys.argv[1:])[0]
 strategy = make_workers("cpu:1").strategy
 state = experiment.make_state(config, 10, strategy)
@@ -191,7 +192,7 @@ images, labels = tf.zeros((batch, size, size, 3)), tf.zeros((batch,), tf.int32)
 batches = tf.data.Dataset.from_tensors((images, labels)).repeat()
 experiment.make_step(config, state, strategy)(iter(batches), tf.constant(2))
 found = estimate.estimate(config, state.generator, state.discriminator, 1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, found.bytes_per_image)
+print(peak_memory(), found.bytes_per_image)
 """
 
 

@@ -16,7 +16,6 @@ import json
 import math
 import os
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,11 +27,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.config import IMAGE_SIZES  # noqa: E402
 from sagan_tf.options import UserError, check, option  # noqa: E402
+from sagan_tf.system.processor import usable_cpus  # noqa: E402
 from tools.ceilings import (
     Figure,
     convolution,
     copy_bandwidth,
     matrix_product,
+    peak_memory,
     rate,
     seconds_in_turns,
     seconds_of,
@@ -102,7 +103,7 @@ def main(options: Options, given) -> int:
         if name in _OTHERS:
             print(f"\ntools/{_OTHERS[name]}.py", flush=True)
             subprocess.run([sys.executable, os.path.join(ROOT, "tools", f"{_OTHERS[name]}.py")], check=True)
-    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    print(f"load {os.getloadavg()[0]:.1f}, {usable_cpus()} cores")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"options": dataclasses.asdict(options), "figures": figures}, file, indent=1)
@@ -154,7 +155,7 @@ def train(options: Options, precision: str, variant: str, ceiling: float):
     costs = estimate.estimate(counted, state.generator, state.discriminator, replicas)
     name = f"training, {precision}" + ("" if variant == "product" else f", {variant}")
     yield rate(name, batch, times, "images/s", note=f"first call {compiling:.0f} s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory() / 2**30
     plain, computed = costs.plain_flop_per_image / 1e9, costs.flop_per_image / 1e9
     note = f"{plain:.1f} GFLOP an image, {computed:.1f} computed; process so far {peak:.1f} GiB"
     yield rate("", plain * batch, times, "GFLOP/s", ceiling, note)
@@ -175,7 +176,7 @@ def peer(options: Options, precision: str):
     with _peer_process(arguments, tuned=False) as plain, _peer_process(arguments, tuned=True) as tuned:
         ours, *others = seconds_in_turns((call, plain, tuned), options.repeats)
         peaks = [other()["peak_gib"] for other in (plain, tuned)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory() / 2**30
     yield rate(f"training, {precision}", options.batch_size, ours, "images/s", note=f"{peak:.1f} GiB")
     forms = "PyTorch as it comes", "PyTorch, channels_last"
     for name, theirs, peak in zip(forms, others, peaks, strict=True):

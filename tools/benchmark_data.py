@@ -7,7 +7,6 @@ bytes as photographs do.
 import dataclasses
 import io
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -16,6 +15,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.options import option  # noqa: E402
+from sagan_tf.system.processor import usable_cpus  # noqa: E402
+from tools.ceilings import peak_memory  # noqa: E402
 
 _PHOTOGRAPHS = 48  # different ones; preparing takes each again and again
 
@@ -84,7 +85,7 @@ def _prepare(examples, directory, image_size, encoding):
         resize=images.METHOD,
         source_digest="",
     )
-    prepare.prepare(examples, settings, directory, len(os.sched_getaffinity(0)), lambda line: None)
+    prepare.prepare(examples, settings, directory, usable_cpus(), lambda line: None)
 
 
 def images_per_second(dataset, batch_size: int, seconds: float) -> float:
@@ -111,7 +112,7 @@ def preparation(height: int, width: int, image_size: int, count: int) -> tuple[f
         _prepare(examples, directory, image_size, "raw")
         prepared = count / (time.perf_counter() - start)
     start = time.perf_counter()
-    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(usable_cpus()) as pool:
         list(pool.map(lambda index: Image.open(io.BytesIO(examples.get(index)[0])).load(), range(count)))
     return prepared, count / (time.perf_counter() - start)
 
@@ -128,9 +129,7 @@ def measure(options: Options) -> dict[str, float]:
             dataset = data.open_dataset(f"records:{path}", image_size=options.image_size, in_memory="no")
             speed = images_per_second(dataset, options.batch_size, options.seconds)
             figures[f"{encoding} records, images/s"] = speed
-        figures["memory of the process at its peak, MB"] = (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        )
+        figures["memory of the process at its peak, MB"] = peak_memory() / 2**20
         for height, width in ((375, 500), (1536, 2048)):
             count = 300_000_000 // (height * width)  # some 10 s of decoding on two cores
             prepared, decoded = preparation(height, width, options.image_size, count)

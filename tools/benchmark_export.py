@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.options import option  # noqa: E402
+from sagan_tf.system.processor import usable_cpus  # noqa: E402
 
 VARIANTS = (
     "keras",
@@ -54,7 +55,7 @@ def main(options: Options, given) -> int:
         cells = "".join(f"  {seconds:12.4f}" for seconds in times)
         files = f"{size / 2**20:7.1f} MiB{loading:7.2f} s" if size else ""
         print(f"{_TEXTS[name]:<50}{cells}{files}", flush=True)
-    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    print(f"load {os.getloadavg()[0]:.1f}, {usable_cpus()} cores")
     return 0
 
 

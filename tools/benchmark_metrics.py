@@ -9,9 +9,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.options import option  # noqa: E402
+from tools.ceilings import peak_memory  # noqa: E402
 
 TASKS = ("fid", "intra_fid", "kid", "precision_recall", "density_coverage", "tfgan_fid")
 _BATCH = 64
+_LINUX = "/proc/self"  # what Linux knows of this process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,27 +34,27 @@ def main(options: Options, given) -> int:
     del given
     for name in options.tasks:
         task = _TASKS[name](options)  # makes what the time is not for
-        before = _forget_peak()
+        before = _start_counting()
         start, cpu = time.perf_counter(), time.process_time()
         note = task()
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        memory = f"{(_memory('VmHWM') - before) / 2**30:.2f} GiB more at the peak"
+        memory = f"{(peak_memory() - before) / 2**30:.2f} GiB more at the peak"
         load = f"load {os.getloadavg()[0]:.1f}"
         print(f"{name:<18}{seconds:8.2f} s ({cpu:.1f} s of CPU time, {load})  {memory}  {note}", flush=True)
     return 0
 
 
-def _memory(key: str) -> int:
-    """Bytes that this process holds (VmRSS), or the most that it has held (VmHWM), as Linux tells it."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
+def _start_counting() -> int:
+    """Has Linux count the peak anew and returns the bytes that the process holds now.
 
-
-def _forget_peak() -> int:
-    """Has Linux count the peak anew; returns the bytes that the process holds now."""
-    with open("/proc/self/clear_refs", "w") as file:
+    Other systems have no such count: there the result is the peak so far, and what a task takes below it
+    is not seen.
+    """
+    if not os.path.isdir(_LINUX):
+        return peak_memory()
+    with open(f"{_LINUX}/clear_refs", "w") as file:
         file.write("5")
-    return _memory("VmRSS")
+    return peak_memory()
 
 
 class _Stream:

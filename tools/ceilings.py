@@ -1,6 +1,7 @@
 """What the machine can do, and how measured figures are written."""
 
 import statistics
+import sys
 import time
 import typing
 
@@ -28,6 +29,19 @@ class Figure(typing.NamedTuple):
         share = "" if self.share is None else f"{self.share:6.0%}"
         spread = f"[{self.low:.4g} to {self.high:.4g}]"
         return f"{self.name:<44}{self.value:10.4g} {self.unit:<9}{spread:<24}{share:>6}  {self.note}"
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has held so far."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except OSError:  # not Linux, whose `ru_maxrss` would count what the parent held before this process began
+        pass
+    import resource  # here, as Windows has no such module
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def seconds_of(function, repeats: int) -> list[float]:

@@ -12,12 +12,16 @@ losses, and the process's peak memory in GiB.
 
 import copy
 import json
-import resource
+import os
 import sys
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
+
+from tools.ceilings import peak_memory  # noqa: E402
 
 _EMA_DECAY = 0.9999
 _SIDE = 4  # of the generator's first feature map
@@ -261,23 +265,13 @@ class Game:
         self.optimizers[index].step()
 
 
-def _peak_gib() -> float:
-    """Of this process; the kernel's `ru_maxrss` would count the parent's memory before exec as well."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 2**20
-    except OSError:
-        unit = 1 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
 def main() -> None:
     """Answers each line of the input with one step."""
     arguments = json.loads(sys.argv[1])
     networks = arguments.pop("networks")
     game = Game(*make_networks(**networks), networks["image_size"], **arguments)
     for _ in sys.stdin:
-        print(json.dumps({"losses": game.step(), "peak_gib": _peak_gib()}), flush=True)
+        print(json.dumps({"losses": game.step(), "peak_gib": peak_memory() / 2**30}), flush=True)
 
 
 if __name__ == "__main__":

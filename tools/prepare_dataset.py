@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 from sagan_tf import cli  # noqa: E402
 from sagan_tf.config import IMAGE_SIZES  # noqa: E402
 from sagan_tf.options import UserError, option  # noqa: E402
+from sagan_tf.system.processor import usable_cpus  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ def main(options: Options, given) -> int:
         resize=images.METHOD,
         source_digest=examples.digest(),
     )
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or usable_cpus()
     prepare.prepare(examples, settings, options.output, workers, lambda line: print(line, flush=True))
     return 0
 

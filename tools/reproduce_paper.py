@@ -21,6 +21,7 @@ from sagan_tf.config import INCEPTION, TRAINING_METRICS, Config  # noqa: E402
 from sagan_tf.options import MAX_SEED, UserError, option  # noqa: E402
 from sagan_tf.reproduction.experiments import EXPERIMENTS, SCALES, flagfiles  # noqa: E402
 from sagan_tf.system import runtime  # noqa: E402
+from sagan_tf.system.processor import processor, usable_cpus  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TRIAL_STEPS = 60
@@ -206,19 +207,12 @@ def _arguments(options: Options, row: str, seed: int) -> list[str]:
 
 def _machine() -> str:
     """What is computed on. The GPUs are left to the runs' processes."""
-    import platform
-
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
     tf.config.set_visible_devices([], "GPU")
-    processor = platform.processor() or platform.machine()
-    if os.path.isfile("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-        processor = models[0] if models else processor
-    return ", ".join([f"{os.cpu_count()} cores of {processor}", *names])
+    return ", ".join([f"{usable_cpus()} cores of {processor().name}", *names])
 
 
 def _try(run) -> float | None:

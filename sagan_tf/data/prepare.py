@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import fcntl
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from PIL import Image
 from sagan_tf.data import images, records, tfrecord
 from sagan_tf.data.progress import Progress
 from sagan_tf.options import UserError
+from sagan_tf.system import files
 
 _STATE = "preparing.json"  # the settings, as long as the records are incomplete
 _IMAGES_IN_FLIGHT = 32  # for each worker
@@ -75,7 +75,7 @@ def _lock(output):
     except OSError as error:
         raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(directory)
         yield
     except BlockingIOError:
         raise UserError(f"--output={output}: another process is preparing it") from None

@@ -2,7 +2,6 @@
 
 import collections
 import concurrent.futures
-import os
 import sys
 import threading
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from sagan_tf.data import images
 from sagan_tf.options import UserError
+from sagan_tf.system.processor import usable_cpus
 
 MEMORY_LIMIT_BYTES = 1 << 30  # sets up to this size are held in memory, decoded
 _ROWS_IN_A_TASK = 8
@@ -75,9 +75,7 @@ class EncodedSource:
         self._size = image_size
         self._skip_bad = skip_bad
         self._named, self._lock = set(), threading.Lock()
-        self._pool = concurrent.futures.ThreadPoolExecutor(
-            len(os.sched_getaffinity(0)), thread_name_prefix="decode"
-        )
+        self._pool = concurrent.futures.ThreadPoolExecutor(usable_cpus(), thread_name_prefix="decode")
         self.labels = examples.labels
 
     def __len__(self) -> int:

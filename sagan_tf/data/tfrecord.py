@@ -68,7 +68,13 @@ class RecordReader:
 
     def read_into(self, file: int, offset: int, out) -> None:
         """Fills the contiguous array `out` from `offset` of file number `file`. Raises OSError as `read`."""
-        if os.preadv(self._files[file].fileno(), [out], offset) != out.nbytes:
+        if hasattr(os, "preadv"):  # not before macOS 11
+            length = os.preadv(self._files[file].fileno(), [out], offset)
+        else:
+            data = os.pread(self._files[file].fileno(), out.nbytes, offset)
+            length = len(data)
+            memoryview(out).cast("B")[:length] = data
+        if length != out.nbytes:
             raise OSError(f"{self._files[file].name} is shorter than before")
 
 

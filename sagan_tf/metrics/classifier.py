@@ -11,6 +11,7 @@ import tensorflow as tf
 from sagan_tf.metrics.features import CLASSIFIER_FILE, FEATURES, LOGITS, resize
 from sagan_tf.options import UserError
 
+_LAYOUT = "channels_last"  # whatever keras.json says
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 0.05
 _WARM_UP_SHARE = 0.1
@@ -38,7 +39,7 @@ class Classifier(keras.Model):
         while image_size >= 8:
             width = min(2 * width, self.num_features)
             inner = [_conv_block(width) for _ in range(2)]
-            self.stages.append((_conv_block(width), keras.layers.MaxPooling2D(), inner))
+            self.stages.append((_conv_block(width), keras.layers.MaxPooling2D(data_format=_LAYOUT), inner))
             image_size //= 2
         self.top = keras.layers.Dense(classes, dtype="float32")
 
@@ -57,7 +58,7 @@ class Classifier(keras.Model):
 def _conv_block(width: int) -> keras.Sequential:
     return keras.Sequential(
         [
-            keras.layers.Conv2D(width, 3, padding="same", use_bias=False),
+            keras.layers.Conv2D(width, 3, padding="same", use_bias=False, data_format=_LAYOUT),
             keras.layers.BatchNormalization(momentum=0.9),
             keras.layers.ReLU(),
         ]

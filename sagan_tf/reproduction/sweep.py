@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from sagan_tf.config import TRAINING_METRICS, Config
 from sagan_tf.metrics import results
 from sagan_tf.metrics.scores import METRICS
 from sagan_tf.options import UserError
+from sagan_tf.system import files
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of a process that a signal stopped; 128 + signal where it could save first.
@@ -190,7 +190,7 @@ class Sweep:
         """
         with open(os.path.join(self.folder, "lock"), "a+", encoding="utf-8") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                files.lock(file)
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read().strip()
@@ -199,7 +199,7 @@ class Sweep:
                         f"--output={self.folder}: another sweep (process {holder}) is at work in it"
                     ) from None
                 print("waiting for the last process of a sweep that was killed", flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                files.lock(file, wait=True)
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

@@ -1,12 +1,12 @@
 """The versions of a model, a directory each, as TF Serving watches them: there whole or not at all."""
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 
 from sagan_tf.options import UserError
+from sagan_tf.system import files
 
 _PARTIAL = ".partial"  # TF Serving reads only directories whose name is a number
 
@@ -36,7 +36,7 @@ def new_version(export_dir: str):
         lock = os.open(export_dir, os.O_RDONLY)
     try:
         with _explained(export_dir):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.lock(lock)
             for name in os.listdir(export_dir):
                 if re.fullmatch(f"[0-9]+{re.escape(_PARTIAL)}", name):
                     shutil.rmtree(os.path.join(export_dir, name))

@@ -75,3 +75,10 @@ def onednn_limit() -> str:
 def lacks_bfloat16() -> bool:
     """Whether oneDNN is limited so that bfloat16 operations fail: it must be on."""
     return _max_isa().upper() in _WITHOUT_AVX512 and "avx512f" in processor().instructions
+
+
+def usable_cpus() -> int:
+    """How many processors this process may run on, at least 1."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -20,8 +20,7 @@ import sys
 import tempfile
 import typing
 
-from sagan_tf.system.processor import Processor, onednn_limit, processor
-from sagan_tf.system.processors import usable_cpus
+from sagan_tf.system.processor import Processor, onednn_limit, processor, usable_cpus
 
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 _NVIDIA_DEVICE = "/dev/nvidiactl"
@@ -47,7 +46,7 @@ def prepare() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault(_ONEDNN, "1")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+
     if os.environ[_ONEDNN] == "0" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         _memory_is_kept = bool(libc.mallopt(_M_TRIM_THRESHOLD, -1) and libc.mallopt(_M_MMAP_MAX, 0))

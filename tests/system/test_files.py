@@ -1,0 +1,99 @@
+"""The one lock, and that what only Linux or Unix has is named in few places."""
+
+import ast
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from sagan_tf.data import tfrecord
+from sagan_tf.system import files, processor
+from tests.conftest import ROOT
+from tools import ceilings
+
+# Where each of these may be named. Every other place would need its own way out.
+PLACES = {
+    "fcntl": {"sagan_tf/system/files.py"},
+    "sched_getaffinity": {"sagan_tf/system/processor.py"},
+    "cpu_count": {"sagan_tf/system/processor.py"},
+    "preadv": {"sagan_tf/data/tfrecord.py"},
+    "resource": {"sagan_tf/data/tfrecord.py", "tools/ceilings.py"},
+    **dict.fromkeys(("sched_setaffinity", "pwritev", "posix_fadvise", "posix_fallocate"), set()),
+    **dict.fromkeys(("copy_file_range", "memfd_create", "fdatasync", "fork", "epoll", "getrandom"), set()),
+}
+
+
+def names(path):
+    """What a file imports, and every attribute that it reads."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def test_calls_that_not_every_system_has_are_made_in_few_places():
+    found = {name: set() for name in PLACES}
+    for path in [*(ROOT / "sagan_tf").rglob("*.py"), *(ROOT / "tools").glob("*.py")]:
+        for name in set(names(path)) & set(PLACES):
+            found[name].add(str(path.relative_to(ROOT)))
+    assert found == PLACES
+
+
+HOLDER = """
+import sys
+from sagan_tf.system import files
+with open(sys.argv[1], "a") as file:
+    files.lock(file)
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_kept_out_until_the_first_lets_go(tmp_path):
+    path = tmp_path / "lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, path],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    holder.stdout.readline()
+    with open(path, "a") as file:
+        with pytest.raises(BlockingIOError):
+            files.lock(file)
+        holder.stdin.close()  # it ends
+        files.lock(file, wait=True)
+    assert holder.wait() == 0
+
+
+def test_processors_without_affinity(monkeypatch):
+    assert processor.usable_cpus() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert processor.usable_cpus() == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert processor.usable_cpus() == 1
+
+
+def test_peak_memory_is_in_bytes(monkeypatch):
+    usage = types.SimpleNamespace(ru_maxrss=5)
+    monkeypatch.setattr("resource.getrusage", lambda who: usage)
+    for system, expected in (("linux", 5 * 1024), ("darwin", 5)):
+        monkeypatch.setattr(sys, "platform", system)
+        assert ceilings.peak_memory() == expected
+
+
+def test_records_are_read_without_preadv(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(bytes(range(10)))
+    monkeypatch.delattr(os, "preadv", raising=False)
+    reader, out = tfrecord.RecordReader([str(tmp_path / "file")]), bytearray(4)
+    reader.read_into(0, 2, memoryview(out))
+    assert out == bytes([2, 3, 4, 5])
+    with pytest.raises(OSError, match="is shorter than before"):
+        reader.read_into(0, 8, memoryview(out))
