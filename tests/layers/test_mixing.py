@@ -100,7 +100,7 @@ def test_bfloat16_by_image(by_image, monkeypatch, scale, offset, limit, exact_so
 
 
 def test_bfloat16_has_float32_scores_in_the_plain_form():
-    """Rounded to bfloat16, scores of this size put gradients off by 2%. The limit leaves room for truncation."""
+    """Scores of this size, rounded to bfloat16, put gradients off by 2%. Truncated products need the room."""
     given = tensors(tf.bfloat16, scale=4.0)
     expected = oracle(*(tf.cast(x, tf.float64) for x in given))
     found = mixing_plain(*given)
