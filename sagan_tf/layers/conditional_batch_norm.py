@@ -14,8 +14,8 @@ class _BatchNormalization(keras.layers.Layer):
 
     In training, mean and variance are those of the batch (over all positions and, with
     `synchronized`, all replicas); at inference they are moving averages, so that a sample does not
-    depend on its batch. The variance is the biased one, as in the original code. Moments and the
-    moving averages are float32 whatever the policy.
+    depend on its batch. The variance is the biased one, as in the original code. Moments, the moving
+    averages and all arithmetic are float32 whatever the policy; the result has the dtype of the inputs.
 
     The moving averages forget their initial 0 and 1 within the first few updates: update n = 0, 1, ...
     uses the momentum min(momentum, (1 + n) / (10 + n)). The original's momentum is constant, which is
@@ -52,10 +52,11 @@ class _BatchNormalization(keras.layers.Layer):
         if len(gain.shape) == 2:
             shape = (-1, *[1] * (len(inputs.shape) - 2), inputs.shape[-1])
             gain, bias = tf.reshape(gain, shape), tf.reshape(bias, shape)
-        # As one multiplication and one addition a value: x * scale + shift.
+        # As one multiplication and one addition a value. The two terms cancel where means are large against
+        # deviations, so they are float32, and only their sum is rounded.
         scale = gain * tf.math.rsqrt(variance + self.epsilon)
         shift = bias - mean * scale
-        return inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
+        return tf.cast(tf.cast(inputs, tf.float32) * scale + shift, inputs.dtype)
 
     def _batch_moments(self, inputs):
         """Mean and biased variance of each channel, float32 (C,), of this batch or of all replicas'."""

@@ -3,6 +3,10 @@
 On a CPU large maps are mixed image by image, so that the scores of all images need not pass through memory
 several times, and with the gradients written out: they keep the weights alone, in the precision of the
 values, and go over them less often. The result is the same but for rounding.
+
+In bfloat16 the plain form computes scores in float32: what is mixed and its gradients are off by 0.2%, where
+scores rounded to bfloat16 made it 1% to 4%. Image by image the scores are bfloat16, as float32 would take
+12% to 14% longer: what is mixed is off by 1% to 2%, the gradients of queries and keys by 1% to 4%.
 """
 
 import functools
@@ -15,8 +19,9 @@ _LARGE = 2**20
 
 
 def attention_weights(query, key):
-    """softmax(query key^T), float32: (B, N, K) and (B, M, K) -> (B, N, M)."""
-    return tf.nn.softmax(tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32))
+    """softmax(query key^T), the scores in float32 too: (B, N, K) and (B, M, K) -> float32 (B, N, M)."""
+    scores = tf.matmul(tf.cast(query, tf.float32), tf.cast(key, tf.float32), transpose_b=True)
+    return tf.nn.softmax(scores)
 
 
 def mix_by(beta, value):

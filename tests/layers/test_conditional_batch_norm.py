@@ -153,6 +153,26 @@ def test_mixed_bfloat16_has_float32_statistics():
     assert np.abs(tf.cast(outputs, tf.float32) - expected).max() < 0.02 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("ratio", [1, 5, 20])
+def test_mixed_bfloat16_with_means_that_are_large_against_deviations(ratio):
+    """What is rounded is the result alone. The gradient of the gain is a sum of terms that nearly cancel."""
+    random = np.random.default_rng(0)
+    inputs = tf.cast(ratio + random.standard_normal((4, 32, 32, CHANNELS)), tf.bfloat16)
+    upstream = tf.cast(random.standard_normal(inputs.shape), tf.bfloat16)
+    exact, of_outputs = (tensor.numpy().astype(np.float64) for tensor in (inputs, upstream))
+    layer = made(shape=inputs.shape, dtype="mixed_bfloat16")
+    mean, variance = moments(exact)
+    expected = oracle(exact, LABELS, *parameters(layer), mean, variance)
+    rows = ((exact - mean) / np.sqrt(variance + EPSILON) * of_outputs).sum(axis=(1, 2))
+    of_gain = np.stack([rows[label == LABELS].sum(axis=0) for label in range(CLASSES)])
+    with tf.GradientTape() as tape:
+        outputs = layer(inputs, LABELS, training=True)
+    found = tf.convert_to_tensor(tape.gradient(outputs, layer.gain.value, upstream))
+    for ours, theirs, limit in ((outputs, expected, 0.0025), (found, of_gain, 0.001)):
+        error = np.linalg.norm(tf.cast(ours, tf.float64) - theirs) / np.linalg.norm(theirs)
+        assert error < limit
+
+
 def run_on_two_replicas(layer_of, inputs, target):
     """A training pass with half of the batch on each of two replicas.
 

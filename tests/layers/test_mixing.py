@@ -44,6 +44,14 @@ def mixed_and_gradients(query, key, value, upstream):
     return [mixed, *tape.gradient(mixed, [query, key, value], upstream)]
 
 
+def mixing_plain(query, key, value, upstream):
+    """`mixed_and_gradients` of the form for small maps."""
+    with tf.GradientTape() as tape:
+        tape.watch([query, key, value])
+        mixed = mixing.mix_by(mixing.attention_weights(query, key), value)
+    return [mixed, *tape.gradient(mixed, [query, key, value], upstream)]
+
+
 def errors(found, expected):
     """Euclidean, each relative to what is expected."""
     return [
@@ -72,19 +80,31 @@ def test_scores_of_any_size(by_image):
 
 
 @pytest.mark.parametrize("exact_softmax", [None, False])
-@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (4.0, 0.0), (1.0, 30.0)])
-def test_bfloat16_is_about_as_exact_as_the_plain_form(monkeypatch, scale, offset, exact_softmax):
-    """With an offset, what is left of the gradient of the scores is small against what is taken off."""
+@pytest.mark.parametrize(
+    ("scale", "offset", "limit"), [(1.0, 0.0, 0.01), (4.0, 0.0, 0.02), (1.0, 30.0, 0.01)]
+)
+def test_bfloat16_by_image(by_image, monkeypatch, scale, offset, limit, exact_softmax):
+    """With an offset, what is left of the gradient of the scores is small against what is taken off.
+
+    Scores are bfloat16 here, so the error grows with them.
+    """
     given = tensors(tf.bfloat16, scale, offset)
     expected = oracle(*(tf.cast(x, tf.float64) for x in given))
-    plain = errors(mixed_and_gradients(*given), expected)
-    monkeypatch.setattr(mixing, "_LARGE", 0)
+    plain = errors(mixing_plain(*given), expected)
     if exact_softmax is not None:
         monkeypatch.setattr(mixing, "_rounds_once", lambda: exact_softmax)
     found = mixed_and_gradients(*given)
     assert {tensor.dtype for tensor in found} == {tf.bfloat16}
     for ours, theirs in zip(errors(found, expected), plain, strict=True):
-        assert ours < max(2 * theirs, 0.01)
+        assert ours < max(2 * theirs, limit)
+
+
+def test_bfloat16_has_float32_scores_in_the_plain_form():
+    """Scores of this size, rounded to bfloat16, put gradients off by 2%. Truncated products need the room."""
+    given = tensors(tf.bfloat16, scale=4.0)
+    expected = oracle(*(tf.cast(x, tf.float64) for x in given))
+    found = mixing_plain(*given)
+    assert max(errors(found, expected)) < 0.008
 
 
 def test_bfloat16_where_attention_is_nearly_uniform(by_image):
