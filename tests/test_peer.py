@@ -13,10 +13,10 @@ import tensorflow as tf
 from sagan_tf import cli
 from sagan_tf.networks import Discriminator, Generator
 from tests.conftest import ROOT
-from tools import benchmark
+from tools import benchmark, benchmark_peer
 
 SIZE, CHANNELS, CLASSES, ATTENTION, BATCH = 32, 2, 3, (16,), 4
-NETWORKS = benchmark.peer_networks(SIZE, CHANNELS, ATTENTION, CLASSES)
+NETWORKS = benchmark_peer.peer_networks(SIZE, CHANNELS, ATTENTION, CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_numbers_of_parameters_are_those_of_the_paper_s_networks(peer):
     import torch
 
     with torch.device("meta"):
-        networks = peer.make_networks(**benchmark.peer_networks(128, 64, (32,), 1000))
+        networks = peer.make_networks(**benchmark_peer.peer_networks(128, 64, (32,), 1000))
     assert [sum(p.numel() for p in n.parameters()) for n in networks] == [42_078_852, 39_463_618]
 
 

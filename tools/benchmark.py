@@ -9,7 +9,6 @@ Each figure is the median of repeated runs with its spread. Times differ between
 they do; shares of the ceilings, measured in the same run, differ less.
 """
 
-import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -28,6 +27,7 @@ from sagan_tf import cli  # noqa: E402
 from sagan_tf.config import IMAGE_SIZES  # noqa: E402
 from sagan_tf.options import UserError, check, option  # noqa: E402
 from sagan_tf.system.processor import usable_cpus  # noqa: E402
+from tools.benchmark_peer import compare, peer_networks  # noqa: E402
 from tools.ceilings import (
     Figure,
     convolution,
@@ -41,7 +41,6 @@ from tools.ceilings import (
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WHAT = ("train", "peer", "sample", "start", "growth", "attention", "digits", "serve", "data", "evaluate")
-VARIANTS = ("product", "fresh_fakes", "two_passes", "naive")
 _CLASSES = 1000
 # What other files measure, with their own options.
 _OTHERS = {
@@ -70,19 +69,13 @@ class Options:
     attention: tuple[int, ...] = option((32,), "Resolutions with attention, in both networks.")
     devices: str = option("auto", "As of sagan_tf.train; with several replicas the batch is divided.")
     xla: bool = option(False, "Compile with XLA.")
-    variants: tuple[str, ...] = option(
-        VARIANTS[:1],
-        "Of the step: product; fresh_fakes (another pass through G); two_passes (D sees real images and fakes"
-        " one after the other, W / sigma is computed for each); naive (both).",
-        choices=VARIANTS,
-    )
     repeats: int = option(7, "Timed calls of each.", minimum=3)
     json: str = option("", "File to write the figures to as well.")
 
     def check(self) -> None:
         """Refuses networks and devices that cannot be, and a peer that is not there. Raises UserError."""
         try:
-            check(_config(self, "float32", "product"))
+            check(_config(self, "float32"))
         except UserError as error:
             raise UserError(re.sub("--(generator|discriminator)_", "--", str(error))) from error
         if "peer" in self.what and importlib.util.find_spec("torch") is None:
@@ -127,8 +120,7 @@ def measure(options: Options):
         convolved = convolution(precision, options.repeats, product.value)
         yield convolved
         if "train" in options.what:
-            for variant in options.variants:
-                yield from train(options, precision, variant, product.value)
+            yield from train(options, precision, product.value)
         if "peer" in options.what:
             yield from peer(options, precision)
         if "sample" in options.what:
@@ -141,20 +133,19 @@ def measure(options: Options):
             yield from attention(options, precision)
 
 
-def train(options: Options, precision: str, variant: str, ceiling: float):
+def train(options: Options, precision: str, ceiling: float):
     """Yields the speed of the training step, as `sagan_tf.train` runs it, on random images."""
     from sagan_tf import estimate
 
-    call, state, strategy = _step(options, precision, variant)
+    call, state, strategy = _step(options, precision)
     begin = time.perf_counter()
     call()
     compiling = time.perf_counter() - begin
     times = seconds_of(call, options.repeats)
     batch = options.batch_size
-    counted, replicas = _config(options, precision, "product"), strategy.num_replicas_in_sync
+    counted, replicas = _config(options, precision), strategy.num_replicas_in_sync
     costs = estimate.estimate(counted, state.generator, state.discriminator, replicas)
-    name = f"training, {precision}" + ("" if variant == "product" else f", {variant}")
-    yield rate(name, batch, times, "images/s", note=f"first call {compiling:.0f} s")
+    yield rate(f"training, {precision}", batch, times, "images/s", note=f"first call {compiling:.0f} s")
     peak = peak_memory() / 2**30
     plain, computed = costs.plain_flop_per_image / 1e9, costs.flop_per_image / 1e9
     note = f"{plain:.1f} GFLOP an image, {computed:.1f} computed; process so far {peak:.1f} GiB"
@@ -162,75 +153,30 @@ def train(options: Options, precision: str, variant: str, ceiling: float):
     if replicas > 1:
         device = "gpu:0" if "GPU" in strategy.extended.worker_devices[0] else "cpu"
         alone = dataclasses.replace(options, devices=device, batch_size=batch // replicas)
-        together = replicas * next(train(alone, precision, variant, ceiling)).value
+        together = replicas * next(train(alone, precision, ceiling)).value
         yield rate(f"{replicas} replicas against {replicas} times one", batch / together, times, "")
 
 
 def peer(options: Options, precision: str):
     """Yields the speed of the training step and of two forms of PyTorch's, in turns, and how they compare."""
-    call, _, strategy = _step(options, precision, "product")
+    call, _, strategy = _step(options, precision)
     if "GPU" in strategy.extended.worker_devices[0]:
         raise UserError("--what=peer: compares on the CPU only: add --devices=cpu")
     networks = peer_networks(options.image_size, options.channels, options.attention, _CLASSES)
-    arguments = {"networks": networks, "batch_size": options.batch_size, "precision": precision}
-    with _peer_process(arguments, tuned=False) as plain, _peer_process(arguments, tuned=True) as tuned:
-        ours, *others = seconds_in_turns((call, plain, tuned), options.repeats)
-        peaks = [other()["peak_gib"] for other in (plain, tuned)]
-    peak = peak_memory() / 2**30
-    yield rate(f"training, {precision}", options.batch_size, ours, "images/s", note=f"{peak:.1f} GiB")
-    forms = "PyTorch as it comes", "PyTorch, channels_last"
-    for name, theirs, peak in zip(forms, others, peaks, strict=True):
-        yield rate(f"{name}, {precision}", options.batch_size, theirs, "images/s", note=f"{peak:.1f} GiB")
-        ratios = sorted(other / own for own, other in zip(ours, theirs, strict=True))
-        yield Figure("  the product to it", statistics.median(ratios), ratios[0], ratios[-1], "times")
-
-
-def peer_networks(image_size: int, channels: int, attention, classes: int) -> dict:
-    """Arguments of `tools.peer.make_networks` that make the product's networks."""
-    from sagan_tf.networks import ARCHITECTURES
-
-    architecture = ARCHITECTURES[image_size]
-    return {
-        "image_size": image_size,
-        "generator_widths": [channels * multiple for multiple in architecture.generator],
-        "discriminator_widths": [channels * multiple for multiple in architecture.discriminator],
-        "downsampling": architecture.downsampling,
-        "attention": attention,
-        "classes": classes,
-    }
-
-
-@contextlib.contextmanager
-def _peer_process(arguments: dict, tuned: bool):
-    """A function that runs one step of the peer in another process and returns its losses and peak memory."""
-    peer = os.path.join(ROOT, "tools", "peer.py")
-    command = [sys.executable, peer, json.dumps(arguments | {"tuned": tuned})]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-        def call():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            if not (answer := process.stdout.readline()):
-                raise UserError("--what=peer: PyTorch's process has ended, see above")
-            return json.loads(answer)
-
-        try:
-            yield call
-        finally:
-            process.kill()
+    yield from compare(call, networks, options.batch_size, precision, options.repeats)
 
 
 def growth(options: Options, precision: str):
     """Yields the step's speed as the batch grows."""
     for batch_size in (4, 8, 16, 32):
-        figure = next(train(dataclasses.replace(options, batch_size=batch_size), precision, "product", None))
+        figure = next(train(dataclasses.replace(options, batch_size=batch_size), precision, None))
         yield figure._replace(name=f"{figure.name}, batch {batch_size}")
 
 
 def attention(options: Options, precision: str):
     """Yields what attention at a half of the images' size costs beside a quarter and none, steps in turns."""
     resolutions = (options.image_size // 4,), (options.image_size // 2,), ()
-    calls = [_step(dataclasses.replace(options, attention=r), precision, "product")[0] for r in resolutions]
+    calls = [_step(dataclasses.replace(options, attention=r), precision)[0] for r in resolutions]
     quarter, half, none = seconds_in_turns(calls, options.repeats)
     for name, times, bases in (
         (f"attention at {resolutions[0][0]}, to none", quarter, none),
@@ -243,19 +189,17 @@ def attention(options: Options, precision: str):
         )
 
 
-def _step(options: Options, precision: str, variant: str):
+def _step(options: Options, precision: str):
     """A call of the training step, the state that it changes, and the strategy that it runs under."""
     import tensorflow as tf
 
     from sagan_tf import experiment
     from sagan_tf.distribution import make_workers
 
-    config = _config(options, precision, variant)
+    config = _config(options, precision)
     strategy = make_workers(options.devices).strategy
     experiment.check_replicas(config, strategy)
     state = experiment.make_state(config, _CLASSES, strategy)
-    if variant in ("two_passes", "naive"):
-        state.discriminator = _TwoPasses(state.discriminator)
     step = experiment.make_step(config, state, strategy)
     size, batch = options.image_size, options.batch_size
     images = tf.random.uniform((batch, size, size, 3), -1.0, 1.0)
@@ -268,7 +212,7 @@ def _step(options: Options, precision: str, variant: str):
     return call, state, strategy
 
 
-def _config(options: Options, precision: str, variant: str):
+def _config(options: Options, precision: str):
     from sagan_tf.config import Config
 
     return Config(
@@ -282,26 +226,7 @@ def _config(options: Options, precision: str, variant: str):
         precision=precision,
         devices=options.devices,
         xla=options.xla,
-        reuse_fakes=variant in ("product", "two_passes"),
     )
-
-
-class _TwoPasses:
-    """A discriminator that sees real images and fakes one after the other, and normalizes for each."""
-
-    def __init__(self, discriminator):
-        self._discriminator = discriminator
-
-    def __getattr__(self, name):
-        return getattr(self._discriminator, name)
-
-    def __call__(self, images, labels, update_u=False):
-        import tensorflow as tf
-
-        if not update_u:  # G's step
-            return self._discriminator(images, labels)
-        real, fake = zip(tf.split(images, 2), tf.split(labels, 2), strict=True)
-        return tf.concat([self._discriminator(*real, update_u=True), self._discriminator(*fake)], axis=0)
 
 
 def sample(options: Options, precision: str, batch_size: int, ceilings: tuple[float, float, float]):
@@ -317,7 +242,7 @@ def sample(options: Options, precision: str, batch_size: int, ceilings: tuple[fl
     from sagan_tf.serving.network import inference_copy
 
     product, convolved, copied = ceilings
-    trained = experiment.make_generator(_config(options, precision, "product"), _CLASSES)
+    trained = experiment.make_generator(_config(options, precision), _CLASSES)
     generator = inference_copy(trained, bake=True, dtype=PRECISIONS[precision])
     with tempfile.TemporaryDirectory() as directory:
         class_file = os.path.join(directory, "labels.txt")
