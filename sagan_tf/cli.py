@@ -1,7 +1,8 @@
-"""What every command does around its work: flags, help, one line for a user's mistake, exit codes."""
+"""What every command does around its work: flags, help, version, one line for a mistake, exit codes."""
 
 import sys
 
+import sagan_tf
 from sagan_tf import options
 from sagan_tf.system import files, keras_settings, runtime
 
@@ -28,6 +29,9 @@ def run(main, cls, description: str, *, program: str, argv=None, tensorflow: boo
         )
         sys.exit(_EXIT_USER_ERROR)
     argv = sys.argv[1:] if argv is None else argv
+    if argv == ["--version"]:
+        print(f"sagan_tf {sagan_tf.__version__}")
+        sys.exit(0)
     if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in argv):
         print(options.help_text(cls, program, description), end="")
         sys.exit(0)

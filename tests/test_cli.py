@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import sagan_tf
 from sagan_tf import cli
 from sagan_tf.options import UserError, option
 from tests.conftest import ROOT
@@ -79,6 +80,10 @@ def test_help_comes_before_everything(capsys, word):
     code, out, err = run(capsys, None, "--unknown=1", word, tensorflow=True)
     assert (code, err) == (0, "")
     assert out.startswith("Says it.\n\nusage: python -m sagan_tf.say ") and "--steps" in out
+
+
+def test_version(capsys):
+    assert run(capsys, None, "--version") == (0, f"sagan_tf {sagan_tf.__version__}\n", "")
 
 
 def python(*arguments, **environment):

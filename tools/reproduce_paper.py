@@ -72,17 +72,17 @@ class Options:
         for name in ("output", "experiment", "seeds", "metrics", "curve_metrics"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing (--help lists the options)")
-        for name in self.names:
+        for name in _names(self):
             if self.scale not in EXPERIMENTS[name].rows:
                 there = ", ".join(name for name in EXPERIMENTS if self.scale in EXPERIMENTS[name].rows)
                 raise UserError(f"--experiment={name}: not at --scale={self.scale}; allowed are {there}, all")
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The experiments that are meant."""
-        if "all" in self.experiment:
-            return tuple(name for name in EXPERIMENTS if self.scale in EXPERIMENTS[name].rows)
-        return tuple(dict.fromkeys(self.experiment))
+
+def _names(options: Options) -> tuple[str, ...]:
+    """The experiments that are meant."""
+    if "all" in options.experiment:
+        return tuple(name for name in EXPERIMENTS if options.scale in EXPERIMENTS[name].rows)
+    return tuple(dict.fromkeys(options.experiment))
 
 
 def main(options: Options, given) -> int:
@@ -98,7 +98,7 @@ def main(options: Options, given) -> int:
     runs = _runs(options, flagfiles(names, options.scale))
     scoring = Scoring(options.metrics, options.num_samples or scale.samples, options.inception)
     sweep = Sweep(options.output, runs, scoring, machine)
-    wanted = set(flagfiles(options.names, options.scale))
+    wanted = set(flagfiles(_names(options), options.scale))
     known = plan.costs(runs, scale.folder)
     if options.dry_run:
         rate = plan.measured_rate(sweep, known) or plan.try_rate(runs[0], known[runs[0].row], _try)
@@ -149,7 +149,7 @@ def _reported(options: Options) -> list[str]:
         if options.scale in about.rows
         and all(_found_seeds(options.output, row) for _, row in about.rows[options.scale])
     ]
-    return [name for name in EXPERIMENTS if name in (*options.names, *begun)]
+    return [name for name in EXPERIMENTS if name in (*_names(options), *begun)]
 
 
 def _found_seeds(output: str, row: str) -> set[int]:
@@ -163,7 +163,7 @@ def _runs(options: Options, rows) -> list:
     """The runs of some flagfiles: those asked for and those that are there, by seed, then by row."""
     from sagan_tf.reproduction.sweep import Run
 
-    wanted, runs = flagfiles(options.names, options.scale), []
+    wanted, runs = flagfiles(_names(options), options.scale), []
     found = {row: _found_seeds(options.output, row) for row in rows}
     seeds = list(dict.fromkeys([*options.seeds, *sorted(set().union(*found.values()))]))
     for seed in seeds:
