@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from sagan_tf import losses, options
 from sagan_tf.config import AUTO, PRECISIONS, Config
+from sagan_tf.layers import resampling
 from sagan_tf.metrics import best
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.options import UserError
@@ -229,6 +230,7 @@ def write_description(config: Config, class_names, directory: str | None = None)
 def write_environment(config: Config, step: int, environment: runtime.Environment) -> None:
     """Adds a line to `environment.jsonl`: what a run computes with from this step on."""
     line = {"step": step, "time": round(time.time(), 3), "precision": config.precision}
+    line["joined_convolutions"] = resampling.is_joined()  # which rounds otherwise than one after the other
     with open(os.path.join(config.workdir, _ENVIRONMENT_FILE), "a", encoding="utf-8") as file:
         file.write(json.dumps(line | environment.record()) + "\n")
 
