@@ -100,23 +100,21 @@ class SpectrallyNormalized(keras.layers.Layer):
             return power_iteration(matrix, u, iterations or 20)[0]
         return power_iteration(matrix, self.u.value, iterations or self.iterations)[0]
 
-    def normalized_kernel(self, update_u: bool, dtype: str | None = None):
-        """W / sigma; W itself where `spectral_norm` is off; or `fixed_kernel`.
+    def normalized_kernel(self, update_u: bool):
+        """W / sigma, in the layer's compute dtype; W itself where `spectral_norm` is off; or `fixed_kernel`.
 
         Args:
           update_u: whether the new u is stored. Exactly one pass of a training step stores it.
-          dtype: of the result; None for the layer's compute dtype.
         """
-        dtype = dtype or self.compute_dtype
         if self.fixed_kernel is not None:
-            return tf.cast(self.fixed_kernel, dtype)
+            return tf.cast(self.fixed_kernel, self.compute_dtype)
         kernel = self.kernel.value
         if self.spectral_norm:
             sigma, new_u = power_iteration(self._matrix(), self.u.value, self.iterations)
             if update_u:
                 self.u.assign(new_u)
             kernel = kernel / sigma
-        return tf.cast(kernel, dtype)
+        return tf.cast(kernel, self.compute_dtype)
 
     def inference_kernel(self):
         """What a pass at inference makes of the kernel, whatever its input; in the compute dtype."""
@@ -282,9 +280,7 @@ class SNEmbedding(SpectrallyNormalized):
         return tf.transpose(self.kernel.value)
 
     def call(self, labels, update_u=False):
-        # The gradient of gather sums what all rows of a class give, and sums bfloat16 in bfloat16.
-        rows = tf.gather(self.normalized_kernel(update_u, "float32"), labels)
-        return tf.cast(rows, self.compute_dtype)
+        return tf.gather(self.normalized_kernel(update_u), labels)
 
     def compute_output_shape(self, labels_shape, **_):
         return (*labels_shape, self.dimensions)
