@@ -102,7 +102,7 @@ def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -
 
 
 def _adam(config: Config, learning_rate: float, updates_per_step: int) -> FusedAdam:
-    decay_steps = config.train_steps if config.learning_rate_schedule == "linear" else 0
+    decay_steps = config.with_decay_steps().decay_steps if config.learning_rate_schedule == "linear" else 0
     if decay_steps or config.warmup_steps:
         learning_rate = Schedule(learning_rate, config.warmup_steps, decay_steps, updates_per_step)
     # Epsilon as in the original's optimizer; Keras's own default is 1e-7.
@@ -199,7 +199,9 @@ def write_description(config: Config, class_names, directory: str | None = None)
     with open(os.path.join(directory, _CLASSES_FILE), "w", encoding="utf-8") as file:
         file.writelines(f"{name}\n" for name in class_names)
     # Last, so that a directory with a configuration has the rest too.
-    text = options.to_flagfile(config, "The resolved configuration of this run: a flagfile.")
+    text = options.to_flagfile(
+        config.with_decay_steps(), "The resolved configuration of this run: a flagfile."
+    )
     _replace_file(os.path.join(directory, CONFIG_FILE), text)
 
 
@@ -225,11 +227,11 @@ def read_config(workdir: str) -> Config:
     path = os.path.join(workdir, CONFIG_FILE)
     if not os.path.isfile(path):
         raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
-    return options.from_flagfile(Config, path)
+    return options.from_flagfile(Config, path).with_decay_steps()
 
 
 class Run(typing.NamedTuple):
-    """A run read back from its directory, to sample from, score or export."""
+    """A run read back from its directory, to sample from, score or export; its networks are in float32."""
 
     config: Config
     class_names: tuple[str, ...]
