@@ -1,5 +1,6 @@
 """From a configuration to the objects of a run, and from a run's directory back to them."""
 
+import dataclasses
 import os
 import typing
 
@@ -10,6 +11,7 @@ from sagan_tf import losses, options
 from sagan_tf.config import PRECISIONS, Config
 from sagan_tf.metrics import best
 from sagan_tf.networks import Discriminator, Generator
+from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
 from sagan_tf.options import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.objective import Objective
@@ -240,21 +242,29 @@ class Run(typing.NamedTuple):
     discriminator: Discriminator
 
 
-def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
+def restore(
+    workdir: str, checkpoint: str = "latest", ema: bool = True, batch_statistics: str = "moving"
+) -> Run:
     """Reads a run from its directory.
+
+    The networks are in float32 whatever the run was trained in, so that samples, attention, scores and
+    exports are all of one function.
 
     Args:
       workdir: the run's directory.
       checkpoint: "latest" (the newest sound one), "best" (see --best_metric) or a step.
       ema: whether `generator` has the averaged weights.
+      batch_statistics: "moving" (the generator's moving averages, as training left them) or "estimated"
+        (from samples, for these very weights; the same every time).
 
     Raises:
       UserError: no run, no such checkpoint, or a damaged one.
     """
     config = read_config(workdir)
     class_names = _read_class_names(workdir)
-    generator = make_generator(config, len(class_names))
-    discriminator = make_discriminator(config, len(class_names))
+    in_float32 = dataclasses.replace(config, precision="float32")
+    generator = make_generator(in_float32, len(class_names))
+    discriminator = make_discriminator(in_float32, len(class_names))
     networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
     objects = {name: named_variables(network) for name, network in networks.items()}
     saved, steps = _find_checkpoint(workdir, checkpoint)
@@ -262,6 +272,8 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
     for step in reversed(steps):
         try:
             saved.restore(tf.train.Checkpoint(**objects), step, partial=True)
+            if batch_statistics == "estimated":
+                estimate_statistics(generator, random_inputs(generator, seed=0))
             return Run(config, class_names, step, generator, discriminator)
         except DamagedCheckpointError as error:
             problem = error

@@ -5,12 +5,24 @@ import math
 import re
 
 from sagan_tf.config.networks import IMAGE_SIZES, NetworkOptions
-from sagan_tf.config.output import INCEPTION, TRAINING_METRICS, OutputOptions
+from sagan_tf.config.output import (
+    INCEPTION,
+    TRAINING_METRICS,
+    OutputOptions,
+    batch_statistics_option,
+)
 from sagan_tf.config.run import DATASET_KINDS, RunOptions
 from sagan_tf.config.training import PRECISIONS, TrainingOptions
 from sagan_tf.options import UserError
 
-__all__ = ["IMAGE_SIZES", "INCEPTION", "PRECISIONS", "TRAINING_METRICS", "Config"]
+__all__ = [
+    "IMAGE_SIZES",
+    "INCEPTION",
+    "PRECISIONS",
+    "TRAINING_METRICS",
+    "Config",
+    "batch_statistics_option",
+]
 
 
 # Fields come in the order of the bases, the last first.
