@@ -5,6 +5,7 @@ import os
 import re
 
 from sagan_tf import cli
+from sagan_tf.config import batch_statistics_option
 from sagan_tf.options import MAX_SEED, UserError, option
 
 _CLASSES = 24  # at most, where none are asked for
@@ -27,6 +28,8 @@ class Options:
     weights: str = option(
         "ema", "The generator's averaged weights, or the raw ones.", section="Run", choices=("ema", "raw")
     )
+
+    batch_statistics: str = batch_statistics_option("Run")
 
     num_samples: int = option(24, "Generated images.", section="Images", minimum=1, maximum=1000)
     real_images: int = option(
@@ -125,10 +128,12 @@ def _checkpoints(options: Options) -> list[str]:
 
 
 def _restore(options: Options, checkpoint: str):
-    from sagan_tf import run_attention
+    from sagan_tf import experiment
 
     try:
-        return run_attention.restore(options.workdir, checkpoint, options.weights == "ema")
+        return experiment.restore(
+            options.workdir, checkpoint, options.weights == "ema", options.batch_statistics
+        )
     except UserError as error:  # which names the flag of commands that take one checkpoint
         raise UserError(str(error).replace("--checkpoint=", "--checkpoints=")) from error
 

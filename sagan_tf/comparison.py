@@ -160,6 +160,8 @@ def _note(protocol) -> str:
     network = f"{p['network']} ({p['network_fingerprint']})"
     parts = [f"{p['samples']:,} images", p["weights"], f"against {p['reference']}" if p["reference"] else ""]
     parts += [f"tested on {p['real_test']}" if p["real_test"] else "", network]
+    parts += [f"{p['batch_statistics']} batch statistics"] if p["batch_statistics"] else []
+    parts += [f"computed in {p['precision']}"] if p["precision"] else []
     parts += [f"seed {p['seed']}"] if p["seed"] else []
     parts += [f"truncation {p['truncation']}"] if p["truncation"] else []
     return ", ".join(str(part) for part in parts if part)

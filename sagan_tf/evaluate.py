@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from sagan_tf import cli
-from sagan_tf.config import INCEPTION, TRAINING_METRICS
+from sagan_tf.config import INCEPTION, TRAINING_METRICS, batch_statistics_option
 from sagan_tf.options import MAX_SEED, UserError, option
 
 METRIC_NAMES = (*TRAINING_METRICS, "cas")
@@ -22,6 +22,7 @@ class Options:
     weights: str = option(
         "ema", "The averaged weights, or the raw ones.", section="What is scored", choices=("ema", "raw")
     )
+    batch_statistics: str = batch_statistics_option("What is scored")
     generated: str = option(
         "", "Instead of a run: a folder of images, or a SavedModel of a generator.", section="What is scored"
     )
@@ -99,6 +100,8 @@ class Options:
             )
         if self.checkpoint not in ("latest", "best", "all") and not self.checkpoint.isdigit():
             raise UserError(f"--checkpoint={self.checkpoint}: allowed are latest, best, all, or a step")
+        if self.batch_statistics == "estimated" and self.generated:
+            raise UserError("--batch_statistics=estimated: needs --workdir; a SavedModel's are fixed")
         if self.watch and self.generated:
             raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
         if not self.metrics:
@@ -164,6 +167,7 @@ def _score_run(options: Options, given) -> int:
         lambda generator: _draw(options, scorer, generator),
         _protocol(options, scorer),
         ema=options.weights == "ema",
+        batch_statistics=options.batch_statistics,
         output=options.output or os.path.join(folder, "scores.jsonl"),
     )
     if options.watch:

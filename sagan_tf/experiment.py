@@ -14,6 +14,7 @@ from sagan_tf.config import AUTO, PRECISIONS, Config
 from sagan_tf.layers import resampling
 from sagan_tf.metrics import best
 from sagan_tf.networks import Discriminator, Generator
+from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
 from sagan_tf.options import UserError
 from sagan_tf.system import runtime
 from sagan_tf.system.processor import lacks_bfloat16, onednn_limit
@@ -126,7 +127,7 @@ def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -
 
 
 def _adam(config: Config, learning_rate: float, updates_per_step: int) -> FusedAdam:
-    decay_steps = config.train_steps if config.learning_rate_schedule == "linear" else 0
+    decay_steps = config.with_decay_steps().decay_steps if config.learning_rate_schedule == "linear" else 0
     if decay_steps or config.warmup_steps:
         learning_rate = Schedule(learning_rate, config.warmup_steps, decay_steps, updates_per_step)
     # Epsilon as in the original's optimizer; Keras's own default is 1e-7.
@@ -223,7 +224,9 @@ def write_description(config: Config, class_names, directory: str | None = None)
     with open(os.path.join(directory, _CLASSES_FILE), "w", encoding="utf-8") as file:
         file.writelines(f"{name}\n" for name in class_names)
     # Last, so that a directory with a configuration has the rest too.
-    text = options.to_flagfile(config, "The resolved configuration of this run: a flagfile.")
+    text = options.to_flagfile(
+        config.with_decay_steps(), "The resolved configuration of this run: a flagfile."
+    )
     _replace_file(os.path.join(directory, CONFIG_FILE), text)
 
 
@@ -257,11 +260,11 @@ def read_config(workdir: str) -> Config:
     path = os.path.join(workdir, CONFIG_FILE)
     if not os.path.isfile(path):
         raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
-    return options.from_flagfile(Config, path)
+    return options.from_flagfile(Config, path).with_decay_steps()
 
 
 class Run(typing.NamedTuple):
-    """A run read back from its directory, to sample from, score or export."""
+    """A run read back from its directory, to sample from, score or export; its networks are in float32."""
 
     config: Config
     class_names: tuple[str, ...]
@@ -270,21 +273,29 @@ class Run(typing.NamedTuple):
     discriminator: Discriminator
 
 
-def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
+def restore(
+    workdir: str, checkpoint: str = "latest", ema: bool = True, batch_statistics: str = "moving"
+) -> Run:
     """Reads a run from its directory.
+
+    The networks are in float32 whatever the run was trained in, so that samples, attention, scores and
+    exports are all of one function.
 
     Args:
       workdir: the run's directory.
       checkpoint: "latest" (the newest sound one), "best" (see --best_metric) or a step.
       ema: whether `generator` has the averaged weights.
+      batch_statistics: "moving" (the generator's moving averages, as training left them) or "estimated"
+        (from samples, for these very weights; the same every time).
 
     Raises:
       UserError: no run, no such checkpoint, or a damaged one.
     """
     config = read_config(workdir)
     class_names = _read_class_names(workdir)
-    generator = make_generator(config, len(class_names))
-    discriminator = make_discriminator(config, len(class_names))
+    in_float32 = dataclasses.replace(config, precision="float32")
+    generator = make_generator(in_float32, len(class_names))
+    discriminator = make_discriminator(in_float32, len(class_names))
     networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
     objects = {name: named_variables(network) for name, network in networks.items()}
     saved, steps = _find_checkpoint(workdir, checkpoint)
@@ -292,6 +303,8 @@ def restore(workdir: str, checkpoint: str = "latest", ema: bool = True) -> Run:
     for step in reversed(steps):
         try:
             saved.restore(tf.train.Checkpoint(**objects), step, partial=True)
+            if batch_statistics == "estimated":
+                estimate_statistics(generator, random_inputs(generator, seed=0))
             return Run(config, class_names, step, generator, discriminator)
         except DamagedCheckpointError as error:
             problem = error

@@ -5,7 +5,7 @@ import os
 import re
 
 from sagan_tf import cli
-from sagan_tf.config import PRECISIONS
+from sagan_tf.config import PRECISIONS, batch_statistics_option
 from sagan_tf.options import UserError, option
 
 _CLASSES_FILE = "labels.txt"
@@ -20,6 +20,7 @@ class Options:
     checkpoint: str = option(
         "latest", "Which of the run's checkpoints: latest, best, or a step.", section="What is exported"
     )
+    batch_statistics: str = batch_statistics_option("What is exported")
 
     export_dir: str = option(
         "", "Directory of the model; each export is a new version in it: 1, 2, ...", section="As what"
@@ -86,7 +87,9 @@ def main(options: Options, given) -> int:
     from sagan_tf import experiment
     from sagan_tf.serving import server_files, versions
 
-    run = experiment.restore(options.workdir, options.checkpoint, ema=True)
+    run = experiment.restore(
+        options.workdir, options.checkpoint, ema=True, batch_statistics=options.batch_statistics
+    )
     with versions.new_version(options.export_dir) as (version, directory):
         write_version(options, run, version, directory)
     for path in server_files.write_server_files(options.export_dir, served_name(options)):
@@ -135,7 +138,8 @@ def _card(options: Options, run, version: int) -> str:
     from sagan_tf.serving.model_card import model_card
 
     lines = results.read(os.path.join(options.workdir, "scores", "scores.jsonl"))
-    scores = [line for line in lines if (line.get("step"), line.get("weights")) == (run.step, "EMA weights")]
+    exported = results.EXPORTED | {"step": run.step, "batch_statistics": options.batch_statistics}
+    scores = [line for line in lines if exported.items() <= line.items()]
     return model_card(
         f"{served_name(options)}, version {version}",
         _facts(options, run),
@@ -174,6 +178,7 @@ def _facts(options: Options, run) -> dict[str, dict[str, str]]:
             "seed": str(config.seed),
         },
         "This export": {
+            "batch statistics": f"{options.batch_statistics}, fixed",
             "computes in": options.precision,
             "weights stored as": _stored_as(options, network),
             "spectral normalization": _normalization(options, network),

@@ -17,7 +17,6 @@ from sagan_tf.system import runtime
 _IMAGENET_CLASSES = 1000
 # From so many updates on the decay of the moving averages is the constant one of the original.
 _UPDATES = 100_000
-_ESTIMATION_PASSES, _ESTIMATION_BATCH = 40, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +78,9 @@ def main(options: Options, given) -> int:
     if options.dry_run:
         print(to_flagfile(config), end="")
         return 0
-    state = experiment.make_state(config, classes, tf.distribute.OneDeviceStrategy("CPU:0"))
+    # Weights are float32 in every precision, and statistics are estimated as samples are drawn: in float32.
+    in_float32 = dataclasses.replace(config, precision="float32")
+    state = experiment.make_state(in_float32, classes, tf.distribute.OneDeviceStrategy("CPU:0"))
     _fill(state, contents, config, options.skip_surplus)
     _write(config, names, state, contents.step)
     print(f"{config.workdir}: a run of {classes} classes at step {contents.step}; to train it further:")
@@ -150,12 +151,11 @@ def _fill(state, contents, config: Config, skip_surplus: bool) -> None:
             optimizer.iterations.assign(original_checkpoint.adam_steps(contents, role, config.beta2))
     else:
         print("the checkpoint has no moments of Adam: they start at 0")
-    if averaged:
-        for variable in state.generator.variables:
-            if variable.path.endswith("/updates"):
-                variable.assign(_UPDATES)
-    else:
+    if not averaged:
         _estimate_moving_averages(state.generator, config.seed)
+    for variable in state.generator.variables:
+        if variable.path.endswith("/updates"):
+            variable.assign(_UPDATES)
     state.ema_generator.set_weights(state.generator.get_weights())
     state.step.assign(contents.step)
 
@@ -179,24 +179,21 @@ def _check(found, config: Config, skip_surplus: bool) -> None:
 
 def _estimate_moving_averages(generator, seed: int) -> None:
     """Averages the statistics of some batches, for checkpoints of the release's first version."""
-    import tensorflow as tf
     from tqdm import tqdm
 
-    saved_u = [(v.value, tf.identity(v.value)) for v in generator.variables if v.path.endswith("/u")]
+    from sagan_tf.networks import batch_statistics
 
-    @tf.function
-    def run(number):
-        draw = tf.stack([seed, number])
-        z = tf.random.stateless_normal((_ESTIMATION_BATCH, generator.z_dim), draw)
-        labels = tf.random.stateless_uniform((_ESTIMATION_BATCH,), draw, 0, generator.classes, tf.int32)
-        generator(z, labels, training=True, update_state=True)
-        for u, value in saved_u:  # it moves with the statistics, which are to be those that go with it
-            u.assign(value)
-
-    count = _ESTIMATION_PASSES * _ESTIMATION_BATCH
-    print(f"the checkpoint has no moving averages: estimated from {count:,} samples", flush=True)
-    for number in tqdm(range(_ESTIMATION_PASSES), unit="batch", disable=None):
-        run(tf.constant(number))
+    batches, batch_size = batch_statistics.BATCHES, batch_statistics.BATCH_SIZE
+    print(
+        f"the checkpoint has no moving averages: estimated from {batches * batch_size:,} samples", flush=True
+    )
+    with tqdm(total=batches, unit="batch", disable=None) as bar:
+        batch_statistics.estimate_statistics(
+            generator,
+            batch_statistics.random_inputs(generator, seed, batch_size),
+            batches,
+            lambda _: bar.update(),
+        )
 
 
 def _write(config: Config, class_names, state, step: int) -> None:

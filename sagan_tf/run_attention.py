@@ -150,19 +150,6 @@ class Observer:
             self._builders[key].add(images, beta.numpy(), shares[resolution].numpy())
 
 
-def restore(workdir: str, checkpoint: str, ema: bool) -> experiment.Run:
-    """A run with networks in float32, as samples are drawn in. Raises UserError as `experiment.restore`."""
-    run = experiment.restore(workdir, checkpoint, ema)
-    return run._replace(generator=_in_float32(run.generator), discriminator=_in_float32(run.discriminator))
-
-
-def _in_float32(network):
-    copy = type(network).from_config(network.get_config() | {"dtype": "float32"})
-    copy.build()
-    copy.set_weights(network.get_weights())
-    return copy
-
-
 def check_run(config: Config, positions) -> None:
     """Refuses runs without attention, and positions (row, column) outside the image. Raises UserError."""
     if not config.generator_attention and not config.discriminator_attention:

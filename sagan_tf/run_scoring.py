@@ -26,6 +26,7 @@ class RunScorer:
       draw: makes samples (see `Scorer.score`) from a `Generator`.
       protocol: what stands beside every score, but for the step and the weights.
       ema: whether the averaged weights are scored.
+      batch_statistics: see `experiment.restore`.
       output: file of JSON lines that results are added to, and from which is read what has been done.
     """
 
@@ -37,11 +38,16 @@ class RunScorer:
         protocol: results.Protocol,
         *,
         ema: bool,
+        batch_statistics: str,
         output: str,
     ):
         self._workdir, self._scorer, self._draw = workdir, scorer, draw
-        self._ema, self._output = ema, output
-        self._shared = protocol._replace(weights="EMA weights" if ema else "raw weights")
+        self._ema, self._batch_statistics, self._output = ema, batch_statistics, output
+        self._shared = protocol._replace(
+            weights="EMA weights" if ema else "raw weights",
+            batch_statistics=batch_statistics,
+            precision="float32",  # as `experiment.restore` gives them
+        )
         self._generator = self._network = None
         self._failed = set()
 
@@ -51,7 +57,7 @@ class RunScorer:
         Raises:
           UserError: there is no such checkpoint, or a metric cannot be had.
         """
-        run = experiment.restore(self._workdir, checkpoint=checkpoint, ema=self._ema)
+        run = experiment.restore(self._workdir, checkpoint, self._ema, self._batch_statistics)
         if self._generator is None:
             self._take(run)
         else:

@@ -5,6 +5,7 @@ import os
 import sys
 
 from sagan_tf import cli
+from sagan_tf.config import batch_statistics_option
 from sagan_tf.options import MAX_SEED, UserError, option
 
 _KINDS = (
@@ -33,6 +34,7 @@ class Options:
     weights: str = option(
         "ema", "The averaged weights, or the raw ones.", section="Generator", choices=("ema", "raw")
     )
+    batch_statistics: str = batch_statistics_option("Generator")
     savedmodel: str = option("", "Instead of a run: a SavedModel of a generator.", section="Generator")
 
     what: tuple[str, ...] = option(
@@ -101,6 +103,8 @@ class Options:
             raise UserError(f"--checkpoint={self.checkpoint}: allowed are latest, best, or a step")
         if not self.what:
             raise UserError(f"--what=: is empty; allowed are {', '.join(_KINDS)}")
+        if self.batch_statistics == "estimated" and self.savedmodel:
+            raise UserError("--batch_statistics=estimated: needs --workdir; a SavedModel's are fixed")
         if "progress" in self.what and self.savedmodel:
             raise UserError("--what=progress: needs --workdir; a SavedModel has no checkpoints")
         if "neighbours" in self.what and self.savedmodel and not self.dataset:
@@ -116,7 +120,9 @@ def main(options: Options, given) -> int:
     from sagan_tf.sampling.folder import Folder
 
     if options.workdir:
-        source = sources.from_run(options.workdir, options.checkpoint, options.weights == "ema")
+        source = sources.from_run(
+            options.workdir, options.checkpoint, options.weights == "ema", options.batch_statistics
+        )
         output = os.path.join(options.workdir, "pictures", f"step_{source.run.step:08d}")
         options = dataclasses.replace(options, checkpoint=str(source.run.step))
     else:
@@ -241,7 +247,9 @@ def _write_progress(options: Options, source, artist, folder):
     frames = []
     for step in sorted(steps):
         try:
-            run = experiment.restore(options.workdir, str(step), options.weights == "ema")
+            run = experiment.restore(
+                options.workdir, str(step), options.weights == "ema", options.batch_statistics
+            )
         except UserError as error:  # damaged, or deleted in the meantime by the process that trains
             print(f"sample: step {step} is left out: {error}", file=sys.stderr)
             continue

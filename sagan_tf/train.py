@@ -60,8 +60,10 @@ def _resolve(config: Config, given) -> Config:
 
     if not os.path.isfile(os.path.join(config.workdir, experiment.CONFIG_FILE)):
         config.check_new_run()
-        return config
+        return config.with_decay_steps()
     old = experiment.read_config(config.workdir)
+    if not config.decay_steps:  # as the run began, whatever its --train_steps are now
+        given -= {"decay_steps"}
     changed = {name: getattr(config, name) for name in given | {"workdir"}}
     if config.precision == AUTO:
         changed.pop("precision", None)  # what it became when the run began

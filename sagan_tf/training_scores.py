@@ -3,23 +3,30 @@
 import functools
 import os
 
-import tensorflow as tf
-
 from sagan_tf import experiment
 from sagan_tf.config import Config
 from sagan_tf.metrics import best, evaluation, results
 from sagan_tf.metrics.features import load_network
-from sagan_tf.metrics.samples import Generator
 from sagan_tf.metrics.scores import METRICS
 from sagan_tf.metrics.scoring import Scorer
 from sagan_tf.run_scoring import Progress, score_and_keep
+from sagan_tf.sampling.source import callable_of
+from sagan_tf.serving.network import inference_copy
 from sagan_tf.training.state import State
 from sagan_tf.training.summaries import Reporter
 
 _FOLDER, _FILE = "scores", "scores.jsonl"  # in the workdir, as of sagan_tf.evaluate
-_WEIGHTS = "EMA weights"
 # Of a protocol: what the scores of a metric must share to be compared.
-_MEASURE = ("weights", "samples", "seed", "truncation", "class_distribution", "network_fingerprint")
+_MEASURE = (
+    "weights",
+    "batch_statistics",
+    "precision",
+    "samples",
+    "seed",
+    "truncation",
+    "class_distribution",
+    "network_fingerprint",
+)
 
 
 def set_aside(workdir: str, after: int) -> None:
@@ -49,7 +56,7 @@ def score_the_end(config: Config, state: State, dataset, step: int) -> None:
     if not is_due(config, step):
         return
     lines = results.read(os.path.join(config.workdir, _FOLDER, _FILE))
-    wanted = {"step": step, "weights": _WEIGHTS, "samples": config.evaluate_samples}
+    wanted = {"step": step, "samples": config.evaluate_samples} | results.EXPORTED
     found = {line["metric"] for line in lines if wanted.items() <= line.items()}
     if not any(found >= set(_titles(config, inception).values()) for inception in (True, False)):
         TrainingScores(config, state, dataset, Reporter(config.workdir, step)).take_up(step)
@@ -92,17 +99,18 @@ class TrainingScores:
                 progress=progress,
             )
         self._scorer = Scorer(network, reference, config.evaluate_metrics, dataset.class_names)
-        ema = state.ema_generator
-        generate = tf.function(functools.partial(ema, training=False))
-        generator = Generator(generate, ema.z_dim, ema.image_size, bool(ema.classes))
+        # In float32, as samples and exports are, whatever the run is trained in.
+        self._network = inference_copy(state.ema_generator, bake=False, dtype="float32")
         self._draw = functools.partial(
-            evaluation.generator_samples, self._scorer, generator, num_samples=config.evaluate_samples
+            evaluation.generator_samples,
+            self._scorer,
+            callable_of(self._network),
+            num_samples=config.evaluate_samples,
         )
         self._scorer.check(self._draw())
         self._protocol = results.Protocol(
             source=config.workdir,
             step=None,
-            weights=_WEIGHTS,
             samples=config.evaluate_samples,
             seed=0,
             truncation=0.0,
@@ -112,6 +120,7 @@ class TrainingScores:
             network=network.name,
             network_fingerprint=network.fingerprint,
             resize=network.resize,
+            **results.EXPORTED,
         )
         self._titles = _titles(config, network.is_inception)
         how = {key: value for key, value in self._protocol._asdict().items() if key in _MEASURE}
@@ -123,7 +132,7 @@ class TrainingScores:
         if experiment.read_best(workdir) != self._comparable():
             print(
                 f"--workdir={workdir}: the checkpoints in best/ were kept by another measure than"
-                f" {self._measure['metric']} of {self._measure['samples']:,} samples with"
+                f" {self._measure['metric']} of {self._measure['samples']:,} samples in float32 with"
                 f" {self._config.inception}: they stay, and the best by this one are found from now on",
                 flush=True,
             )
@@ -156,6 +165,7 @@ class TrainingScores:
         protocol = self._protocol._replace(step=step)
         missing = self._missing(step)
         if missing:
+            self._network.set_weights(self._state.ema_generator.get_weights())
             classes_file = os.path.join(self._folder, f"intra_fid_{step:08d}")
             score_and_keep(self._scorer.only(missing), self._draw(), protocol, self._output, classes_file)
         values = self._values(step)

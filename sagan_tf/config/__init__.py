@@ -5,12 +5,25 @@ import math
 import re
 
 from sagan_tf.config.networks import IMAGE_SIZES, NetworkOptions
-from sagan_tf.config.output import INCEPTION, TRAINING_METRICS, OutputOptions
+from sagan_tf.config.output import (
+    INCEPTION,
+    TRAINING_METRICS,
+    OutputOptions,
+    batch_statistics_option,
+)
 from sagan_tf.config.run import DATASET_KINDS, RunOptions
 from sagan_tf.config.training import AUTO, PRECISIONS, TrainingOptions
 from sagan_tf.options import UserError
 
-__all__ = ["AUTO", "IMAGE_SIZES", "INCEPTION", "PRECISIONS", "TRAINING_METRICS", "Config"]
+__all__ = [
+    "AUTO",
+    "IMAGE_SIZES",
+    "INCEPTION",
+    "PRECISIONS",
+    "TRAINING_METRICS",
+    "Config",
+    "batch_statistics_option",
+]
 
 
 # Fields come in the order of the bases, the last first.
@@ -45,15 +58,33 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
             )
         if self.warmup_steps and self.warmup_steps >= self.train_steps:
             raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --train_steps")
+        if self.learning_rate_schedule == "linear" and 0 < self.decay_steps < self.train_steps:
+            raise UserError(
+                f"--train_steps={self.train_steps}: nothing would be learnt after step {self.decay_steps},"
+                " where the learning rates have fallen to 0 (--learning_rate_schedule=linear, --decay_steps)"
+            )
         if not re.fullmatch(r"auto|cpu(:[1-9]\d*)?|gpu:\d+(,\d+)*", self.devices):
             raise UserError(
                 f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
             )
 
+    def with_decay_steps(self) -> "Config":
+        """The same with `decay_steps` as a number of steps where learning rates fall.
+
+        A run that an earlier version began has no such number: its rates fell to 0 at its --train_steps.
+        """
+        if self.learning_rate_schedule == "linear" and not self.decay_steps:
+            return dataclasses.replace(self, decay_steps=self.train_steps)
+        return self
+
     def check_new_run(self) -> None:
         """Refuses what would do nothing; not part of `check`, as runs that exist must stay readable."""
         unused = {
             "gradient_penalty_weight": ("--gradient_penalty", self.gradient_penalty == "none"),
+            "decay_steps": (
+                "--learning_rate_schedule=linear",
+                self.learning_rate_schedule != "linear",
+            ),
             "auxiliary_weight": (
                 "--class_conditioning=auxiliary_classifier",
                 self.class_conditioning != "auxiliary_classifier",

@@ -17,6 +17,17 @@ TRAINING_METRICS = {
 }
 
 
+def batch_statistics_option(section: str):
+    """The option of every command that shows, scores or exports a run's generator."""
+    return option(
+        "moving",
+        "What batch norm uses: the moving averages of training, or statistics estimated from 6,400 samples"
+        " for these very weights.",
+        section=section,
+        choices=("moving", "estimated"),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class OutputOptions:
     """What is kept of a run."""

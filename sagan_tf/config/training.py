@@ -66,9 +66,16 @@ class TrainingOptions:
     )
     learning_rate_schedule: str = option(
         "constant",
-        "Learning rates after warm-up: constant, as in the paper, or falling linearly to 0 at --train_steps.",
+        "Learning rates after warm-up: constant, as in the paper, or falling linearly to 0 at --decay_steps.",
         section="Training",
         choices=("constant", "linear"),
+    )
+    decay_steps: int = option(
+        0,
+        "Step at which --learning_rate_schedule=linear reaches 0; 0 for the --train_steps that the run begins"
+        " with. A run that is to be taken up with more steps names the last of them here.",
+        section="Training",
+        minimum=0,
     )
     warmup_steps: int = option(
         0, "Steps in which the learning rates rise from 0 (not in the paper).", section="Training", minimum=0

@@ -17,6 +17,8 @@ IDENTITY = (
     "source",
     "step",
     "weights",
+    "batch_statistics",
+    "precision",
     "samples",
     "seed",
     "truncation",
@@ -26,6 +28,9 @@ IDENTITY = (
     "network_fingerprint",
     "real_test",
 )
+
+# What the lines share that measure what sagan_tf.export exports by default.
+EXPORTED = {"weights": "EMA weights", "batch_statistics": "moving", "precision": "float32"}
 
 
 class Protocol(typing.NamedTuple):
@@ -44,6 +49,8 @@ class Protocol(typing.NamedTuple):
     network_fingerprint: str
     resize: str
     real_test: str | None = None
+    batch_statistics: str | None = None
+    precision: str | None = None
 
     def of_metric(self, name: str) -> "Protocol":
         """What concerns a metric, by its name in `METRICS`: what else was measured changes nothing."""
@@ -124,7 +131,7 @@ def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: 
       protocol: of the measurement.
     """
     fields = protocol.of_metric(name)._asdict()
-    # An older version's line lacks what was added since, which did not apply then.
+    # An older version's line lacks what was added since: another measurement, unless it does not apply.
     same = (line for line in lines if all(line.get(key) == fields[key] for key in IDENTITY))
     done = {line.get("metric") for line in same}
     return done >= set(METRICS[name].titles(inception).values())
@@ -133,9 +140,11 @@ def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: 
 def describe(protocol: Protocol) -> str:
     """What was measured and how, in lines of text."""
     p = protocol
-    who = ", ".join(
-        [p.source, *([f"step {p.step:,}"] if p.step is not None else []), *([p.weights] if p.weights else [])]
-    )
+    who = [p.source]
+    who += [f"step {p.step:,}"] if p.step is not None else []
+    who += [p.weights] if p.weights else []
+    who += [f"{p.batch_statistics} batch statistics"] if p.batch_statistics else []
+    who += [f"computed in {p.precision}"] if p.precision else []
     how = [f"{p.samples:,} images", f"seed {p.seed}"]
     if p.class_distribution:
         how += [
@@ -143,7 +152,7 @@ def describe(protocol: Protocol) -> str:
             f"truncation {p.truncation}" if p.truncation else "no truncation",
         ]
     lines = [
-        f"scored     {who}",
+        f"scored     {', '.join(who)}",
         f"samples    {', '.join(how)}",
         f"reference  {p.reference or 'none'}",
         f"network    {p.network} ({p.network_fingerprint}), images {p.resize}",

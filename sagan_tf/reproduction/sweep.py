@@ -66,9 +66,9 @@ class Sweep:
         return max(experiment.checkpoints(run.config.workdir).steps(), default=0)
 
     def scores(self, run: Run) -> list[dict]:
-        """All lines of scores of its averaged weights."""
+        """All lines of scores of what would be exported of it."""
         lines = results.read(os.path.join(run.config.workdir, "scores", "scores.jsonl"))
-        return [line for line in lines if line.get("weights") == "EMA weights"]
+        return [line for line in lines if results.EXPORTED.items() <= line.items()]
 
     def is_trained(self, run: Run) -> bool:
         return self.step(run) >= run.config.train_steps

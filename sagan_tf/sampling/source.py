@@ -29,16 +29,10 @@ class Source(typing.NamedTuple):
     network: networks.Generator | None = None
 
 
-def from_run(workdir: str, checkpoint: str, ema: bool) -> Source:
-    """The generator of a run's checkpoint, in float32. Raises UserError as `experiment.restore`.
-
-    In bfloat16 the pictures would differ by some levels from those of the SavedModel that is exported.
-    """
-    run = experiment.restore(workdir, checkpoint, ema)
-    network = networks.Generator.from_config(run.generator.get_config() | {"dtype": "float32"})
-    network.build()
-    network.set_weights(run.generator.get_weights())
-    return Source(callable_of(network), run.class_names, run, network)
+def from_run(workdir: str, checkpoint: str, ema: bool, batch_statistics: str = "moving") -> Source:
+    """The generator of a run's checkpoint; for arguments and errors see `experiment.restore`."""
+    run = experiment.restore(workdir, checkpoint, ema, batch_statistics)
+    return Source(callable_of(run.generator), run.class_names, run, run.generator)
 
 
 def callable_of(network: networks.Generator) -> samples.Generator:

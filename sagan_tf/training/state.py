@@ -7,6 +7,9 @@ from sagan_tf.networks import Discriminator, Generator
 
 # What each going back to a checkpoint adds to the seed, so that the run does not die the same death again.
 RESTORE_SEED = 1_000_003
+# What training adds to the seed of z, so that it never sees the z that samples and evaluations draw: it is
+# larger than any seed that an option takes.
+TRAINING_SEED = 2**40
 
 
 def named_variables(owner) -> dict[str, tf.Variable]:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from sagan_tf.augment import augment
 from sagan_tf.training import histogram
 from sagan_tf.training.objective import HISTOGRAMS, Objective
-from sagan_tf.training.state import RESTORE_SEED, State
+from sagan_tf.training.state import RESTORE_SEED, TRAINING_SEED, State
 
 _MIXING = -1  # sets WGAN-GP's draws apart from those of augmentation, which have the numbers from 0 on
 
@@ -189,7 +189,7 @@ class Alternation:
     def _draw_seed(self, draw: int):
         """The seed (2,) of the draw-th random draw of this step."""
         draws = self.discriminator_steps + 1
-        seed = self.seed + RESTORE_SEED * self.state.restores
+        seed = TRAINING_SEED + self.seed + RESTORE_SEED * self.state.restores
         return tf.stack([seed, self.state.step * draws + draw])
 
 

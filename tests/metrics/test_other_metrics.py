@@ -109,7 +109,7 @@ def test_precision_and_recall_are_the_formula(offset, monkeypatch):
 def test_density_and_coverage_are_the_formula(offset, monkeypatch):
     monkeypatch.setattr(neighbours, "_BLOCK_BYTES", 4 * 90 * 7)
     real, generated = _manifold_sets()
-    inside = _distances(real, generated) <= _radii(real, 5)[:, None]
+    inside = _distances(real, generated) < _radii(real, 5)[:, None]
     density, coverage = inside.sum() / (5 * len(generated)), np.mean(np.any(inside, axis=1))
     assert 0 < coverage < 1
     assert density_coverage(real + offset, generated + offset) == pytest.approx(

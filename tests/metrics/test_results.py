@@ -73,6 +73,8 @@ def test_done_means_the_same_protocol():
     assert not results.is_done(lines, "fid", True, PROTOCOL)
     for key, value in {
         "step": 2000,
+        "precision": "float32",
+        "batch_statistics": "estimated",
         "seed": 1,
         "samples": 10,
         "network_fingerprint": "f",

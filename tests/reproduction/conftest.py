@@ -19,6 +19,7 @@ workdir = pathlib.Path(options["workdir"])
 def score(step, samples, metric, value):
     (workdir / "scores").mkdir(parents=True, exist_ok=True)
     line = {"metric": metric, "value": value, "step": step, "samples": samples, "weights": "EMA weights",
+            "batch_statistics": "moving", "precision": "float32",
             "network": "Inception", "network_fingerprint": "abc", "resize": "to 299x299", "reference": "real"}
     with open(workdir / "scores" / "scores.jsonl", "a") as file:
         file.write(json.dumps(line) + "\n")

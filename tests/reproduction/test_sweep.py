@@ -67,6 +67,7 @@ def test_scores_at_another_step_or_of_other_samples_do_not_count(make_sweep):
         ('"samples": 20', '"samples": 21'),
         ('"fid"', '"kid"'),
         ("EMA weights", "raw weights"),
+        ('"precision": "float32"', '"precision": null'),
     ):
         with open(scores, "w") as file:
             file.write(text.replace(old, new))

@@ -298,10 +298,11 @@ def test_files_of_a_version(model):
 def test_second_export_is_a_second_version_with_the_scores(workdir, model, tmp_path, capsys):
     work, out = tmp_path / "run", tmp_path / "faces"
     make_run(work)
-    line = {"metric": "fid", "value": 12.345, "spread": None, "step": 20, "weights": "EMA weights"}
+    line = {"metric": "fid", "value": 12.345, "spread": None, "step": 20} | results.EXPORTED
     protocol = {"samples": 50_000, "seed": 0, "network": "Inception", "reference": "digits train"}
     results.append(str(work / "scores" / "scores.jsonl"), line | protocol)
-    for other in ({"step": 10}, {"weights": "raw weights"}):
+    others = ({"precision": None}, {"batch_statistics": "estimated"})
+    for other in ({"step": 10}, {"weights": "raw weights"}, *others):
         results.append(str(work / "scores" / "scores.jsonl"), line | protocol | other | {"value": 99.0})
     out.mkdir()
     (out / "models.config").write_text("mine")
