@@ -31,9 +31,7 @@ class Browser:
             filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
         )
         if not self._driver or not self._chromium:
-            pytest.skip(
-                "there is no Chromium with chromedriver (Debian: apt install chromium chromium-driver)"
-            )
+            pytest.skip("Chromium with chromedriver (Debian: apt install chromium chromium-driver)")
 
     def __enter__(self):
         self._process = subprocess.Popen(

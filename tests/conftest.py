@@ -1,13 +1,20 @@
-"""What all tests share: TensorFlow on four logical CPU devices, and the project's shared data."""
+"""What all tests share: TensorFlow on four logical CPU devices, data, and what is said at the end."""
 
+import collections
+import contextlib
+import ctypes
+import functools
+import gc
 import os
 import pathlib
 
+import numpy as np
 import pytest
 
 from sagan_tf.system import runtime
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden" / "original_128_ch4_train.npz"
 LOGICAL_CPUS = 4
 
 
@@ -22,14 +29,38 @@ def _start_tensorflow():
     assert len(tf.config.list_logical_devices("CPU")) == LOGICAL_CPUS
 
 
+def _make_float32_of_auto():
+    """--precision=auto is float32 in all tests of this process: they are alike on every machine."""
+
+    @functools.wraps(environment_here)
+    def environment(devices):
+        return environment_here(devices)._replace(native_bfloat16=False)
+
+    runtime.environment = environment
+
+
+environment_here = getattr(runtime.environment, "__wrapped__", runtime.environment)
+_make_float32_of_auto()
 _start_tensorflow()  # here, as other conftest.py files import TensorFlow before any hook of this one runs
 
 
-@pytest.fixture(autouse=True)
-def float32_for_auto(monkeypatch):
-    """Makes --precision=auto float32 on every machine: tests are alike on all of them."""
-    here = runtime.environment
-    monkeypatch.setattr(runtime, "environment", lambda devices: here(devices)._replace(native_bfloat16=False))
+@pytest.fixture(scope="module", autouse=True)
+def _memory_is_given_back():
+    """After each module: Keras's and TensorFlow's caches hold every graph that was traced."""
+    yield
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()
+    if hasattr(ctypes.CDLL(None), "malloc_trim"):  # glibc keeps what was freed
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def without_values():
+    """A scope in which networks get variables with names and shapes, but no values: millions take long."""
+    import keras
+
+    return keras.StatelessScope(initialize_variables=False)
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +68,54 @@ def shared():
     """Directory of data that lies beside the repository, not in it: `../shared`. Skips if absent."""
     path = ROOT.parent / "shared"
     if not path.is_dir():
-        pytest.skip("there is no directory `shared` beside the repository")
+        pytest.skip("the directory `shared` beside the repository, which holds data sets")
     return path
+
+
+@pytest.fixture
+def eagerly():
+    """Without graphs: to trace one takes longer than the few steps of a test."""
+    with running_eagerly():
+        yield
+
+
+@contextlib.contextmanager
+def running_eagerly():
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """A compiled run of 8 steps and what it printed, see tiny_run.py: to be looked at, or copied."""
+    from tests import tiny_run
+
+    workdir = tmp_path_factory.mktemp("run") / "digits"
+    code, out, error = tiny_run.run(*tiny_run.TINY, f"--workdir={workdir}", "--train_steps=8")
+    assert code == 0, error
+    return workdir, out
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """A run of the original code: arrays by name, see golden/README.md."""
+    with np.load(GOLDEN) as arrays:
+        return dict(arrays)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Names every test that could not run here, in red. The reason of a skip says what is missing."""
+    missing = collections.Counter(
+        (report.nodeid.partition("::")[0], report.longrepr[2].removeprefix("Skipped: "))
+        for report in terminalreporter.getreports("skipped")
+    )
+    if missing:
+        terminalreporter.section("NOT RUN", sep="=", red=True, bold=True)
+    for (file, reason), count in missing.items():
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(f"NOT RUN: {tests} of {file}, for want of {reason}", red=True, bold=True)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tests.tiny_run import run
 
 TINY = (
     "--image_size=32 --batch_size=8 --z_dim=8 --generator_channels=2 --discriminator_channels=2"
@@ -16,18 +17,15 @@ TINY = (
 ).split()
 
 
-def train(workdir, *flags, preexec_fn=None):
-    """Runs the command to its end: exit code, standard output, lines of standard error."""
-    command = [sys.executable, "-m", "sagan_tf.train", *TINY, f"--workdir={workdir}", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, preexec_fn=preexec_fn)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout, [line for line in done.stderr.splitlines() if "train: " in line]
+def complaints(error):
+    return [line for line in error.splitlines() if "train: " in line]
 
 
 def diverged(workdir, *flags):
     """A run that is lost: its complaints, and the kinds of what was seen. Figures and a picture are there."""
-    code, _, lines = train(workdir, *flags)
-    assert code == 3 and lines
+    code, _, error = run(*TINY, f"--workdir={workdir}", *flags)
+    lines = complaints(error)
+    assert code == 3 and lines and "Traceback" not in error
     records = [json.loads(line) for line in (workdir / "divergence.jsonl").read_text().splitlines()]
     assert len(records) == len(lines)
     for line, record in zip(lines, records, strict=True):
@@ -41,7 +39,7 @@ def rates(generator, discriminator):
     return f"--generator_learning_rate={generator}", f"--discriminator_learning_rate={discriminator}"
 
 
-def test_nan(tmp_path):
+def test_nan(tmp_path, eagerly):
     """A rate so large that float32 overflows in the first steps."""
     lines, kinds = diverged(tmp_path, *rates(1e30, 1e30), "--train_steps=40", "--checkpoint_every_steps=5")
     assert kinds == {"not finite"} and len(lines) == 1 and "there is no good checkpoint" in lines[0]
@@ -59,10 +57,20 @@ def test_out_of_memory(tmp_path):
     def limited():
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
-    code, out, lines = train(tmp_path, *flags, "--train_steps=2", preexec_fn=limited)
-    assert code == 2 and len(lines) == 1
+    command = [
+        sys.executable,
+        "-m",
+        "sagan_tf.train",
+        *TINY,
+        f"--workdir={tmp_path}",
+        *flags,
+        "--train_steps=2",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, preexec_fn=limited)
+    lines = complaints(done.stderr)
+    assert done.returncode == 2 and len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
     assert "error: out of memory: about " in lines[0] and "--accumulation_steps=2" in lines[0]
-    assert "parameters: generator " in out and "GiB a replica" in out
+    assert "parameters: generator " in done.stdout and "GiB a replica" in done.stdout
 
 
 @pytest.mark.slow

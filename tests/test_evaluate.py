@@ -51,6 +51,13 @@ def inception(tmp_path_factory):
 _load_network = functools.cache(features.load_network)  # once for all tests
 
 
+@functools.cache
+def _state():
+    """One for all tests, and the averaged generator's weights at first."""
+    state = experiment.make_state(CONFIG, 10, make_workers("cpu:1").strategy)
+    return state, state.ema_generator.get_weights()
+
+
 class _Run:
     """A run's directory, to which checkpoints can be added."""
 
@@ -59,7 +66,8 @@ class _Run:
         workdir.mkdir()
         self.config = dataclasses.replace(CONFIG, workdir=self.workdir, **changes)
         experiment.write_description(self.config, DIGITS)
-        self.state = experiment.make_state(self.config, 10, make_workers("cpu:1").strategy)
+        self.state, initial = _state()
+        self.state.ema_generator.set_weights(initial)
         self.scores = os.path.join(self.workdir, "scores", "scores.jsonl")
 
     def save(self, step):

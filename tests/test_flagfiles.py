@@ -11,7 +11,7 @@ import tensorflow as tf
 from sagan_tf import experiment, options
 from sagan_tf.config import Config
 from sagan_tf.reproduction import plan
-from tests.conftest import ROOT
+from tests.conftest import ROOT, without_values
 
 FLAGS = ROOT / "flags"
 ROWS = sorted(str(path.relative_to(FLAGS).with_suffix("")) for path in FLAGS.glob("*/*.cfg"))
@@ -102,7 +102,8 @@ ARCHITECTURE = (
 def parameters(classes, *architecture):
     """Trainable parameters of G and D, of networks that were made."""
     of = dict(zip(ARCHITECTURE, architecture, strict=True))
-    cost = plan.cost(Config(**{"workdir": "unused", "precision": "float32"} | of), classes)
+    with without_values():
+        cost = plan.cost(Config(**{"workdir": "unused", "precision": "float32"} | of), classes)
     return cost.generator, cost.discriminator
 
 
@@ -116,14 +117,6 @@ def test_table_of_the_flagfiles():
         lines.append(f"| [{row}]({row}.cfg) | {first} | {generator:,} | {discriminator:,} |")
     table = "\n".join(lines)
     assert table in (FLAGS / "README.md").read_text(), table
-
-
-@pytest.fixture
-def eagerly():
-    """Without compilation, which takes longer than so few steps."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 # One of each kind by default: a tenth of the time.

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,46 +14,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf import cli, train
-from sagan_tf.config import Config
+from sagan_tf import train
+from tests.tiny_run import TINY, reports, run, tensors
 
 FLAGS = pathlib.Path(__file__).parent.parent / "flags"
-TINY = (
-    "--image_size=32 --batch_size=4 --z_dim=8 --generator_channels=1 --discriminator_channels=1"
-    " --generator_attention=16 --discriminator_attention=16 --summary_every_steps=2 --sample_every_steps=4"
-    " --checkpoint_every_steps=4 --steps_per_call=2 --devices=cpu:1"
-).split()
 
 
-def run(capfd, *arguments):
-    """Runs the command in this process: exit code, standard output, standard error."""
-    with pytest.raises(SystemExit) as stop:
-        cli.run(train.main, Config, train.__doc__, program="sagan_tf.train", argv=arguments)
-    out, error = capfd.readouterr()
-    return stop.value.code, out, error
-
-
-def refusal(capfd, *arguments):
+def refusal(*arguments):
     """The one line with which the command refuses to start."""
-    code, _, error = run(capfd, *arguments)
+    code, _, error = run(*arguments)
     lines = [line for line in error.splitlines() if line.startswith("train: error: ")]
     assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
     return lines[0]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A run of 8 steps, made by the command in a process of its own."""
-    workdir = tmp_path_factory.mktemp("run") / "digits"
-    command = [sys.executable, "-m", "sagan_tf.train", *TINY, f"--workdir={workdir}", "--train_steps=8"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "step 8/8" in done.stdout and "to go" in done.stdout
-    return workdir
+@pytest.fixture
+def finished(finished_run):
+    return finished_run[0]
+
+
+def test_progress_and_an_estimate_are_printed(finished_run):
+    out = finished_run[1]
+    assert "step 8/8" in out and "to go" in out and "parameters: generator " in out
 
 
 def test_workdir_holds_everything(finished):
-    assert sorted(os.listdir(finished / "checkpoints")) == ["00000004", "00000008"]
+    assert sorted(os.listdir(finished / "checkpoints")) == ["00000002", "00000004", "00000006", "00000008"]
     assert sorted(os.listdir(finished / "samples")) == [
         "ema_00000004.png",
         "ema_00000008.png",
@@ -61,50 +48,40 @@ def test_workdir_holds_everything(finished):
     assert Image.open(finished / "samples" / "ema_00000008.png").height == 10 * 66 - 2  # twice enlarged
     assert os.listdir(finished / "tensorboard")
     assert (finished / "classes.txt").read_text().split() == list("0123456789")
-    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    lines = reports(finished)
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
     assert {"loss/discriminator", "loss/generator", "logits/real", "logits/fake"} <= set(lines[-1])
     assert {"gamma/generator_16", "attention_share/generator_16", "learning_rate/generator"} <= set(lines[-1])
     assert lines[-1]["speed/images_per_second"] > 0
 
 
-def test_same_command_on_a_complete_run_says_so(finished, capfd):
-    code, out, _ = run(capfd, f"--workdir={finished}", *TINY, "--train_steps=8")
+def test_same_command_on_a_complete_run_says_so(finished):
+    code, out, _ = run(f"--workdir={finished}", *TINY, "--train_steps=8")
     assert code == 0 and "complete at step 8" in out
 
 
-def test_contradicting_flags_are_refused_by_name(finished, capfd):
-    line = refusal(capfd, f"--workdir={finished}", *TINY, "--seed=3", "--train_steps=9")
+def test_contradicting_flags_are_refused_by_name(finished):
+    line = refusal(f"--workdir={finished}", *TINY, "--seed=3", "--train_steps=9")
     assert "--seed: '0' before, '3' now" in line and "train_steps" not in line
 
 
-def test_taken_up_with_the_workdir_alone_it_is_the_run_that_went_on(finished, tmp_path, capfd):
-    """8 steps, then 4 more, against 12 at once: the same losses and the same weights."""
-    code, out, error = run(capfd, f"--workdir={finished}", "--train_steps=12")
-    assert code == 0 and "from step 8" in out, error
-    whole = tmp_path / "whole"
-    code, _, error = run(capfd, f"--workdir={whole}", *TINY, "--train_steps=12")
-    assert code == 0, error
-
-    def losses(workdir):
-        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-        return {line["step"]: (line["loss/discriminator"], line["loss/generator"]) for line in lines}
-
-    assert losses(finished) == losses(whole)
-    ours, theirs = (tensors(d / "checkpoints" / "00000012" / "state") for d in (finished, whole))
+def test_taken_up_with_the_workdir_alone_it_is_the_run_that_was_not_stopped(finished, tmp_path):
+    """As after a kill at step 7, whose checkpoint of step 6 was not complete: the same losses and weights."""
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    for step in (6, 8):
+        shutil.rmtree(workdir / "checkpoints" / f"{step:08d}")
+    code, out, error = run(f"--workdir={workdir}")
+    assert code == 0 and "from step 4" in out, error
+    ours, theirs = (
+        [(line["step"], line["loss/discriminator"], line["loss/generator"]) for line in reports(each)]
+        for each in (workdir, finished)
+    )
+    assert ours == theirs and [step for step, *_ in ours] == [2, 4, 6, 8]
+    ours, theirs = (tensors(each, 8) for each in (workdir, finished))
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
-
-
-def tensors(prefix):
-    """What a checkpoint holds, less the description of its objects, in which Keras numbers them."""
-    import tensorflow as tf
-
-    reader = tf.train.load_checkpoint(str(prefix))
-    names = reader.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
-    assert len(names) > 200
-    return {name: reader.get_tensor(name) for name in names}
 
 
 def test_stopped_by_a_signal_it_saves_and_says_how_to_go_on(tmp_path):
@@ -121,8 +98,8 @@ def test_stopped_by_a_signal_it_saves_and_says_how_to_go_on(tmp_path):
     assert (tmp_path / "checkpoints" / f"{step:08d}" / "manifest.json").exists()
 
 
-def test_dry_run_prints_a_flagfile_and_writes_nothing(tmp_path, capfd):
-    code, out, _ = run(capfd, "--dry_run", f"--workdir={tmp_path / 'none'}", *TINY)
+def test_dry_run_prints_a_flagfile_and_writes_nothing(tmp_path):
+    code, out, _ = run("--dry_run", f"--workdir={tmp_path / 'none'}", *TINY)
     assert code == 0 and "--generator_channels=1" in out and not (tmp_path / "none").exists()
 
 
@@ -171,58 +148,58 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
         (["--workdir=/proc/none/run"], "--workdir=/proc/none/run: cannot be written"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path, capfd, flags, message):
-    line = refusal(capfd, *TINY, f"--workdir={tmp_path / 'run'}", *flags)
+def test_mistakes_are_one_line(tmp_path, flags, message):
+    line = refusal(*TINY, f"--workdir={tmp_path / 'run'}", *flags)
     assert re.search(message, line), line
     assert not (tmp_path / "run" / "config.cfg").exists()
 
 
-def test_workdir_is_needed(capfd):
-    assert "--workdir is missing" in refusal(capfd, *TINY)
+def test_workdir_is_needed():
+    assert "--workdir is missing" in refusal(*TINY)
 
 
-def test_folder_mistakes_are_one_line(tmp_path, capfd):
+def test_folder_mistakes_are_one_line(tmp_path):
     workdir = f"--workdir={tmp_path / 'run'}"
     (tmp_path / "empty" / "cat").mkdir(parents=True)
-    assert "empty" in refusal(capfd, *TINY, workdir, f"--dataset=folder:{tmp_path / 'empty'}")
+    assert "empty" in refusal(*TINY, workdir, f"--dataset=folder:{tmp_path / 'empty'}")
     folder(tmp_path / "high" / "train")
-    assert "level" in refusal(capfd, *TINY, workdir, f"--dataset=folder:{tmp_path / 'high'}")
+    assert "level" in refusal(*TINY, workdir, f"--dataset=folder:{tmp_path / 'high'}")
 
 
-def test_corrupt_image_is_named_then_skipped(tmp_path, capfd):
+def test_corrupt_image_is_named_then_skipped(tmp_path, eagerly):
     images = folder(tmp_path / "images")
     (images / "cat" / "1.png").write_bytes(b"not a picture")
     arguments = [*TINY, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
-    assert "1.png" in refusal(capfd, *arguments)
-    code, out, error = run(capfd, *arguments, "--bad_images=skip")
+    assert "1.png" in refusal(*arguments)
+    code, out, error = run(*arguments, "--bad_images=skip")
     assert code == 0 and "1.png" in out + error
 
 
-def test_a_class_more_is_refused_before_anything_is_read_or_written(tmp_path, capfd):
+def test_a_class_more_is_refused_before_anything_is_read_or_written(tmp_path, eagerly):
     images = folder(tmp_path / "images")
     arguments = [*TINY, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
-    assert run(capfd, *arguments)[0] == 0
+    assert run(*arguments)[0] == 0
     folder(images, classes=("eel",))
-    line = refusal(capfd, *arguments, "--train_steps=4")
+    line = refusal(*arguments, "--train_steps=4")
     assert "has 3 classes, and the run in" in line and "has 2: give the dataset it began with" in line
 
 
-def test_second_trainer_in_a_workdir_is_refused(tmp_path, capfd):
+def test_second_trainer_in_a_workdir_is_refused(tmp_path):
     with train._lock(str(tmp_path)):
-        assert "another process is training in it" in refusal(capfd, *TINY, f"--workdir={tmp_path}")
+        assert "another process is training in it" in refusal(*TINY, f"--workdir={tmp_path}")
 
 
-def test_flagfiles_of_the_project_are_sound(capfd):
+def test_flagfiles_of_the_project_are_sound():
     files = sorted(FLAGS.glob("*.cfg"))
     assert len(files) >= 3
     for file in files:
-        code, _, error = run(capfd, f"--flagfile={file}", "--dry_run")
+        code, _, error = run(f"--flagfile={file}", "--dry_run")
         assert code == 0, error
         assert file.read_text().splitlines()[1].startswith("#   python -m sagan_tf.train")
 
 
 @pytest.mark.slow
-def test_cifar10_from_a_folder(shared, tmp_path, capfd):
+def test_cifar10_from_a_folder(shared, tmp_path):
     """200 steps on real photographs: no NaN, and a discriminator loss that falls but not to 0."""
     with zipfile.ZipFile(shared / "data" / "cifar10_train_jpeg.zip") as archive:
         archive.extractall(tmp_path)
@@ -233,7 +210,7 @@ def test_cifar10_from_a_folder(shared, tmp_path, capfd):
     ]
     widths = ["--generator_channels=8", "--discriminator_channels=8", "--devices=cpu:1"]
     steps = ["--train_steps=200", "--summary_every_steps=20", f"--workdir={tmp_path / 'run'}"]
-    code, _, error = run(capfd, *flags, *widths, *steps)
+    code, _, error = run(*flags, *widths, *steps)
     assert code == 0, error
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss/discriminator"] for line in lines]

@@ -7,7 +7,7 @@ import os
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli, data, experiment, train, training_scores
+from sagan_tf import data, experiment, training_scores
 from sagan_tf.config import Config
 from sagan_tf.distribution import make_workers
 from sagan_tf.metrics import classifier, results
@@ -15,6 +15,7 @@ from sagan_tf.run_scoring import score_and_keep
 from sagan_tf.training.guards import Diverged, Guards
 from sagan_tf.training.summaries import Reporter
 from sagan_tf.training_scores import TrainingScores
+from tests.tiny_run import run
 
 TINY = (
     "--image_size=32 --batch_size=4 --z_dim=8 --generator_channels=1 --discriminator_channels=1"
@@ -51,16 +52,9 @@ def network(tmp_path_factory):
     return folder
 
 
-def run(capfd, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        cli.run(train.main, Config, train.__doc__, program="sagan_tf.train", argv=arguments)
-    out, error = capfd.readouterr()
-    return stop.value.code, out, error
-
-
-def test_training_is_scored_and_the_best_is_kept(network, tmp_path, capfd):
+def test_training_is_scored_and_the_best_is_kept(network, tmp_path):
     workdir = str(tmp_path / "run")
-    code, out, error = run(capfd, *TINY, f"--workdir={workdir}", f"--inception={network}")
+    code, out, error = run(*TINY, f"--workdir={workdir}", f"--inception={network}")
     assert code == 0, error
     assert out.count("frechet_distance") == 3 and "tiny classifier" in out
     lines = results.read(os.path.join(workdir, "scores", "scores.jsonl"))
@@ -136,7 +130,7 @@ class Killed(BaseException):
     """In place of SIGKILL: nothing in the program catches it."""
 
 
-def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(network, tmp_path, capfd, monkeypatch):
+def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(network, tmp_path, eagerly, monkeypatch):
     """Step 4, on the way, and step 6, the last, at which the run is complete when it is taken up."""
     flags = [*TINY, "--checkpoint_every_steps=2", f"--workdir={tmp_path}", f"--inception={network}"]
     path = tmp_path / "scores" / "scores.jsonl"
@@ -154,20 +148,20 @@ def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(network, tmp_pa
     monkeypatch.setattr(training_scores, "score_and_keep", score_or_die)
     for steps in ([2], [2, 4]):
         with pytest.raises(Killed):
-            run(capfd, *flags)
+            run(*flags)
         assert [line["step"] for line in scored()] == steps
-    code, out, error = run(capfd, *flags)
+    code, out, error = run(*flags)
     assert code == 0 and "is complete at step 6" in out, error
     assert [line["step"] for line in scored()] == [2, 4, 6]
     best = min(scored(), key=lambda line: line["value"])["step"]
     assert [step for step, _ in experiment.read_best(str(tmp_path))] == [best]
     # Once more: there is nothing to do, and the network is not even looked for.
     before = path.read_text()
-    code, out, error = run(capfd, *flags, "--inception=/no/network")
+    code, out, error = run(*flags, "--inception=/no/network")
     assert code == 0 and "is complete" in out and path.read_text() == before, error
 
 
-def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, capfd, monkeypatch):
+def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, eagerly, monkeypatch):
     """Lost at step 6, well at step 3: the score of step 4 and its checkpoint are not the new weights'.
 
     It is stopped; taken up it is lost again and goes back.
@@ -187,9 +181,9 @@ def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, capfd, monkeypat
         return [(line["step"], line["value"]) for line in lines if line["metric"] == "frechet_distance"]
 
     monkeypatch.setattr(Guards, "see_losses", lose)
-    code, _, error = run(capfd, *flags)
+    code, _, error = run(*flags)
     assert code == 3 and [step for step, _ in scores("scores.jsonl")] == [2, 4], error
-    code, _, error = run(capfd, *flags, "--on_divergence=restore")
+    code, _, error = run(*flags, "--on_divergence=restore")
     assert code == 0 and not to_be_lost, error
     assert [step for step, _ in scores("scores.jsonl")] == [2, 4, 6]
     aside = scores("scores.diverged.jsonl")
@@ -210,8 +204,8 @@ def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, capfd, monkeypat
         (["--evaluate_samples=1"], "--evaluate_samples=1: must be at least 2"),
     ],
 )
-def test_mistakes_show_before_the_first_step(network, tmp_path, capfd, flags, message):
-    code, out, error = run(capfd, *TINY, f"--workdir={tmp_path / 'run'}", f"--inception={network}", *flags)
+def test_mistakes_show_before_the_first_step(network, tmp_path, flags, message):
+    code, out, error = run(*TINY, f"--workdir={tmp_path / 'run'}", f"--inception={network}", *flags)
     assert code == 2 and message in error and "Traceback" not in error, error
     assert "step 2/6" not in out
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -105,8 +106,12 @@ def test_pointer_shows_what_the_layer_said(page, run):
         np.testing.assert_array_equal(shown.ravel(), stored[16 * row + column])
         assert np.abs(shown.ravel() - 255 * own / own.max()).max() < 0.51
         assert f"Row {row + 1}, column {column + 1} of 16 × 16" in page.run("return readout.textContent")
-        peak = f"{100 * own.max():.{2 if own.max() < 0.1 else 1}f}%"
-        assert page.run("return document.getElementById('peak').textContent") == peak
+        digits, peak = (
+            2 if own.max() < 0.1 else 1,
+            page.run("return document.getElementById('peak').textContent"),
+        )
+        assert re.fullmatch(rf"\d+\.\d{{{digits}}}%", peak)
+        assert float(peak[:-1]) == pytest.approx(100 * own.max(), abs=0.51 * 10**-digits)
         seen.append(shown)
     assert all((seen[i] != seen[i - 1]).any() for i in range(3))
 

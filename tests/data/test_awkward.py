@@ -123,11 +123,9 @@ def test_prepared_the_counts_add_up_too(awkward, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", sorted(_good_files()))
+@pytest.mark.parametrize("name", sorted(_good_files().keys() - {"tiny.png", "wide.png"}))  # of one colour
 def test_the_picture_is_the_right_one(name):
     """The corners' colours tell of rotation, inversion (CMYK), lost scale (16 bit) and lost palettes."""
-    if name in ("tiny.png", "wide.png"):
-        pytest.skip("shows nothing")
     found = images.decode(_good_files()[name], _SIZE).astype(int)
     expected = images.square(np.asarray(_photo()), _SIZE).astype(int)
     if name == "rotated.jpg":

@@ -1,6 +1,7 @@
 """TFDS sets, read by offset, give what TFDS itself reads."""
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -116,7 +117,6 @@ def many_files(tmp_path):
 @pytest.fixture
 def few_more_files():
     """Lets the process open 20 more files at most, before it raises its own limit."""
-    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
@@ -148,7 +148,6 @@ open(sys.argv[2]).close()
 
 
 def test_more_files_than_the_hard_limit_are_refused(many_files):
-    pytest.importorskip("resource")
     command = [sys.executable, "-c", _HARD_LIMIT, tfrecord.__file__, *many_files]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -78,7 +78,8 @@ def test_a_sample_at_inference_does_not_depend_on_its_batch():
     batch = layer(inputs_of(seed=5), LABELS)
     for index, label in enumerate(LABELS):
         alone = layer(inputs_of(seed=5)[index : index + 1], LABELS[index : index + 1])
-        np.testing.assert_array_equal(alone[0], batch[index], err_msg=str(label))
+        # One product and one sum a value: an instruction for both at once rounds once less.
+        np.testing.assert_allclose(alone[0], batch[index], rtol=1e-6, atol=1e-6, err_msg=str(label))
     in_training = layer(inputs_of(seed=5)[:1], LABELS[:1], training=True)
     assert np.abs(in_training[0] - batch[0]).max() > 0.01
 

@@ -69,13 +69,13 @@ def by_image(monkeypatch):
 def test_float32_against_the_oracle(by_image, compiled):
     given = tensors()
     function = tf.function(mixed_and_gradients) if compiled else mixed_and_gradients
-    assert max(errors(function(*given), oracle(*given))) < 1e-6
+    assert max(errors(function(*given), oracle(*given))) < 1e-5
 
 
 def test_scores_of_any_size(by_image):
     given = tensors(scale=300.0)
     expected = oracle(*given)
-    assert errors(mixed_and_gradients(*given), expected)[0] < 1e-6
+    assert errors(mixed_and_gradients(*given), expected)[0] < 1e-4  # exp of scores of 1000: 1000 * 6e-8
     assert all(np.isfinite(found).all() for found in mixed_and_gradients(*given))
 
 

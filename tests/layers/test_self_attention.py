@@ -79,7 +79,7 @@ def test_each_form_against_the_oracle(form, spatial, monkeypatch):
     expected, expected_beta = oracle(inputs, kernels_of(layer), 0.7, pooled=form == "original")
     np.testing.assert_allclose(beta, expected_beta, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(layer(inputs), outputs)
+    np.testing.assert_allclose(layer(inputs), outputs, rtol=1e-6, atol=1e-6)
     monkeypatch.setattr(mixing, "_LARGE", 0)
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-4, atol=1e-5)
     assert np.ptp(expected_beta, axis=-1).min() > 0.01  # beta is far from uniform: it matters
@@ -94,7 +94,7 @@ def test_share_is_what_is_added_against_what_was_there(form):
     shares = np.linalg.norm(added, axis=1) / np.linalg.norm(inputs.reshape(2, -1), axis=1)
     outputs, share = layer(inputs, return_share=True)
     np.testing.assert_allclose(share, shares, rtol=1e-4)
-    np.testing.assert_array_equal(layer(inputs), outputs)
+    np.testing.assert_allclose(layer(inputs), outputs, rtol=1e-6, atol=1e-6)
     assert share.dtype == tf.float32 and np.ptp(shares) > 0.001
     assert layer(np.zeros_like(inputs), return_share=True)[1].numpy().tolist() == [0, 0]
 
@@ -228,10 +228,13 @@ def test_inputs_of_other_ranks_are_refused(shape):
         SelfAttention()(np.zeros(shape, np.float32))
 
 
-@pytest.mark.parametrize("spectral_norm", [True, False])
 @pytest.mark.parametrize(
-    ("form", "spatial", "value", "projection"),
-    [("original", (4, 5), 8, True), ("paper_v2", (6,), 4, True), ("paper_v1", (2, 3, 2), 16, False)],
+    ("form", "spatial", "value", "projection", "spectral_norm"),
+    [
+        ("original", (4, 5), 8, True, True),
+        ("paper_v2", (6,), 4, True, False),
+        ("paper_v1", (2, 3, 2), 16, False, True),
+    ],
 )
 def test_layer_contract(run_layer_test, form, spatial, value, projection, spectral_norm):
     channels = {"query": (16, 4), "key": (16, 4), "value": (16, value)}

@@ -1,14 +1,13 @@
 """TF-GAN's evaluation code can be had although TF-GAN itself cannot be imported."""
 
+import importlib.util
 import subprocess
 import sys
 
+import pytest
+
 from sagan_tf.evaluate import INCEPTION
 from sagan_tf.metrics import tfgan
-
-
-def _run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
 
 
 def test_functions_are_there():
@@ -19,18 +18,15 @@ def test_functions_are_there():
     assert evaluation.INCEPTION_TFHUB == INCEPTION
 
 
+@pytest.mark.slow  # it guards nothing of a user's: it says when a file of ours can go
 def test_is_still_needed():
     """If this fails, TF-GAN imports again and `tfgan.py` can go."""
-    result = _run("import tensorflow_gan")
+    command = [sys.executable, "-c", "import tensorflow_gan"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode != 0 and "estimator" in result.stderr
 
 
-def test_missing_package_is_named():
-    code = (
-        "import importlib.util as u; find = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'tensorflow_gan' else find(name, *rest)\n"
-        "from sagan_tf.metrics import tfgan\n"
-        "try: tfgan.evaluation()\n"
-        "except ImportError as error: print(error)\n"
-    )
-    assert "pip install tensorflow-gan" in _run(code).stdout
+def test_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install tensorflow-gan"):
+        tfgan.evaluation.__wrapped__()  # whatever was imported before

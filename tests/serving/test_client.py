@@ -15,6 +15,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_
 from tensorflow_serving.config import model_server_config_pb2
 
 from sagan_tf import cli
+from tests.agreement import ROUNDING, assert_pictures_agree
 from tests.conftest import ROOT
 from tests.serving import server
 from tools import serving_client
@@ -84,7 +85,8 @@ def test_pictures_are_those_of_the_model(protocol, addresses, model, client, tmp
         seed=tf.constant([7, 8, 9] * 2, tf.int64),
         truncation=tf.fill([6], 0.5),
     )
-    np.testing.assert_array_equal(np.stack([pictures[name] for name in names]), expected["images_uint8"])
+    found = np.stack([pictures[name] for name in names])
+    assert_pictures_agree(found, expected["images_uint8"].numpy())
 
 
 def test_unconditional_model_is_asked_without_classes(unconditional_model, client, tmp_path):
@@ -240,7 +242,7 @@ def test_rest_rows(addresses):
     answer = ask("attention", rows)
     assert np.shape(answer[1]["images"]) == (32, 32, 3)
     np.testing.assert_allclose(np.sum(answer[1]["attention_16"], axis=-1), np.ones(256), atol=1e-5)
-    np.testing.assert_allclose(ask("serving_default", rows)[0], answer[0]["images"], atol=1e-6)
+    np.testing.assert_allclose(ask("serving_default", rows)[0], answer[0]["images"], atol=ROUNDING)
 
 
 def test_models_config_is_a_server_config(model):

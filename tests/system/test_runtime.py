@@ -12,7 +12,7 @@ from sagan_tf.config import Config
 from sagan_tf.options import UserError
 from sagan_tf.system import processor as processors
 from sagan_tf.system import runtime
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment_here
 
 CPUINFO = (
     "processor\t: 0\nmodel name\t: Fast 9000\nflags\t\t: fpu avx2 {}\n\nprocessor\t: 1\nmodel name\t: other\n"
@@ -68,10 +68,7 @@ def on(monkeypatch, *instructions, onednn=True, limit=""):
     monkeypatch.setattr(runtime, "processor", lambda: processors.Processor("a", instructions))
     monkeypatch.setattr(runtime, "uses_onednn", lambda: onednn)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    return ENVIRONMENT(["CPU:0"])
-
-
-ENVIRONMENT = runtime.environment  # before the fixture of all tests makes float32 of auto
+    return environment_here(["CPU:0"])
 
 
 def test_bfloat16_is_native_where_the_device_computes_it(monkeypatch):
@@ -87,7 +84,7 @@ def test_bfloat16_is_native_where_the_device_computes_it(monkeypatch):
 def test_of_gpus_the_capability_decides(monkeypatch, capability, native):
     details = {"device_name": "NVIDIA X", "compute_capability": capability}
     monkeypatch.setattr(runtime, "_gpu_details", lambda device: details)
-    found = ENVIRONMENT(["GPU:0", "GPU:1"])
+    found = environment_here(["GPU:0", "GPU:1"])
     assert found.native_bfloat16 == native and str(found).startswith("NVIDIA X, NVIDIA X; bfloat16")
 
 

@@ -1,7 +1,6 @@
 """Fixtures of the tests of training."""
 
 import pytest
-import tensorflow as tf
 
 from sagan_tf import data
 
@@ -10,11 +9,3 @@ from sagan_tf import data
 def digits():
     """The real digits at 32x32."""
     return data.open_dataset("digits", split="train", image_size=32)
-
-
-@pytest.fixture
-def eagerly():
-    """Compiling takes much longer than the few steps of a test."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)

@@ -12,6 +12,7 @@ from sagan_tf.training import histogram
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.state import TRAINING_SEED
 from sagan_tf.training.step import Alternation, make_train_function
+from tests.conftest import running_eagerly
 from tests.training.game import DESCENT, TINY, Trainer, largest_difference, without_batch_statistics
 
 
@@ -20,7 +21,9 @@ from tests.training.game import DESCENT, TINY, Trainer, largest_difference, with
     [({}, {}), ({"discriminator_steps": 2, "reuse_fakes": False}, {"recompute_blocks": True})],
     ids=["reused fakes", "two D steps, fresh fakes, and blocks recomputed"],
 )
-def test_two_replicas_train_as_one(digits, options, of_two):
+def test_two_replicas_train_as_one(digits, options, of_two, request):
+    if of_two:  # graphs once are enough
+        request.getfixturevalue("eagerly")
     config = dataclasses.replace(TINY, **options)
     one = Trainer(
         digits,
@@ -57,7 +60,9 @@ def test_xla_trains_as_tensorflow_does(digits, monkeypatch):
         )
         for xla in (False, True)
     )
-    expected, scalars = plain.train(1), compiled.train(1)
+    with running_eagerly():
+        expected = plain.train(1)
+    scalars = compiled.train(1)
     for tag, value in expected.items():
         assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
     difference, path = largest_difference(compiled.weights(), plain.weights())
@@ -75,7 +80,7 @@ def check_histograms(histograms, scalars):
         assert np.sum(shares * edges[:-1]) - 1e-4 < mean < np.sum(shares * edges[1:]) + 1e-4
 
 
-def test_replicas_hold_the_same_state(digits):
+def test_replicas_hold_the_same_state(digits, eagerly):
     trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:2", sync_batch_norm=False))
     trainer.train(3)
     for network in (trainer.state.generator, trainer.state.discriminator, trainer.state.ema_generator):
@@ -84,20 +89,21 @@ def test_replicas_hold_the_same_state(digits):
             np.testing.assert_array_equal(first.numpy(), second.numpy(), err_msg=variable.path)
 
 
-def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_path):
-    schedule = {"learning_rate_schedule": "linear", "warmup_steps": 5, "train_steps": 9}
+def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_path, eagerly):
+    """With a schedule, and two D steps; a compiled run is taken up in tests/test_train.py."""
+    schedule = {"learning_rate_schedule": "linear", "warmup_steps": 3, "train_steps": 5}
     config = dataclasses.replace(TINY, devices="cpu:1", discriminator_steps=2, **schedule)
     whole = Trainer(digits, config)
-    whole.train(4)
-    expected_losses = whole.train(4)
+    whole.train(2)
+    expected_losses = whole.train(2)
 
     first = Trainer(digits, config)
-    first.train(4)
+    first.train(2)
     saved = experiment.checkpoints(str(tmp_path))
-    saved.save(first.state.checkpoint(), 4)
-    second = Trainer(digits, dataclasses.replace(config, seed=config.seed), first_step=4)
-    assert saved.restore_newest(second.state.checkpoint()) == 4
-    assert second.train(4) == expected_losses
+    saved.save(first.state.checkpoint(), 2)
+    second = Trainer(digits, dataclasses.replace(config, seed=config.seed), first_step=2)
+    assert saved.restore_newest(second.state.checkpoint()) == 2
+    assert second.train(2) == expected_losses
     difference, path = largest_difference(second.weights(), whole.weights())
     assert difference == 0, path
 
@@ -117,7 +123,7 @@ def test_state_moves_once_an_iteration(digits, options, eagerly):
     assert trainer.state.step.numpy() == 3
 
 
-def test_one_iteration_is_what_it_says(digits):
+def test_one_iteration_is_what_it_says(digits, eagerly):
     """One iteration against the same thing written out: SGD, one replica, fakes reused."""
     trainer = Trainer(
         digits, dataclasses.replace(TINY, devices="cpu:1"), optimizer=lambda: keras.optimizers.SGD(0.1)
@@ -167,7 +173,7 @@ def descend(network, tape, loss, rate=0.1):
         variable.assign_sub(rate * tf.convert_to_tensor(gradient))
 
 
-def test_ema_follows_from_the_first_step(digits):
+def test_ema_follows_from_the_first_step(digits, eagerly):
     trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", ema_decay=0.999))
     decays, expected = [], {v.path: v.numpy() for v in trainer.state.generator.variables}
     for step in range(3):
@@ -181,7 +187,7 @@ def test_ema_follows_from_the_first_step(digits):
         np.testing.assert_allclose(variable.numpy(), expected[path], rtol=1e-5, atol=1e-6, err_msg=path)
 
 
-def test_no_ema_is_the_generator_itself(digits):
+def test_no_ema_is_the_generator_itself(digits, eagerly):
     trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", ema_decay=0.0))
     trainer.train(2)
     for average, variable in zip(
@@ -190,7 +196,7 @@ def test_no_ema_is_the_generator_itself(digits):
         np.testing.assert_allclose(average.numpy(), variable.numpy(), rtol=1e-6, atol=1e-7)
 
 
-def test_discriminator_gets_no_gradient_in_the_generators_step(digits):
+def test_discriminator_gets_no_gradient_in_the_generators_step(digits, eagerly):
     """With a discriminator that cannot learn, D's weights stay what they were."""
     trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:1", discriminator_learning_rate=0.0))
     before = {v.path: v.numpy() for v in trainer.state.discriminator.trainable_variables}
@@ -199,7 +205,7 @@ def test_discriminator_gets_no_gradient_in_the_generators_step(digits):
         np.testing.assert_array_equal(variable.numpy(), before[variable.path], err_msg=variable.path)
 
 
-def test_alternation_needs_no_strategy(digits):
+def test_alternation_needs_no_strategy(digits, eagerly):
     """The default strategy will do, as in a notebook."""
     strategy = tf.distribute.get_strategy()
     state = experiment.make_state(TINY, 10, strategy)
@@ -240,7 +246,7 @@ def test_parts_of_a_batch_train_as_the_whole(digits, devices, discriminator_step
     assert largest_difference(whole.weights(), initial)[0] > 1e-2
 
 
-def test_a_run_that_went_back_goes_another_way(digits):
+def test_a_run_that_went_back_goes_another_way(digits, eagerly):
     """Other z and other images, which depend on how often it has gone back."""
     config = dataclasses.replace(TINY, devices="cpu:1")
     trainer = Trainer(digits, config)
