@@ -4,9 +4,10 @@ import dataclasses
 import os
 import re
 
-from sagan_tf import cli
-from sagan_tf.config import batch_statistics_option
-from sagan_tf.options import MAX_SEED, UserError, option
+from sagan_tf.runs.config import batch_statistics_option
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import MAX_SEED, option
 
 _CLASSES = 24  # at most, where none are asked for
 _PAGE = "attention.html"
@@ -82,12 +83,13 @@ class Options:
 def main(options: Options, given) -> int:
     """Draws figures and writes the page. Returns the exit code."""
     del given
-    from sagan_tf import experiment, run_attention
-    from sagan_tf.attention_maps.page import write_page
-    from sagan_tf.class_choice import choose
+    from sagan_tf.inspection import attention_maps
+    from sagan_tf.inspection.class_choice import choose
+    from sagan_tf.inspection.page import write_page
+    from sagan_tf.runs import experiment
 
     config = experiment.read_config(options.workdir)
-    run_attention.check_run(dataclasses.replace(config, workdir=options.workdir), _positions(options))
+    attention_maps.check_run(dataclasses.replace(config, workdir=options.workdir), _positions(options))
     names = _checkpoints(options)
     run = _restore(options, names[0])
     classes = choose(options.classes, run.class_names, config.conditional, limit=_CLASSES)
@@ -115,7 +117,7 @@ def _positions(options: Options) -> tuple[tuple[int, int], ...]:
 
 def _checkpoints(options: Options) -> list[str]:
     """Names of checkpoints, each once."""
-    from sagan_tf import experiment
+    from sagan_tf.runs import experiment
 
     names = []
     for name in options.checkpoints:
@@ -128,7 +130,7 @@ def _checkpoints(options: Options) -> list[str]:
 
 
 def _restore(options: Options, checkpoint: str):
-    from sagan_tf import experiment
+    from sagan_tf.runs import experiment
 
     try:
         return experiment.restore(
@@ -153,12 +155,12 @@ def _make_output(options: Options) -> str:
 
 def _real_images(options: Options, config, class_names, classes):
     """Real images; None, and a line that says why, if there are none to be had."""
-    from sagan_tf import run_attention
+    from sagan_tf.inspection import attention_maps
 
     if not options.real_images or not config.discriminator_attention:
         return None
     try:
-        return run_attention.real_images(config, class_names, classes, options.real_images)
+        return attention_maps.real_images(config, class_names, classes, options.real_images)
     except UserError as error:
         print(f"no real images, the discriminator is shown on generated ones only: {error}", flush=True)
         return None
@@ -167,14 +169,14 @@ def _real_images(options: Options, config, class_names, classes):
 def _look(options: Options, run, classes, real):
     import numpy as np
 
-    from sagan_tf import run_attention
-    from sagan_tf.run_scoring import Progress
+    from sagan_tf.inspection import attention_maps
+    from sagan_tf.system.progress import Progress
 
-    drawing = run_attention.Drawing(options.figure_rows, _positions(options), options.num_positions)
-    z = run_attention.draw_z(options.num_samples, options.seed, run.config.z_dim, options.truncation)
+    drawing = attention_maps.Drawing(options.figure_rows, _positions(options), options.num_positions)
+    z = attention_maps.draw_z(options.num_samples, options.seed, run.config.z_dim, options.truncation)
     labels = np.resize(np.array(classes, np.int32), options.num_samples)
     with Progress("images", options.num_samples) as progress:
-        return run_attention.Observer(run, drawing, progress.line).look(z, labels, real, progress)
+        return attention_maps.Observer(run, drawing, progress.line).look(z, labels, real, progress)
 
 
 def _report(look) -> None:

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from sagan_tf import cli
-from sagan_tf.options import UserError, option
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import option
 
 
 @dataclasses.dataclass(frozen=True)

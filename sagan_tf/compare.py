@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from sagan_tf import cli
-from sagan_tf.options import UserError, option
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Options:
 def main(options: Options, given) -> int:
     """Compares. Returns the exit code."""
     del given
-    from sagan_tf import comparison
-    from sagan_tf.output_folder import OutputFolder
+    from sagan_tf.inspection import comparison
+    from sagan_tf.system.output_folder import OutputFolder
 
     runs = comparison.read_runs(options.runs)
     panels = comparison.panels(runs, options.curves)

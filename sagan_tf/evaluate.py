@@ -3,9 +3,10 @@
 import dataclasses
 import os
 
-from sagan_tf import cli
-from sagan_tf.config import INCEPTION, TRAINING_METRICS, batch_statistics_option
-from sagan_tf.options import MAX_SEED, UserError, option
+from sagan_tf.runs.config import INCEPTION, TRAINING_METRICS, batch_statistics_option
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import MAX_SEED, option
 
 METRIC_NAMES = (*TRAINING_METRICS, "cas")
 _SCORES = "scores"  # folder within a workdir
@@ -79,7 +80,7 @@ class Options:
     reference: str = option(
         "",
         "Real images: a dataset as in training (digits, tfds:NAME, folder:PATH, ...), or a file made by"
-        " tools/make_reference.py; if empty, the run's own dataset.",
+        " sagan_tf.make_reference; if empty, the run's own dataset.",
         section="Reference",
     )
     reference_split: str = option("train", "Their split.", section="Reference")
@@ -114,8 +115,8 @@ def main(options: Options, given) -> int:
 
 
 def _score_generated(options: Options, given) -> int:
-    from sagan_tf.metrics import samples
-    from sagan_tf.run_scoring import score_and_keep
+    from sagan_tf.evaluation import samples
+    from sagan_tf.evaluation.run_scoring import score_and_keep
 
     place = options.generated
     if not os.path.isdir(place):
@@ -144,7 +145,7 @@ def _score_generated(options: Options, given) -> int:
 
 
 def _take_classes(scorer, saved_model: str) -> None:
-    from sagan_tf.sampling.source import read_class_names
+    from sagan_tf.inspection.source import read_class_names
 
     if class_names := read_class_names(saved_model):
         scorer.take_classes(class_names, f"--generated={saved_model}")
@@ -153,8 +154,8 @@ def _take_classes(scorer, saved_model: str) -> None:
 
 
 def _score_run(options: Options, given) -> int:
-    from sagan_tf import experiment
-    from sagan_tf.run_scoring import RunScorer
+    from sagan_tf.evaluation.run_scoring import RunScorer
+    from sagan_tf.runs import experiment
 
     config = experiment.read_config(options.workdir)
     if not options.reference and "reference_split" not in given:
@@ -180,9 +181,9 @@ def _score_run(options: Options, given) -> int:
 
 def _make_scorer(options: Options, image_size: int, folder: str, config=None):
     """Loads the network and the real images' statistics, kept in `folder`; `config` is a scored run's."""
+    from sagan_tf.evaluation.scores import METRICS
+    from sagan_tf.evaluation.scoring import Scorer
     from sagan_tf.metrics.features import load_network
-    from sagan_tf.metrics.scores import METRICS
-    from sagan_tf.metrics.scoring import Scorer
 
     needed = [name for name in options.metrics if METRICS[name].reference]
     if needed and not (options.reference or config):
@@ -206,9 +207,9 @@ def _make_scorer(options: Options, image_size: int, folder: str, config=None):
 
 def _open_reference(options: Options, network, image_size: int, folder: str, config):
     """The real images' statistics, if a metric needs them, and the names of the classes."""
-    from sagan_tf.metrics import evaluation
-    from sagan_tf.metrics.reference import Reference
-    from sagan_tf.run_scoring import Progress
+    from sagan_tf.evaluation import pipeline
+    from sagan_tf.evaluation.reference import Reference
+    from sagan_tf.system.progress import Progress
 
     if os.path.isfile(options.reference):
         reference = Reference(options.reference)
@@ -217,7 +218,7 @@ def _open_reference(options: Options, network, image_size: int, folder: str, con
     spec = options.reference or config.dataset
     dataset = _open_dataset(options, spec, options.reference_split, image_size, of_run)
     with Progress("real images", dataset.num_examples) as progress:
-        reference = evaluation.real_reference(
+        reference = pipeline.real_reference(
             dataset,
             options.reference_split,
             network,
@@ -231,7 +232,7 @@ def _open_reference(options: Options, network, image_size: int, folder: str, con
 
 def _real_test(options: Options, image_size: int, config):
     from sagan_tf import data
-    from sagan_tf.metrics import evaluation
+    from sagan_tf.evaluation import pipeline
 
     spec = options.cas_dataset or options.reference or (config.dataset if config else "")
     if not spec or os.path.isfile(spec):
@@ -244,12 +245,13 @@ def _real_test(options: Options, image_size: int, config):
             " images (--cas_dataset)"
         )
     dataset = _open_dataset(options, spec, split, image_size, config)
-    return evaluation.real_test(dataset, split, min(image_size, 64), options.cas_epochs)
+    return pipeline.real_test(dataset, split, min(image_size, 64), options.cas_epochs)
 
 
 def _open_dataset(options: Options, spec: str, split: str, image_size: int, config):
     """Opens real images; those of a run, if `config` is given, as the run opened its own."""
-    from sagan_tf import data, experiment
+    from sagan_tf import data
+    from sagan_tf.runs import experiment
 
     if config:
         data_dir = options.data_dir or config.data_dir
@@ -259,9 +261,9 @@ def _open_dataset(options: Options, spec: str, split: str, image_size: int, conf
 
 
 def _draw(options: Options, scorer, generator):
-    from sagan_tf.metrics import evaluation
+    from sagan_tf.evaluation import pipeline
 
-    return evaluation.generator_samples(
+    return pipeline.generator_samples(
         scorer,
         generator,
         num_samples=options.num_samples,
@@ -272,7 +274,7 @@ def _draw(options: Options, scorer, generator):
 
 
 def _protocol(options: Options, scorer):
-    from sagan_tf.metrics.results import Protocol
+    from sagan_tf.evaluation.results import Protocol
 
     network = scorer.network
     return Protocol(

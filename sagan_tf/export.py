@@ -4,9 +4,10 @@ import dataclasses
 import os
 import re
 
-from sagan_tf import cli
-from sagan_tf.config import PRECISIONS, batch_statistics_option
-from sagan_tf.options import UserError, option
+from sagan_tf.runs.config import PRECISIONS, batch_statistics_option
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import option
 
 _CLASSES_FILE = "labels.txt"
 _CARD_FILE = "MODEL_CARD.md"
@@ -84,7 +85,7 @@ def served_name(options: Options) -> str:
 def main(options: Options, given) -> int:
     """Exports. Returns the exit code."""
     del given
-    from sagan_tf import experiment
+    from sagan_tf.runs import experiment
     from sagan_tf.serving import server_files, versions
 
     run = experiment.restore(
@@ -102,9 +103,9 @@ def main(options: Options, given) -> int:
 
 def write_version(options: Options, run, version: int, directory: str) -> None:
     """Writes all of a version into a directory. Raises UserError."""
+    from sagan_tf.networks.inference import inference_copy
     from sagan_tf.serving import other_formats
     from sagan_tf.serving.module import ServedGenerator
-    from sagan_tf.serving.network import inference_copy
     from sagan_tf.serving.warmup import write_warmup
 
     network = inference_copy(
@@ -134,7 +135,7 @@ def _class_names(run) -> tuple[str, ...]:
 
 
 def _card(options: Options, run, version: int) -> str:
-    from sagan_tf.metrics import results
+    from sagan_tf.evaluation import results
     from sagan_tf.serving.model_card import model_card
 
     lines = results.read(os.path.join(options.workdir, "scores", "scores.jsonl"))

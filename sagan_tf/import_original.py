@@ -8,11 +8,11 @@ import dataclasses
 import os
 import shutil
 
-from sagan_tf import cli
-from sagan_tf.config import Config
-from sagan_tf.options import UserError, format_value, option, to_flagfile
-from sagan_tf.options import check as check_options
-from sagan_tf.system import runtime
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli, runtime
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import check as check_options
+from sagan_tf.system.options import format_value, option, to_flagfile
 
 _IMAGENET_CLASSES = 1000
 # From so many updates on the decay of the moving averages is the constant one of the original.
@@ -68,7 +68,8 @@ def main(options: Options, given) -> int:
     """Imports the checkpoint. Returns the exit code."""
     import tensorflow as tf
 
-    from sagan_tf import experiment, original_checkpoint
+    from sagan_tf.importing import original_checkpoint
+    from sagan_tf.runs import experiment
 
     contents = original_checkpoint.read(options.checkpoint)
     found = original_checkpoint.architecture(contents)
@@ -90,8 +91,8 @@ def main(options: Options, given) -> int:
 
 def _configure(options: Options, given, found: dict, classes: int, numbers: dict) -> Config:
     """The configuration of the run: what was found in the checkpoint, and for the rest the options."""
-    from sagan_tf import experiment
-    from sagan_tf.distribution import device_names
+    from sagan_tf.runs import experiment
+    from sagan_tf.system.devices import device_names
 
     for name, value in found.items():
         asked = getattr(options, name)
@@ -126,7 +127,7 @@ def _read_class_names(path: str, classes: int) -> list[str]:
 
 def _fill(state, contents, config: Config, skip_surplus: bool) -> None:
     """Sets the state of the run from the checkpoint."""
-    from sagan_tf import original, original_checkpoint
+    from sagan_tf.importing import original, original_checkpoint
 
     players = {
         "g": (state.generator, state.generator_optimizer),
@@ -200,7 +201,7 @@ def _write(config: Config, class_names, state, step: int) -> None:
     """Writes the run's directory so that it is there whole or not at all."""
     import tensorflow as tf
 
-    from sagan_tf import experiment
+    from sagan_tf.runs import experiment
 
     partial = f"{config.workdir.rstrip('/')}.partial-{os.getpid()}"
     try:

@@ -4,9 +4,10 @@ import dataclasses
 import os
 import sys
 
-from sagan_tf import cli
-from sagan_tf.config import batch_statistics_option
-from sagan_tf.options import MAX_SEED, UserError, option
+from sagan_tf.runs.config import batch_statistics_option
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import MAX_SEED, option
 
 _KINDS = (
     "grid",
@@ -114,10 +115,10 @@ class Options:
 def main(options: Options, given) -> int:
     """Draws what the options name. Returns the exit code."""
     del given
-    from sagan_tf.class_choice import choose
-    from sagan_tf.sampling import source as sources
-    from sagan_tf.sampling.artist import Artist
-    from sagan_tf.sampling.folder import Folder
+    from sagan_tf.inspection import source as sources
+    from sagan_tf.inspection.artist import Artist
+    from sagan_tf.inspection.class_choice import choose
+    from sagan_tf.inspection.sample_folder import Folder
 
     if options.workdir:
         source = sources.from_run(
@@ -176,9 +177,9 @@ def _write_samples(options: Options, source, folder):
     """Single images and the .npz, in one pass; sample i is of class i modulo their number."""
     import numpy as np
 
-    from sagan_tf.class_choice import choose
-    from sagan_tf.metrics.samples import GeneratorSamples
-    from sagan_tf.run_scoring import Progress
+    from sagan_tf.evaluation.samples import GeneratorSamples
+    from sagan_tf.inspection.class_choice import choose
+    from sagan_tf.system.progress import Progress
 
     classes = choose(options.classes, source.class_names, source.generator.conditional)
     labels = np.tile(np.array(classes, np.int32), options.samples_per_class)
@@ -201,9 +202,10 @@ def _write_samples(options: Options, source, folder):
 
 
 def _open_neighbours(options: Options, source):
-    from sagan_tf import data, experiment
+    from sagan_tf import data
+    from sagan_tf.inspection import nearest
     from sagan_tf.metrics.features import load_network
-    from sagan_tf.sampling import nearest
+    from sagan_tf.runs import experiment
 
     config = source.run.config if source.run else None
     data_dir = options.data_dir or (config.data_dir if config else "")
@@ -224,8 +226,8 @@ def _open_neighbours(options: Options, source):
 
 
 def _write_neighbours(dataset, spaces, artist, folder):
-    from sagan_tf.run_scoring import Progress
-    from sagan_tf.sampling import nearest
+    from sagan_tf.inspection import nearest
+    from sagan_tf.system.progress import Progress
 
     samples = artist.samples(max(_COMPARED, artist.rows))
     with Progress("training images", dataset.num_examples) as progress:
@@ -238,7 +240,8 @@ def _write_neighbours(dataset, spaces, artist, folder):
 
 
 def _write_progress(options: Options, source, artist, folder):
-    from sagan_tf import experiment, pictures
+    from sagan_tf import pictures
+    from sagan_tf.runs import experiment
 
     steps = {
         *experiment.checkpoints(options.workdir).steps(),

@@ -8,10 +8,9 @@ import sys
 
 from tqdm import tqdm
 
-from sagan_tf import cli, options
-from sagan_tf.config import AUTO, INCEPTION, Config
-from sagan_tf.options import UserError
-from sagan_tf.system import files, runtime
+from sagan_tf.runs.config import AUTO, INCEPTION, Config
+from sagan_tf.system import cli, files, options, runtime
+from sagan_tf.system.errors import UserError
 
 _EXIT_DIVERGED = 3
 
@@ -20,8 +19,8 @@ def main(config: Config, given) -> int:
     """Starts a run or takes it up. Returns the exit code."""
     import tensorflow as tf
 
-    from sagan_tf import experiment
-    from sagan_tf.distribution import device_names, make_workers
+    from sagan_tf.runs import experiment
+    from sagan_tf.system.devices import device_names, make_workers
 
     config = _resolve(config, given)
     environment = runtime.environment(device_names(config.devices))
@@ -56,7 +55,7 @@ def main(config: Config, given) -> int:
 
 def _resolve(config: Config, given) -> Config:
     """The configuration to use: that of the run in the workdir, if any, with what may change changed."""
-    from sagan_tf import experiment
+    from sagan_tf.runs import experiment
 
     if not os.path.isfile(os.path.join(config.workdir, experiment.CONFIG_FILE)):
         config.check_new_run()
@@ -94,8 +93,8 @@ def _lock(workdir: str):
 
 
 def _train(config: Config, workers, dataset, environment) -> int:
-    from sagan_tf import experiment
     from sagan_tf.data.preflight import preflight
+    from sagan_tf.runs import experiment
     from sagan_tf.training import loop
 
     check = preflight(dataset, config.workdir, loop.report) if workers.is_chief else None
@@ -136,7 +135,7 @@ def _score_the_end(config: Config, workers, state, dataset, step: int) -> None:
     """Scores a complete run where that is still to be done; the chief does it, the others wait."""
     if not config.evaluate_every_steps:
         return
-    from sagan_tf import training_scores
+    from sagan_tf.evaluation import training_scores
 
     if workers.is_chief:
         training_scores.score_the_end(config, state, dataset, step)
@@ -148,9 +147,9 @@ def _run(config: Config, workers, dataset, state, saved, first_step, watch, even
 
     A run that is lost goes back, if that is wanted; otherwise None is returned.
     """
-    from sagan_tf import experiment
+    from sagan_tf.monitoring.guards import Diverged
+    from sagan_tf.runs import experiment
     from sagan_tf.training import loop
-    from sagan_tf.training.guards import Diverged
 
     train = experiment.make_step(config, state, workers.strategy)
     while True:
@@ -176,7 +175,7 @@ def _run(config: Config, workers, dataset, state, saved, first_step, watch, even
             first_step = watch.go_back(good) if config.on_divergence == "restore" else None
             if first_step is None:
                 return None
-            from sagan_tf import training_scores
+            from sagan_tf.evaluation import training_scores
 
             training_scores.set_aside(config.workdir, first_step)
 
@@ -186,7 +185,7 @@ def _memory_watched(config: Config, state, workers):
     """Says what a step will take, and what to lower if the memory is not enough for it."""
     import tensorflow as tf
 
-    from sagan_tf import estimate
+    from sagan_tf.monitoring import estimate
 
     replicas = workers.strategy.num_replicas_in_sync
     found = estimate.estimate(config, state.generator, state.discriminator, replicas)
@@ -224,11 +223,13 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
 
     Before a run's first step it also writes what introduces the run.
     """
-    from sagan_tf import experiment, training_scores
-    from sagan_tf.training import loop, samples
-    from sagan_tf.training.guards import Guards, limits_of
-    from sagan_tf.training.summaries import Reporter, state_scalars
-    from sagan_tf.training.watch import Watch
+    from sagan_tf.evaluation import training_scores
+    from sagan_tf.monitoring import samples
+    from sagan_tf.monitoring.guards import Guards, limits_of
+    from sagan_tf.monitoring.summaries import Reporter, state_scalars
+    from sagan_tf.monitoring.watch import Watch
+    from sagan_tf.runs import experiment
+    from sagan_tf.training import loop
 
     experiment.write_description(config, dataset.class_names)
     reporter, scores = Reporter(config.workdir, first_step), None
@@ -277,7 +278,7 @@ def _score_names(config: Config) -> list[str]:
     """Under which names scores will be reported, as far as can be known before the network is loaded."""
     if not config.evaluate_every_steps:
         return []
-    from sagan_tf.metrics.scores import METRICS
+    from sagan_tf.evaluation.scores import METRICS
 
     inception = config.inception == INCEPTION
     return [title for name in config.evaluate_metrics for title in METRICS[name].titles(inception).values()]

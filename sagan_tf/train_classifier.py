@@ -3,8 +3,9 @@
 import dataclasses
 import os
 
-from sagan_tf import cli
-from sagan_tf.options import MAX_SEED, UserError, option
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import MAX_SEED, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,8 @@ def main(options: Options, given) -> int:
     del given
     import keras
 
-    from sagan_tf.metrics import classifier, subset
+    from sagan_tf.data import subset
+    from sagan_tf.metrics import classifier
 
     train, test = _open(options)
     if train.num_classes < 2:
@@ -85,7 +87,7 @@ def main(options: Options, given) -> int:
 def _open(options: Options):
     """The datasets to learn from and to test on; they share no image."""
     from sagan_tf import data
-    from sagan_tf.metrics import subset
+    from sagan_tf.data import subset
 
     def open_split(split):
         return data.open_dataset(

@@ -5,45 +5,27 @@ import functools
 
 import pytest
 
+from sagan_tf.__main__ import commands
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "sagan_tf"
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 TOOLS = sorted((ROOT / "tools").glob("*.py"))
+COMMANDS = commands()
 
-# Which parts (modules or subpackages of sagan_tf) a part may import, besides itself, `options` and `system`.
-# An entry point, a module with a function `console`, may import everything but other entry points.
-NETWORK_PARTS = {"augment", "layers", "losses", "networks", "original"}
-ARROWS = {
-    "__init__": set(),
-    "attention_maps": {"pictures"},
-    "augment": set(),
-    "cli": set(),
-    "class_choice": set(),
-    "comparison": {"experiment", "metrics"},
-    "config": set(),
-    "data": set(),
-    "distribution": set(),
-    "estimate": {"layers", "networks"},
-    "experiment": {"config", "data", "metrics", "training"} | NETWORK_PARTS,
-    "layers": set(),
-    "losses": set(),
-    "metrics": {"data"},
-    "networks": {"layers"},
-    "options": set(),
-    "original": set(),
-    "original_checkpoint": {"original"},
-    "output_folder": set(),
-    "pictures": set(),
-    "reproduction": {"comparison", "config", "estimate", "experiment", "metrics"},
-    "run_attention": {"attention_maps", "config", "data", "experiment", "metrics", "pictures"},
-    "run_scoring": {"experiment", "metrics", "training"},
-    "system": set(),
-    "serving": {"metrics", "networks"},
-    "sampling": {"data", "experiment", "metrics", "networks", "output_folder", "pictures"},
-    "training": {"attention_maps", "pictures"} | NETWORK_PARTS,
-    "training_scores": {"config", "experiment", "metrics", "run_scoring", "training"},
-}
+# Rooms (folders of the package) from the lowest up. A room may import those of lower floors alone.
+FLOORS = [
+    {"system", "pictures"},
+    {"layers"},
+    {"networks"},
+    {"training", "data", "metrics"},
+    {"monitoring"},
+    {"runs"},
+    {"evaluation"},
+    {"inspection", "serving", "importing"},
+    {"reproduction"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
 @functools.cache
@@ -53,11 +35,6 @@ def tree(path):
 
 def part(source):
     return source.parts[0].removesuffix(".py")
-
-
-def is_entry_point(name):
-    path = PACKAGE / f"{name}.py"
-    return path.exists() and any(getattr(node, "name", "") == "console" for node in tree(path).body)
 
 
 def imports(path):
@@ -71,35 +48,51 @@ def imports(path):
 
 
 def imported_parts(path):
+    """Rooms and files at the root of sagan_tf that a file imports; `sagan_tf.__version__` is neither."""
     parts = {(name + ".").split(".")[1] for name in imports(path) if name.split(".")[0] == "sagan_tf"}
-    return parts & {part(source) for source in SOURCES}  # less what is no module: `sagan_tf.__version__`
+    return parts & {part(source) for source in SOURCES}
+
+
+def wrong_arrows(source):
+    """The rooms and commands that a file imports and must not, of `imported_parts`."""
+    own, reached = part(source), imported_parts(PACKAGE / source)
+    if own == "__init__":
+        return reached - FLOORS[0]
+    if len(source.parts) == 1:  # a command: all rooms, but no other command
+        return reached - {own, "__init__"} - set(FLOOR_OF)
+    return {room for room in reached - {own} if FLOOR_OF.get(room, len(FLOORS)) >= FLOOR_OF[own]}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=str)
 def test_arrows_go_down(source):
-    own = part(source)
-    reached = imported_parts(PACKAGE / source) - {own, "options", "system"}
-    if is_entry_point(own):
-        wrong = {name for name in reached if is_entry_point(name)}
-    else:
-        assert own in ARROWS, f"{source} is new: give it a row in ARROWS, and DESIGN's picture a place"
-        wrong = reached - ARROWS[own]
-    assert not wrong, f"{source} must not import {wrong}"
+    assert len(source.parts) == 1 or part(source) in FLOOR_OF, f"{source}: a new room needs a floor in FLOORS"
+    assert not wrong_arrows(source), f"{source} must not import {wrong_arrows(source)}"
 
 
-def test_arrows_have_no_circle_and_no_row_for_what_is_gone():
-    assert set(ARROWS) <= {part(source) for source in SOURCES}
-    below = dict(ARROWS)
-    while below:
-        bottom = {name for name, reached in below.items() if not reached & set(below)}
-        assert bottom, f"a circle among {sorted(below)}"
-        below = {name: reached for name, reached in below.items() if name not in bottom}
+def test_every_room_has_a_docstring_and_is_there():
+    rooms = {path.parent.name: path for path in PACKAGE.glob("*/__init__.py")}
+    assert set(rooms) == set(FLOOR_OF)
+    assert [name for name, path in rooms.items() if not ast.get_docstring(tree(path))] == []
+
+
+def test_tests_mirror_the_package():
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders - {"earlier_files", "golden"} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("[!_]*.py")), ids=lambda path: path.name)
+def test_a_file_at_the_root_is_a_command(path):
+    """It has options, `main` and `console`, and a sentence in the list of commands."""
+    names = {getattr(node, "name", "") for node in tree(path).body}
+    assert {"main", "console"} <= names
+    assert "Options" in names or any(name.endswith(".Config") for name in imports(path))
+    assert path.stem in COMMANDS and 10 < len(COMMANDS[path.stem]) < 110
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=str)
 def test_flags_are_named_in_options_only(source):
     named = [name for name in imports(PACKAGE / source) if name.startswith(("absl.flags", "absl.app"))]
-    assert not named or str(source) == "options.py"
+    assert not named or str(source) == "system/options.py"
 
 
 @pytest.mark.parametrize("path", [PACKAGE / source for source in SOURCES] + TOOLS, ids=lambda path: path.name)

@@ -10,14 +10,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageColor
 
-from sagan_tf import attention, cli, experiment, run_attention
-from sagan_tf.attention_maps import figures
-from sagan_tf.config import Config
+from sagan_tf import attention
 from sagan_tf.data import sources
-from sagan_tf.metrics import samples
-from sagan_tf.sampling import source
+from sagan_tf.evaluation import samples
+from sagan_tf.inspection import attention_maps, source
+from sagan_tf.pictures import figures
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
 from tests.agreement import assert_pictures_agree
-from tests.attention_maps.test_page import data_of, unpacked
+from tests.inspection.test_page import data_of, unpacked
 
 CONFIG = Config(
     precision="float32",
@@ -301,7 +303,7 @@ def test_real_images_of_hdf5_that_the_run_held_in_memory(tmp_path, monkeypatch):
         file["imgs"], file["labels"] = pixels, np.array([0, 1, 0, 1, 0, 1])
     monkeypatch.setattr(sources, "MEMORY_LIMIT_BYTES", 1000)
     config = dataclasses.replace(CONFIG, dataset=f"hdf5:{tmp_path}/x.hdf5", in_memory="yes")
-    images, labels = run_attention.real_images(config, ("0", "1"), [1, 0], 3)
+    images, labels = attention_maps.real_images(config, ("0", "1"), [1, 0], 3)
     np.testing.assert_array_equal(images, pixels[[1, 0, 3]])
     assert labels == (1, 0, 1)
 
@@ -382,12 +384,12 @@ class _Network:
 
 
 def test_maps_of_one_key_are_left_out():
-    drawing, lines = run_attention.Drawing(1, (), 2), []
+    drawing, lines = attention_maps.Drawing(1, (), 2), []
 
     def look(resolutions):
         networks = {name: _Network(name, resolutions) for name in ("generator", "discriminator")}
         run = experiment.Run(CONFIG, DIGITS, 3, **networks)
-        observer = run_attention.Observer(run, drawing, lines.append)
+        observer = attention_maps.Observer(run, drawing, lines.append)
         return observer.look(np.zeros((33, 8)), np.zeros(33, np.int32), None, lambda done: None)
 
     assert [view.name for view in look((2, 4)).views] == ["generator_4", "discriminator_4_generated"]
@@ -395,5 +397,5 @@ def test_maps_of_one_key_are_left_out():
         f"{name}_2 is left out: its map is 1x1, each position attends to the one key there is"
         for name in ("generator", "discriminator")
     ]
-    with pytest.raises(run_attention.UserError, match="every attention map of the run is 1x1"):
+    with pytest.raises(attention_maps.UserError, match="every attention map of the run is 1x1"):
         look((2,))

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf import cli, compare, comparison, experiment
-from sagan_tf.config import Config
+from sagan_tf import compare
+from sagan_tf.inspection import comparison
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
 
 
 def make_run(workdir, speeds=(2.0, 4.0, 1.0), scores=(), **options):

@@ -13,12 +13,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf import cli, evaluate, experiment
-from sagan_tf.config import Config
+from sagan_tf import evaluate
 from sagan_tf.data import open_dataset
-from sagan_tf.distribution import make_workers
-from sagan_tf.metrics import classification_accuracy, classifier, evaluation, features, results
-from sagan_tf.options import UserError
+from sagan_tf.evaluation import pipeline, results
+from sagan_tf.metrics import classification_accuracy, classifier, features
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
+from sagan_tf.system.devices import make_workers
+from sagan_tf.system.errors import UserError
 from sagan_tf.training.checkpoint import Checkpoints
 
 CONFIG = Config(
@@ -248,7 +251,7 @@ def test_own_dataset_is_opened_as_the_run_opened_it(tmp_path, command, inception
     )
     run.save(9)
     arguments = {"folder": os.path.join(run.workdir, "scores")}
-    of_training = evaluation.real_reference(
+    of_training = pipeline.real_reference(
         experiment.open_dataset(run.config), "train", _load_network(inception), ["fid"], **arguments
     )
     code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid")
@@ -262,7 +265,7 @@ def test_own_dataset_is_opened_as_the_run_opened_it(tmp_path, command, inception
     ]
     (tmp_path / "real" / "3" / "bad.png").unlink()
     whole = open_dataset(run.config.dataset, image_size=32)
-    other = evaluation.real_reference(whole, "train", _load_network(inception), ["fid"], **arguments)
+    other = pipeline.real_reference(whole, "train", _load_network(inception), ["fid"], **arguments)
     assert other.path != of_training.path and "cut" not in other.describe()
 
 
@@ -384,12 +387,12 @@ def test_classification_accuracy_is_another_measurement_with_other_epochs_and_im
 def test_reference_file_of_another_size_or_network_is_refused(run, command, tmp_path, inception):
     dataset = open_dataset("digits", split="test", image_size=64)
     network = features.Network(inception)
-    other = evaluation.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
+    other = pipeline.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
     line = _refusal(command, f"--workdir={run.workdir}", f"--reference={other.path}")
     assert "image_size 64 there, 32 here" in line
     dataset = open_dataset("digits", split="test", image_size=32)
     network.fingerprint = "another"
-    other = evaluation.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
+    other = pipeline.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
     assert "fingerprint another there" in _refusal(
         command, f"--workdir={run.workdir}", f"--reference={other.path}"
     )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import experiment, options
-from sagan_tf.config import Config
 from sagan_tf.reproduction import plan
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import options
 from tests.conftest import ROOT, without_values
 
 FLAGS = ROOT / "flags"

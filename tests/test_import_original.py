@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli, experiment, export, import_original, original, original_checkpoint, sample
-from sagan_tf.config import Config
+from sagan_tf import export, import_original, sample
+from sagan_tf.importing import original, original_checkpoint
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
 from tests import tiny_run
 
 STEPS = 3  # that Adam has taken in the checkpoints made here

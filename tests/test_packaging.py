@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
+from tests.system.test_cli import ENTRY_POINTS
 from tests.test_architecture import PACKAGE, SOURCES, imports
-from tests.test_cli import ENTRY_POINTS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,7 +29,7 @@ def requirements(name):
     return {requirement.name: requirement for requirement in map(Requirement, filter(None, lines))}
 
 
-PACKAGE_DATA = [f"attention_maps/explorer.{ending}" for ending in ("css", "html", "js")]
+PACKAGE_DATA = [f"inspection/explorer.{ending}" for ending in ("css", "html", "js")]
 FILES = [f"requirements{suffix}.txt" for suffix in ("", "-test", "-serving", "-onnx")]
 REQUIRED = {name: bounds for file in FILES for name, bounds in requirements(file).items()}
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli
 from sagan_tf.networks import Discriminator, Generator
+from sagan_tf.system import cli
 from tests.conftest import ROOT
 from tools import benchmark, benchmark_peer
 

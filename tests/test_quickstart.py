@@ -2,8 +2,9 @@
 
 import pytest
 
-from sagan_tf import cli, train
-from sagan_tf.config import Config
+from sagan_tf import train
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
 from tests.conftest import ROOT
 from tools.benchmark_digits import Judge
 

@@ -9,10 +9,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf import cli, data, experiment, export, pictures, sample
-from sagan_tf.config import Config
+from sagan_tf import data, export, pictures, sample
 from sagan_tf.data import images, prepare, records
-from sagan_tf.metrics import best, classifier, samples
+from sagan_tf.evaluation import samples
+from sagan_tf.metrics import classifier
+from sagan_tf.runs import best, experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
 from tests.agreement import assert_pictures_agree
 
 CONFIG = Config(

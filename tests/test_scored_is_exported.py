@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import attention, cli, data, evaluate, experiment, export, sample
-from sagan_tf.config import Config
-from sagan_tf.distribution import make_workers
-from sagan_tf.metrics import classifier, evaluation, results
+from sagan_tf import attention, data, evaluate, export, sample
+from sagan_tf.evaluation import pipeline, results
+from sagan_tf.evaluation.run_scoring import RunScorer
+from sagan_tf.evaluation.scoring import Scorer
+from sagan_tf.evaluation.training_scores import TrainingScores
+from sagan_tf.inspection import source
+from sagan_tf.metrics import classifier
 from sagan_tf.metrics.features import load_network
-from sagan_tf.metrics.scoring import Scorer
-from sagan_tf.options import UserError
-from sagan_tf.run_scoring import RunScorer
-from sagan_tf.sampling import source
-from sagan_tf.training.summaries import Reporter
-from sagan_tf.training_scores import TrainingScores
+from sagan_tf.monitoring.summaries import Reporter
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
+from sagan_tf.system.devices import make_workers
+from sagan_tf.system.errors import UserError
 
 COUNT = 20
 
@@ -69,7 +72,7 @@ def _samples(config, **keywords) -> np.ndarray:
     """The same z and labels as `sagan_tf.sample` draws them."""
     generator = source.from_run(config.workdir, "latest", True, **keywords).generator
     scorer = Scorer(None, None, (), range(10))
-    drawn = evaluation.generator_samples(scorer, generator, num_samples=COUNT)
+    drawn = pipeline.generator_samples(scorer, generator, num_samples=COUNT)
     return np.concatenate(list(drawn.batches(COUNT)))
 
 
@@ -81,7 +84,7 @@ def test_evaluate_scores_the_images_of_sample(run, seen, tmp_path):
     RunScorer(
         config.workdir,
         scorer,
-        lambda generator: evaluation.generator_samples(scorer, generator, num_samples=COUNT),
+        lambda generator: pipeline.generator_samples(scorer, generator, num_samples=COUNT),
         evaluate._protocol(evaluated, scorer),
         ema=True,
         output=output,

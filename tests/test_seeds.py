@@ -5,8 +5,8 @@ import importlib
 import keras
 import pytest
 
-from sagan_tf import options
-from sagan_tf.config import Config
+from sagan_tf.runs.config import Config
+from sagan_tf.system import options
 
 COMMANDS = {
     "sagan_tf.attention": "seed",
@@ -15,8 +15,8 @@ COMMANDS = {
     "sagan_tf.train_classifier": "seed",
     "tools.benchmark_digits": "seed",
     "tools.check_scores": "seed",
-    "tools.make_reference": "seed",
-    "tools.reproduce_paper": "seeds",
+    "sagan_tf.make_reference": "seed",
+    "sagan_tf.reproduce": "seeds",
 }
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli, train_classifier
+from sagan_tf import train_classifier
 from sagan_tf.data import open_dataset
+from sagan_tf.data.subset import draw, read_once
 from sagan_tf.metrics import classifier
 from sagan_tf.metrics.features import load_network
-from sagan_tf.metrics.subset import draw, read_once
+from sagan_tf.system import cli
 
 
 def _run(capfd, *arguments):

@@ -7,8 +7,9 @@ import json
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli, train
-from sagan_tf.config import Config
+from sagan_tf import train
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
 
 TINY = (
     "--image_size=32 --batch_size=4 --z_dim=8 --generator_channels=1 --discriminator_channels=1"

@@ -23,12 +23,13 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
-from sagan_tf import cli  # noqa: E402
-from sagan_tf.config import IMAGE_SIZES  # noqa: E402
-from sagan_tf.options import UserError, check, option  # noqa: E402
+from sagan_tf.runs.config import IMAGE_SIZES  # noqa: E402
+from sagan_tf.system import cli  # noqa: E402
+from sagan_tf.system.errors import UserError  # noqa: E402
+from sagan_tf.system.options import check, option  # noqa: E402
 from sagan_tf.system.processor import usable_cpus  # noqa: E402
 from tools.benchmark_peer import compare, peer_networks  # noqa: E402
-from tools.ceilings import (
+from tools.ceilings import (  # noqa: E402
     Figure,
     convolution,
     copy_bandwidth,
@@ -37,7 +38,7 @@ from tools.ceilings import (
     rate,
     seconds_in_turns,
     seconds_of,
-)  # noqa: E402
+)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WHAT = ("train", "peer", "sample", "start", "growth", "attention", "digits", "serve", "data", "evaluate")
@@ -109,7 +110,7 @@ def measure(options: Options):
         yield from start(options.repeats)
     if not {"train", "peer", "sample", "growth", "attention"} & set(options.what):
         return
-    from sagan_tf.distribution import make_workers
+    from sagan_tf.system.devices import make_workers
 
     make_workers(options.devices)  # before TensorFlow has chosen its devices
     copied = copy_bandwidth(options.repeats)
@@ -135,7 +136,7 @@ def measure(options: Options):
 
 def train(options: Options, precision: str, ceiling: float):
     """Yields the speed of the training step, as `sagan_tf.train` runs it, on random images."""
-    from sagan_tf import estimate
+    from sagan_tf.monitoring import estimate
 
     call, state, strategy = _step(options, precision)
     begin = time.perf_counter()
@@ -193,8 +194,8 @@ def _step(options: Options, precision: str):
     """A call of the training step, the state that it changes, and the strategy that it runs under."""
     import tensorflow as tf
 
-    from sagan_tf import experiment
-    from sagan_tf.distribution import make_workers
+    from sagan_tf.runs import experiment
+    from sagan_tf.system.devices import make_workers
 
     config = _config(options, precision)
     strategy = make_workers(options.devices).strategy
@@ -213,7 +214,7 @@ def _step(options: Options, precision: str):
 
 
 def _config(options: Options, precision: str):
-    from sagan_tf.config import Config
+    from sagan_tf.runs.config import Config
 
     return Config(
         workdir="unused",
@@ -236,10 +237,11 @@ def sample(options: Options, precision: str, batch_size: int, ceilings: tuple[fl
     """
     import tensorflow as tf
 
-    from sagan_tf import estimate, experiment
-    from sagan_tf.config import PRECISIONS
+    from sagan_tf.monitoring import estimate
+    from sagan_tf.networks.inference import inference_copy
+    from sagan_tf.runs import experiment
+    from sagan_tf.runs.config import PRECISIONS
     from sagan_tf.serving.module import ServedGenerator
-    from sagan_tf.serving.network import inference_copy
 
     product, convolved, copied = ceilings
     trained = experiment.make_generator(_config(options, precision), _CLASSES)

@@ -17,8 +17,8 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # where nothing is installed
 
-from sagan_tf import cli  # noqa: E402
-from sagan_tf.options import MAX_SEED, option  # noqa: E402
+from sagan_tf.system import cli  # noqa: E402
+from sagan_tf.system.options import MAX_SEED, option  # noqa: E402
 
 TARGETS = (0.95, 0.99)
 
@@ -105,7 +105,7 @@ class Judge:
         Variety is the standard deviation of a pixel within a class, mean over pixels and classes, as a
         share of that of the real images as training sees them.
         """
-        from sagan_tf import experiment
+        from sagan_tf.runs import experiment
 
         run = experiment.restore(str(workdir), checkpoint=str(checkpoint))
         labels = np.arange(1000, dtype=np.int32) % 10

@@ -9,8 +9,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
-from sagan_tf import cli  # noqa: E402
-from sagan_tf.options import option  # noqa: E402
+from sagan_tf.system import cli  # noqa: E402
+from sagan_tf.system.options import option  # noqa: E402
 from sagan_tf.system.processor import usable_cpus  # noqa: E402
 
 VARIANTS = (
@@ -106,8 +106,8 @@ def _make(name: str, generator, directory: str):
     """A function of z and labels, bytes on the disk and seconds to load."""
     import tensorflow as tf
 
+    from sagan_tf.networks.inference import inference_copy
     from sagan_tf.serving.module import ServedGenerator
-    from sagan_tf.serving.network import inference_copy
 
     if name == "keras":
         return lambda z, labels: generator(z, labels).numpy(), None, None

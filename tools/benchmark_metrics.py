@@ -7,8 +7,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
-from sagan_tf import cli  # noqa: E402
-from sagan_tf.options import option  # noqa: E402
+from sagan_tf.system import cli  # noqa: E402
+from sagan_tf.system.options import option  # noqa: E402
 from tools.ceilings import peak_memory  # noqa: E402
 
 TASKS = ("fid", "intra_fid", "kid", "precision_recall", "density_coverage", "tfgan_fid")

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 from tools.ceilings import Figure, peak_memory, rate, seconds_in_turns
 
 _PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer.py")

@@ -11,9 +11,9 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
-from sagan_tf import cli  # noqa: E402
 from sagan_tf.evaluate import INCEPTION, METRIC_NAMES  # noqa: E402
-from sagan_tf.options import MAX_SEED, option  # noqa: E402
+from sagan_tf.system import cli  # noqa: E402
+from sagan_tf.system.options import MAX_SEED, option  # noqa: E402
 
 # Which versions of the images each value must find worse than the untouched ones, and, of two
 # versions in brackets, the second worse than the first.
@@ -87,7 +87,7 @@ def main(options: Options, given) -> int:
 def _halves(options: Options):
     """Two disjoint random samples of the images, and the names of the classes."""
     from sagan_tf import data
-    from sagan_tf.metrics.subset import draw
+    from sagan_tf.data.subset import draw
 
     dataset = data.open_dataset(
         options.dataset, split=options.split, image_size=options.image_size, data_dir=options.data_dir
@@ -101,7 +101,7 @@ def _read(dataset):
     """All images, uint8 (n, H, W, 3), and their labels."""
     import numpy as np
 
-    from sagan_tf.metrics.subset import read_once
+    from sagan_tf.data.subset import read_once
 
     batches = list(read_once(dataset, 256))
     return (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
@@ -109,8 +109,9 @@ def _read(dataset):
 
 def _make_scorer(options: Options, real, names, folder: str):
     from sagan_tf.data.images import METHOD
-    from sagan_tf.metrics import evaluation, features, reference
-    from sagan_tf.metrics.scoring import Scorer
+    from sagan_tf.evaluation import pipeline, reference
+    from sagan_tf.evaluation.scoring import Scorer
+    from sagan_tf.metrics import features
 
     network = features.load_network(options.inception)
     about = reference.protocol(
@@ -120,7 +121,7 @@ def _make_scorer(options: Options, real, names, folder: str):
     made = reference.write(
         path, real, network, about, keep_features=True, batch_size=64, progress=lambda done: None
     )
-    test = evaluation.real_test(real, "half", options.image_size, options.cas_epochs)
+    test = pipeline.real_test(real, "half", options.image_size, options.cas_epochs)
     return Scorer(network, made, options.metrics, names, seed=options.seed, real_test=test)
 
 
@@ -156,7 +157,7 @@ def _noise(pixels, deviation: float, rng):
 
 def _wrong(values: dict[str, dict[str, float]]) -> list[str]:
     """One line for each rank that is not as it must be."""
-    from sagan_tf.metrics.scores import METRICS, metric_of
+    from sagan_tf.evaluation.scores import METRICS, metric_of
 
     lines = []
     for key in values["untouched"]:

@@ -13,9 +13,12 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
-from sagan_tf import cli  # noqa: E402
-from sagan_tf.options import UserError, option  # noqa: E402
-from sagan_tf.system import runtime  # noqa: E402
+from sagan_tf.system import (
+    cli,  # noqa: E402
+    runtime,  # noqa: E402
+)
+from sagan_tf.system.errors import UserError  # noqa: E402
+from sagan_tf.system.options import option  # noqa: E402
 
 _SIGNATURE, _OUTPUT = "png", "png_bytes"
 _PNG = b"\x89PNG\r\n\x1a\n"

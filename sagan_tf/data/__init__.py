@@ -3,7 +3,7 @@
 from sagan_tf.data import images
 from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.sources import EncodedSource, in_memory_if_small
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 __all__ = ["WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples"]
 
@@ -57,7 +57,7 @@ def open_dataset(
     if kind == "hdf5" and not source.in_memory:
         raise UserError(
             f"--dataset={spec}: HDF5 that is not held in memory (it is up to 1 GiB) is too slow for single"
-            " images: prepare records from it (tools/prepare_dataset.py), or train with --in_memory=yes"
+            " images: prepare records from it (sagan_tf.prepare_data), or train with --in_memory=yes"
         )
     preprocessing = f"{images.METHOD}; centre cut from {size}x{size}" if random_crop else images.METHOD
     return Dataset(spec, source, class_names, image_size, preprocessing)

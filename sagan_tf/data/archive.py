@@ -10,7 +10,7 @@ import numpy as np
 
 from sagan_tf.data.folder import is_clutter
 from sagan_tf.data.tfrecord import RecordReader
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 
 class ArchiveExamples:

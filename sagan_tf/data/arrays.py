@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _TEST_EVERY = 5
 _BLOCK = 64  # images read at once where a file has no chunks of its own

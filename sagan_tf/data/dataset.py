@@ -6,7 +6,7 @@ import tensorflow as tf
 from sagan_tf.data import images as image_files
 from sagan_tf.data.order import BalancedOrder, ShuffledOrder
 from sagan_tf.data.stream import stream
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 
 def scale(pixels):
@@ -107,7 +107,7 @@ class Dataset:
         if self.source.labels is None:
             raise UserError(
                 f"--balanced_classes: the labels of {self.name} are not known beforehand; prepare it as"
-                " records first (tools/prepare_dataset.py), or hold it in memory (--in_memory=yes)"
+                " records first (sagan_tf.prepare_data), or hold it in memory (--in_memory=yes)"
             )
         return BalancedOrder(self.source.labels, seed)
 

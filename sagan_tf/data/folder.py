@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 # What operating systems leave in folders; everything else is taken to be meant as an image.
 _CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")

@@ -8,7 +8,7 @@ import typing
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 GRID_FILE, TEXT_FILE = "data_check.png", "data_check.txt"
 

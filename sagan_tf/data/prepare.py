@@ -15,8 +15,8 @@ from PIL import Image
 
 from sagan_tf.data import images, records, tfrecord
 from sagan_tf.data.progress import Progress
-from sagan_tf.options import UserError
 from sagan_tf.system import files
+from sagan_tf.system.errors import UserError
 
 _STATE = "preparing.json"  # the settings, as long as the records are incomplete
 _IMAGES_IN_FLIGHT = 32  # for each worker

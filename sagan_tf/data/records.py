@@ -1,4 +1,4 @@
-"""Prepared records: what `tools/prepare_dataset.py` writes and `--dataset=records:DIR` reads.
+"""Prepared records: what `sagan_tf.prepare_data` writes and `--dataset=records:DIR` reads.
 
 A directory holds
 - `images-00000-of-00042.tfrecord`, ...: TFRecords of `tf.train.Example` with `image` (bytes) and
@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from sagan_tf.data.sources import ArraySource
 from sagan_tf.data.tfrecord import RecordReader
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 MANIFEST, INDEX = "manifest.json", "index.npz"
 ENCODINGS = ("raw", "png", "jpeg", "webp")
@@ -90,7 +90,7 @@ def read_manifest(directory: str) -> Manifest:
         raise UserError(f"--dataset=records:{directory}: no such directory")
     if not os.path.isfile(path):
         raise UserError(
-            f"--dataset=records:{directory}: has no {MANIFEST}: not prepared by tools/prepare_dataset.py,"
+            f"--dataset=records:{directory}: has no {MANIFEST}: not prepared by sagan_tf.prepare_data,"
             " or not to the end (the same command continues it)"
         )
     try:

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 
 from sagan_tf.data import images
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 from sagan_tf.system.processor import usable_cpus
 
 MEMORY_LIMIT_BYTES = 1 << 30  # sets up to this size are held in memory, decoded

@@ -13,7 +13,7 @@ import time
 
 import tensorflow as tf
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _WORKERS = 2  # batches under way
 _READY = 1  # batches that wait to be taken, beside those that are under way

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data import tfrecord
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 
 class TfdsExamples:

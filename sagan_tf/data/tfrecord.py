@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 try:
     import resource

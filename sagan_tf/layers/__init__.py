@@ -6,12 +6,7 @@ from sagan_tf.layers.conditional_batch_norm import (
 )
 from sagan_tf.layers.matched_residual_block import MatchedResidualBlock
 from sagan_tf.layers.self_attention import ATTENTION_FORMS, SelfAttention
-from sagan_tf.layers.spectral_normalization import (
-    SNConv2D,
-    SNDense,
-    SNEmbedding,
-    SpectrallyNormalized,
-)
+from sagan_tf.layers.spectral_normalization import SNConv2D, SNDense, SNEmbedding, SpectrallyNormalized
 
 __all__ = [
     "ATTENTION_FORMS",

@@ -1,5 +1,4 @@
-"""Scores of generated images, and what they are measured with.
+"""Pure functions of features, logits and labels, and the networks that give these.
 
-`statistics` reads a stream of images' features once; each metric is a file of pure functions of
-such statistics; `reference` keeps those of real images in a file; `scoring` puts them together.
+`statistics` reads a stream of images' features once; each metric is a file of functions of such statistics.
 """

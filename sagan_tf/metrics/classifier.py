@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.metrics.features import CLASSIFIER_FILE, FEATURES, LOGITS, resize
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _LAYOUT = "channels_last"  # whatever keras.json says
 _LEARNING_RATE = 2e-3

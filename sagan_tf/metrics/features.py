@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.metrics import tfgan
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 CLASSIFIER_FILE = "classifier.json"  # beside the SavedModel of `sagan_tf.train_classifier`
 INCEPTION_NAME = "Inception"

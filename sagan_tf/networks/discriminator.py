@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.layers import SNConv2D, SNDense, SNEmbedding
-from sagan_tf.layers.residual_blocks import DownBlock
 from sagan_tf.networks.architectures import ARCHITECTURES, discriminator_resolutions
+from sagan_tf.networks.blocks import DownBlock
 from sagan_tf.networks.network import (
     INITIALIZERS,
     Network,

@@ -12,8 +12,8 @@ from sagan_tf.layers import (
     SNDense,
     SNEmbedding,
 )
-from sagan_tf.layers.residual_blocks import UpBlock
 from sagan_tf.networks.architectures import ARCHITECTURES, FIRST_RESOLUTION, generator_resolutions
+from sagan_tf.networks.blocks import UpBlock
 from sagan_tf.networks.network import (
     INITIALIZERS,
     Network,

@@ -6,9 +6,10 @@ import typing
 
 import tensorflow as tf
 
-from sagan_tf import estimate, experiment
-from sagan_tf.metrics import results
+from sagan_tf.evaluation import results
+from sagan_tf.monitoring import estimate
 from sagan_tf.reproduction.sweep import Run, Sweep
+from sagan_tf.runs import experiment
 
 _CLASSES = {"imagenet": 1000, "cifar10": 10, "digits": 10}
 

@@ -6,9 +6,9 @@ import typing
 
 import numpy as np
 
-from sagan_tf import comparison
-from sagan_tf.metrics import results
-from sagan_tf.metrics.scores import METRICS
+from sagan_tf.evaluation import results
+from sagan_tf.evaluation.scores import METRICS
+from sagan_tf.inspection import comparison
 from sagan_tf.reproduction import experiments
 from sagan_tf.reproduction.sweep import Run, Sweep
 

@@ -9,12 +9,12 @@ import sys
 import time
 import typing
 
-from sagan_tf import experiment
-from sagan_tf.config import TRAINING_METRICS, Config
-from sagan_tf.metrics import results
-from sagan_tf.metrics.scores import METRICS
-from sagan_tf.options import UserError
+from sagan_tf.evaluation import results
+from sagan_tf.evaluation.scores import METRICS
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import TRAINING_METRICS, Config
 from sagan_tf.system import files
+from sagan_tf.system.errors import UserError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of a process that a signal stopped; 128 + signal where it could save first.

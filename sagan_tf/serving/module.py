@@ -10,8 +10,8 @@ import functools
 import keras
 import tensorflow as tf
 
-from sagan_tf.metrics.samples import draw_one_z, to_uint8
 from sagan_tf.networks import Generator
+from sagan_tf.networks.sampling import draw_one_z, to_uint8
 
 WEIGHTS = ("float32", "bfloat16", "float16")
 _SAMPLE_SEED = 0  # a picture of seed i is sample i of this seed, as `sagan_tf.evaluate` draws it

@@ -6,7 +6,7 @@ import os
 import tensorflow as tf
 
 from sagan_tf.networks import Generator
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _ONNX_OPSET = 18
 

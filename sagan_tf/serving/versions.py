@@ -5,8 +5,8 @@ import os
 import re
 import shutil
 
-from sagan_tf.options import UserError
 from sagan_tf.system import files
+from sagan_tf.system.errors import UserError
 
 _PARTIAL = ".partial"  # TF Serving reads only directories whose name is a number
 

@@ -1,1 +1,1 @@
-"""The machine and the process: what is set before TensorFlow starts, files, devices."""
+"""What every part may use: options, command line, errors, progress, devices, output folders."""

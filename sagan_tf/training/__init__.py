@@ -1,0 +1,1 @@
+"""The algorithm: losses, the alternating step, the loop around it, checkpoints."""

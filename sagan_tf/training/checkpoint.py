@@ -12,7 +12,7 @@ import shutil
 
 import tensorflow as tf
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _MANIFEST = "manifest.json"
 _PREFIX = "state"

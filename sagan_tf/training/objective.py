@@ -5,8 +5,8 @@ import typing
 import tensorflow as tf
 
 from sagan_tf.layers import SNEmbedding
-from sagan_tf.losses import GradientPenalty, Loss, class_cross_entropy, orthogonality
 from sagan_tf.training import histogram
+from sagan_tf.training.losses import GradientPenalty, Loss, class_cross_entropy, orthogonality
 
 HISTOGRAMS = ("logit_histogram/real", "logit_histogram/fake")  # see `sagan_tf.training.histogram`
 _SCALARS = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")

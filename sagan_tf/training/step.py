@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from sagan_tf.augment import augment
 from sagan_tf.training import histogram
+from sagan_tf.training.augment import augment
 from sagan_tf.training.objective import HISTOGRAMS, Objective
 from sagan_tf.training.state import RESTORE_SEED, TRAINING_SEED, State
 
@@ -31,8 +31,8 @@ class Alternation:
       accumulation_steps: into how many parts each batch is divided; an update takes the sum of their
         gradients. Batch statistics of G are those of a part; nothing else differs from one part.
       seed: seed of z, of the fakes' labels and of augmentations.
-      augmentations: policies of `sagan_tf.augment` that real and fake images pass before D. What they
-        draw depends on the replica as well.
+      augmentations: policies of `sagan_tf.training.augment` that real and fake images pass before D. What
+        they draw depends on the replica as well.
     """
 
     def __init__(

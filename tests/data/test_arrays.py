@@ -11,7 +11,7 @@ from PIL import Image
 
 from sagan_tf import data
 from sagan_tf.data import sources
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _RNG = np.random.default_rng(0)
 _PIXELS = _RNG.integers(0, 256, (30, 8, 8, 3), np.uint8)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf import data
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 
 def _take(batches, count):

@@ -9,7 +9,7 @@ from PIL import Image
 from sagan_tf import check_data, data
 from sagan_tf.data import preflight as preflight_module
 from sagan_tf.data.preflight import preflight
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 
 def _folder(path, counts, size=(40, 48)):

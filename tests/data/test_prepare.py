@@ -14,7 +14,7 @@ from PIL import Image
 from sagan_tf import data
 from sagan_tf.data import images, prepare, progress, records
 from sagan_tf.data.folder import FolderExamples
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _COUNT, _SIZE = 50, 16
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.data.stream import stream
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 _SHAPE = (3, 4, 4, 3)
 

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from sagan_tf import data
 from sagan_tf.data import tfrecord
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 
 
 class TinyShapes(tfds.core.GeneratorBasedBuilder):
@@ -136,7 +136,7 @@ def test_more_files_than_the_soft_limit(many_files, few_more_files):
 
 _HARD_LIMIT = """
 import resource, runpy, sys
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 tfrecord = runpy.run_path(sys.argv[1])  # its package takes seconds to import
 resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
 try:

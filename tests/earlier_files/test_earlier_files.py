@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import comparison, data, experiment, layers, networks, train
-from sagan_tf.metrics import features, reference, samples
+from sagan_tf import data, layers, networks, train
+from sagan_tf.evaluation import reference, samples
+from sagan_tf.inspection import comparison
+from sagan_tf.metrics import features
+from sagan_tf.runs import experiment
 
 HERE = pathlib.Path(__file__).parent
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from sagan_tf.layers import ConditionalBatchNormalization, LinearConditionalBatchNormalization, SNConv2D
 from sagan_tf.layers.recomputation import recompute
-from sagan_tf.layers.residual_blocks import DownBlock, UpBlock
+from sagan_tf.networks.blocks import DownBlock, UpBlock
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((3, 4, 4, 5)).astype(np.float32)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.metrics import features
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 from tests.metrics.shapes import make_images
 
 

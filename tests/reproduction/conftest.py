@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from sagan_tf import options
-from sagan_tf.config import Config
 from sagan_tf.reproduction.sweep import Run, Scoring, Sweep
+from sagan_tf.runs.config import Config
+from sagan_tf.system import options
 
 # Trains from its newest checkpoint on, a step each 10 ms, with a score each second step; scores its end.
 # A file `fail` in the directory of the row makes it end at step 3 with exit code 3.

@@ -23,14 +23,14 @@ def swept(make_sweep, tmp_path):
 
 
 def test_report(swept, tmp_path):
-    report.write(swept, ["figure3"], "small", 10, "python tools/reproduce_paper.py --x=1")
+    report.write(swept, ["figure3"], "small", 10, "python -m sagan_tf.reproduce --x=1")
     text = (tmp_path / "report.md").read_text()
     # 100 - 4 steps + the seed; training took 2 s a step.
     assert "| SN on D | 1 of 2 | 96 | 98.5 at 2 | 0.00222 |  |" in text
     assert "| SN on G/D | 0 of 0 |  |  |  |  |" in text
     assert "| SN on G/D + TTUR | 2 of 2 | 96.5 [96, 97] | 96.5 at 4 | 0.00222 | FID 22.96, IS 42.87 |" in text
     for line in (
-        "Command: `python tools/reproduce_paper.py --x=1`",
+        "Command: `python -m sagan_tf.reproduce --x=1`",
         "- network: Inception (abc)",
         "- real images: real",
         "- machine: a machine;",

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from sagan_tf.metrics import results
-from sagan_tf.options import UserError
+from sagan_tf.evaluation import results
+from sagan_tf.system.errors import UserError
 
 
 def ignore(line):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import cli, experiment, export
-from sagan_tf.config import Config
+from sagan_tf import export
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli
 
 CLASSES = ("zero", "one", "two | too", "three", "four")
 CONFIG = Config(

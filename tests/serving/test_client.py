@@ -14,7 +14,7 @@ from google.protobuf import text_format, unknown_fields
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
-from sagan_tf import cli
+from sagan_tf.system import cli
 from tests.agreement import ROUNDING, assert_pictures_agree
 from tests.conftest import ROOT
 from tests.serving import server

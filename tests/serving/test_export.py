@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.tools import saved_model_cli
 
-from sagan_tf import experiment
-from sagan_tf.metrics import results, samples
+from sagan_tf.evaluation import results, samples
 from sagan_tf.networks import Generator
+from sagan_tf.networks.inference import inference_copy
+from sagan_tf.runs import experiment
 from sagan_tf.serving.module import ServedGenerator
-from sagan_tf.serving.network import inference_copy
 from tests.agreement import ROUNDING, assert_pictures_agree
 from tests.serving.conftest import CLASSES, make_run, run_export
 

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from sagan_tf.options import UserError
 from sagan_tf.serving.versions import new_version, versions
+from sagan_tf.system.errors import UserError
 from tests.conftest import ROOT
 
 

@@ -20,7 +20,7 @@ def run(name, arguments):
     with contextlib.redirect_stderr(errors):
         try:
             module = importlib.import_module(name)
-            if name == "tools.reproduce_paper":
+            if name == "sagan_tf.reproduce":
                 module._try = lambda run: 1.0  # instead of 60 steps of training in a process of its own
             if hasattr(module, "console"):
                 module.console()

@@ -44,7 +44,7 @@ def main(options, given) -> int:
 
 if __name__ == "__main__":
     if sys.argv[2] == "command":
-        from sagan_tf import cli
+        from sagan_tf.system import cli
 
         cli.run(main, Options, "Writes outputs.", program="outputs", argv=[])
     np.savez(sys.argv[1], **outputs())

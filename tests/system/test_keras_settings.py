@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from sagan_tf import cli
+from sagan_tf.system import cli
 from tests.conftest import ROOT
 from tests.system import keras_outputs
 

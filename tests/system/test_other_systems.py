@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.conftest import ROOT
 from tests.system import stand_ins
-from tests.test_cli import ENTRY_POINTS
+from tests.system.test_cli import ENTRY_POINTS
 from tests.test_import_original import Sizes, random_arrays, release_shapes
 
 TOOLS = sorted(
@@ -64,11 +64,11 @@ def commands():
     """Each command with arguments that give it little to do; a later one uses what earlier ones wrote."""
     photos, network = "--dataset=folder:photos", "--inception=classifier"
     return [
-        ["tools.prepare_dataset", [photos, "--image_size=32", "--output=records"]],
+        ["sagan_tf.prepare_data", [photos, "--image_size=32", "--output=records"]],
         ["sagan_tf.check_data", ["--dataset=records:records", "--image_size=32", "--full"]],
         ["sagan_tf.train", ["--dataset=records:records", "--in_memory=no", "--workdir=run", *RUN]],
         ["sagan_tf.train_classifier", ["--width=1", "--epochs=0.1", "--image_size=8", "--output=classifier"]],
-        ["tools.make_reference", [photos, "--image_size=32", network, "--output=reference.h5"]],
+        ["sagan_tf.make_reference", [photos, "--image_size=32", network, "--output=reference.h5"]],
         [
             "sagan_tf.evaluate",
             ["--workdir=run", "--reference=reference.h5", network, "--num_samples=8", "--splits=1"],
@@ -81,7 +81,7 @@ def commands():
             "sagan_tf.import_original",
             ["--checkpoint=release.npz", "--workdir=imported", "--dataset=folder:photos"],
         ],
-        ["tools.reproduce_paper", ["--scale=digits", "--output=sweep", "--dry_run"]],
+        ["sagan_tf.reproduce", ["--scale=digits", "--output=sweep", "--dry_run"]],
         [
             "tools.benchmark_metrics",
             "--tasks=fid --num_samples=64 --dimension=2 --classes=2 --real_per_class=4".split(),

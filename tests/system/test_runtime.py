@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from sagan_tf import cli, experiment, options, train
-from sagan_tf.config import Config
-from sagan_tf.options import UserError
+from sagan_tf import train
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system import cli, options, runtime
 from sagan_tf.system import processor as processors
-from sagan_tf.system import runtime
+from sagan_tf.system.errors import UserError
 from tests.conftest import ROOT, environment_here
 
 CPUINFO = (

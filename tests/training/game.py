@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf import experiment
-from sagan_tf.config import Config
-from sagan_tf.distribution import make_workers
 from sagan_tf.layers import ConditionalBatchNormalization
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system.devices import make_workers
 
 TINY = Config(
     precision="float32",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.options import UserError
+from sagan_tf.system.errors import UserError
 from sagan_tf.training import checkpoint as checkpoint_module
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from sagan_tf import experiment, train
-from sagan_tf.options import UserError
+from sagan_tf import train
+from sagan_tf.runs import experiment
+from sagan_tf.system.errors import UserError
 from tests.training.game import TINY
 
 LINEAR = dataclasses.replace(TINY, learning_rate_schedule="linear", train_steps=100)

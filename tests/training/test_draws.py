@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.metrics.samples import draw_z
+from sagan_tf.networks.sampling import draw_z
 from sagan_tf.training.step import Alternation
 from tests.training.game import TINY, Trainer
 

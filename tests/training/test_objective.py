@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import experiment
 from sagan_tf.layers import mixing
+from sagan_tf.runs import experiment
 from sagan_tf.training.step import Alternation
 from tests.training import game
 

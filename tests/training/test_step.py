@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import experiment, losses
-from sagan_tf.training import histogram
+from sagan_tf.runs import experiment
+from sagan_tf.training import histogram, losses
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.state import TRAINING_SEED
 from sagan_tf.training.step import Alternation, make_train_function

@@ -1,0 +1,206 @@
+"""Scores as people and programs read them: each value with the protocol that it was measured by."""
+
+import contextlib
+import csv
+import itertools
+import json
+import os
+import time
+import typing
+
+import sagan_tf
+from sagan_tf.evaluation.scores import METRICS, Score, metric_of
+from sagan_tf.system.errors import UserError
+
+# What makes two measurements the same measurement, beside the metric.
+IDENTITY = (
+    "source",
+    "step",
+    "weights",
+    "batch_statistics",
+    "precision",
+    "samples",
+    "seed",
+    "truncation",
+    "class_distribution",
+    "splits",
+    "reference",
+    "network_fingerprint",
+    "real_test",
+)
+
+# What the lines share that measure what sagan_tf.export exports by default.
+EXPORTED = {"weights": "EMA weights", "batch_statistics": "moving", "precision": "float32"}
+
+
+class Protocol(typing.NamedTuple):
+    """What stands beside every score. None: does not apply."""
+
+    source: str
+    step: int | None
+    weights: str | None
+    samples: int
+    seed: int
+    truncation: float | None
+    class_distribution: str | None
+    splits: int | None
+    reference: str | None
+    network: str
+    network_fingerprint: str
+    resize: str
+    real_test: str | None = None
+    batch_statistics: str | None = None
+    precision: str | None = None
+
+    def of_metric(self, name: str) -> "Protocol":
+        """What concerns a metric, by its name in `METRICS`: what else was measured changes nothing."""
+        return self._replace(
+            reference=self.reference if METRICS[name].reference else None,
+            splits=self.splits if name == "is" else None,
+            real_test=self.real_test if name == "cas" else None,
+        )
+
+
+def record(score: Score, protocol: Protocol) -> dict:
+    """A score as a line of JSON holds it."""
+    protocol = protocol.of_metric(metric_of(score.key))
+    value = {
+        "metric": score.metric,
+        "value": score.value,
+        "spread": score.spread,
+        "spread_of": score.spread_of,
+        "note": score.note,
+    }
+    return value | protocol._asdict() | {"version": sagan_tf.__version__, "time": round(time.time(), 3)}
+
+
+def append(path: str, line: dict) -> None:
+    """Adds a line to a file of JSON lines, which is on the disk when this returns. Raises UserError."""
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with open(path, "a+b") as file:
+            if file.tell() and not _ends_line(file):  # a killed process's half line must not spoil this one
+                file.write(b"\n")
+            file.write(json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"--output={path}: cannot be written ({error.strerror})") from error
+
+
+def _ends_line(file) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def read(path: str) -> list[dict]:
+    """The lines of a file that `append` wrote, less any that was cut short; none if there is no file."""
+    if not os.path.exists(path):
+        return []
+    lines = []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+    return lines
+
+
+def set_aside(path: str, after: int) -> None:
+    """Moves the lines of steps after a step from NAME.jsonl to NAME.diverged.jsonl."""
+    lines = read(path)
+    kept = [line for line in lines if (line["step"] or 0) <= after]
+    if kept == lines:
+        return
+    for line in lines:
+        if line not in kept:
+            append(f"{path.removesuffix('.jsonl')}.diverged.jsonl", line)
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in kept)
+    os.replace(f"{path}.partial", path)
+
+
+def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: Protocol) -> bool:
+    """Whether all values of a metric have been measured by the same protocol before.
+
+    Args:
+      lines: as `read` gives them.
+      name: of the metric in `METRICS`.
+      inception: see `Metric.titles`.
+      protocol: of the measurement.
+    """
+    fields = protocol.of_metric(name)._asdict()
+    # An older version's line lacks what was added since: another measurement, unless it does not apply.
+    same = (line for line in lines if all(line.get(key) == fields[key] for key in IDENTITY))
+    done = {line.get("metric") for line in same}
+    return done >= set(METRICS[name].titles(inception).values())
+
+
+def describe(protocol: Protocol) -> str:
+    """What was measured and how, in lines of text."""
+    p = protocol
+    who = [p.source]
+    who += [f"step {p.step:,}"] if p.step is not None else []
+    who += [p.weights] if p.weights else []
+    who += [f"{p.batch_statistics} batch statistics"] if p.batch_statistics else []
+    who += [f"computed in {p.precision}"] if p.precision else []
+    how = [f"{p.samples:,} images", f"seed {p.seed}"]
+    if p.class_distribution:
+        how += [
+            f"classes {p.class_distribution}",
+            f"truncation {p.truncation}" if p.truncation else "no truncation",
+        ]
+    lines = [
+        f"scored     {', '.join(who)}",
+        f"samples    {', '.join(how)}",
+        f"reference  {p.reference or 'none'}",
+        f"network    {p.network} ({p.network_fingerprint}), images {p.resize}",
+    ]
+    if p.real_test:
+        lines.append(f"cas        {p.real_test}")
+    return "\n".join(lines)
+
+
+def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:
+    """The scores under the protocol that they share, as text."""
+    lines = [describe(protocol), ""]
+    rows = [("metric", "value", "spread", "")] + [_row(score) for score in scores]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for name, value, spread, note in rows:
+        lines.append(f"{name:<{widths[0]}}  {value:>{widths[1]}}  {spread:>{widths[2]}}  {note}".rstrip())
+    return "\n".join(lines)
+
+
+def _row(score: Score) -> tuple[str, str, str, str]:
+    spread = "" if score.spread is None else f"+/- {score.spread:.4g}"
+    return (
+        score.metric,
+        f"{score.value:.5g}",
+        spread,
+        "; ".join(text for text in (score.spread_of, score.note) if text),
+    )
+
+
+def write_classes(start: str, score: Score, class_names: typing.Sequence[str]) -> str:
+    """Writes a CSV with the distance within every class; returns its path. Raises UserError.
+
+    Args:
+      start: of the path: the first of START.csv, START-2.csv, ... that is free is taken.
+      score: has `classes`.
+      class_names: of the labels.
+    """
+    try:
+        for number in itertools.count(1):
+            path = f"{start}.csv" if number == 1 else f"{start}-{number}.csv"
+            with contextlib.suppress(FileExistsError), open(path, "x", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["label", "class", score.metric, "generated_images", "real_images"])
+                for entry in score.classes:
+                    name = class_names[entry.label]
+                    writer.writerow(
+                        [entry.label, name, entry.value, entry.generated_samples, entry.real_samples]
+                    )
+                return path
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error

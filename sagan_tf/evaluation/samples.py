@@ -1,0 +1,181 @@
+"""Generated images to be scored: drawn from a generator, or read from a folder."""
+
+import typing
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf.data import images as image_files
+from sagan_tf.data.folder import FolderExamples
+from sagan_tf.networks.sampling import draw_z, to_uint8
+from sagan_tf.system.errors import UserError
+
+DISTRIBUTIONS = ("uniform", "balanced", "reference")
+
+
+def draw_labels(
+    distribution: str, count: int, classes: int, seed: int, real_labels: np.ndarray
+) -> np.ndarray:
+    """Classes to ask for, int32 (count,).
+
+    Args:
+      distribution: "uniform" (each drawn at random, as the paper does), "balanced" (every class as
+        often as every other, give or take one), or "reference" (drawn as often as it is among `real_labels`).
+      count: how many.
+      classes: number of classes.
+      seed: of the draw.
+      real_labels: int (n,).
+    """
+    if distribution == "balanced":
+        return np.arange(count, dtype=np.int32) % classes
+    rng = np.random.default_rng(seed)
+    if distribution == "reference":
+        return rng.choice(real_labels, count).astype(np.int32)
+    return rng.integers(classes, size=count, dtype=np.int32)
+
+
+class Generator(typing.NamedTuple):
+    """What is to be scored.
+
+    `generate` takes z float32 (b, z_dim) and labels int32 (b,), and returns images float32 (b, image_size,
+    image_size, 3) in [-1, 1]. `conditional` says whether it heeds the labels.
+    """
+
+    generate: typing.Callable
+    z_dim: int
+    image_size: int
+    conditional: bool
+
+
+class GeneratorSamples:
+    """Images drawn from a generator; the i-th depends on the seed and on i alone.
+
+    Args:
+      generator: see above.
+      labels: int32 (n,), the classes to ask for, one a sample; see `draw_labels`.
+      seed, truncation: see `draw_z`.
+    """
+
+    def __init__(self, generator: Generator, labels: np.ndarray, seed: int, truncation: float):
+        self.count, self.image_size = len(labels), generator.image_size
+        self.labels = labels if generator.conditional else None
+        self._generator, self._asked = generator, labels
+        self._seed, self._truncation = seed, truncation
+
+    def batches(self, batch_size: int):
+        """Yields images uint8 (b, size, size, 3).
+
+        Values are rounded to 8 bits as in a picture file, so a folder of saved samples scores the same.
+        """
+        for start in range(0, self.count, batch_size):
+            # A short last batch is drawn in full: it would be traced and compiled a second time.
+            indices = np.arange(start, start + batch_size)
+            z = draw_z(indices, self._seed, self._generator.z_dim, self._truncation)
+            labels = self._asked[indices % self.count]
+            images = self._generator.generate(z, tf.constant(labels))
+            yield to_uint8(images).numpy()[: self.count - start]
+
+
+def from_saved_model(path: str) -> Generator:
+    """The generator in a SavedModel, as `sagan_tf.export` writes it.
+
+    Raises:
+      UserError: it cannot be loaded, or its signature is another.
+    """
+    try:
+        model = tf.saved_model.load(path)
+    except Exception as error:  # whatever the reader of a damaged SavedModel raises
+        raise UserError(f"--generated={path}: cannot be loaded as a SavedModel ({error})") from error
+    signature = model.signatures.get("serving_default")
+    inputs = signature.structured_input_signature[1] if signature else {}
+    outputs = list(signature.structured_outputs) if signature else []
+    if "z" not in inputs or set(inputs) - {"z", "labels"} or len(outputs) != 1 or inputs["z"].shape.rank != 2:
+        raise UserError(
+            f"--generated={path}: needs a signature serving_default from z (n, z_dim) and labels (n,) to"
+            f" images (n, H, W, 3); it has {_describe(model.signatures)}"
+        )
+
+    def generate(z, labels):
+        generate.model = model  # which must outlive its signature
+        given = (
+            {"z": z, "labels": tf.cast(labels, inputs["labels"].dtype)} if "labels" in inputs else {"z": z}
+        )
+        return signature(**given)[outputs[0]]
+
+    z_dim = int(inputs["z"].shape[1])
+    images = generate(tf.zeros((1, z_dim)), tf.zeros((1,), tf.int32))
+    if images.shape.rank != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+        raise UserError(
+            f"--generated={path}: yields {tuple(images.shape)}; needed are square images (n, H, W, 3)"
+        )
+    return Generator(generate, z_dim, int(images.shape[1]), "labels" in inputs)
+
+
+def _describe(signatures) -> str:
+    texts = [
+        f"{name}: {', '.join(f.structured_input_signature[1])} -> {', '.join(f.structured_outputs)}"
+        for name, f in signatures.items()
+    ]
+    return "; ".join(texts) or "none"
+
+
+class FolderSamples:
+    """Images in a folder, or in one folder a class whose names are those of the classes.
+
+    Args:
+      path: the folder.
+      limit: the most images to take; of more, so many are drawn at random.
+      seed: of the draw.
+
+    Raises:
+      UserError: no such folder, no images, or images that are not square or of different sizes.
+    """
+
+    def __init__(self, path: str, limit: int, seed: int):
+        try:
+            self._examples = FolderExamples(path)
+        except UserError as error:  # which names the flag that training has for it
+            raise UserError(str(error).replace("--dataset=folder:", "--generated=")) from error
+        order = np.random.default_rng(seed).permutation(len(self._examples))
+        self._order = np.sort(order[:limit])
+        self.count = len(self._order)
+        self.labels = None
+        self.image_size = self._check_sizes()
+
+    def name_classes(self, class_names) -> None:
+        """Finds the labels, if there is a folder a class and each bears the name of one of these classes."""
+        numbers = {name: label for label, name in enumerate(class_names)}
+        if all(name in numbers for name in self._examples.class_names):
+            label_of = np.array([numbers[name] for name in self._examples.class_names], np.int32)
+            self.labels = label_of[self._examples.labels[self._order]]
+
+    def _check_sizes(self) -> int:
+        """Reads the headers of all files, which is quick, before any work starts."""
+        first, size = None, None
+        for index in self._order:
+            name = self._examples.describe(index)
+            try:
+                with Image.open(name, formats=image_files.FORMATS) as image:
+                    found = image.size
+            except (OSError, ValueError) as error:
+                raise UserError(f"{name}: cannot be read as an image ({error}); mend or remove it") from error
+            first, size = first or name, size or found
+            if found != size or found[0] != found[1]:
+                raise UserError(
+                    f"{name}: is {found[0]}x{found[1]}"
+                    + (f", {first} is {size[0]}x{size[1]}" if found != size else "")
+                    + "; all must be square and of one size, that of the reference"
+                )
+        return size[0]
+
+    def batches(self, batch_size: int):
+        """Yields images uint8 (b, size, size, 3). Raises UserError at a damaged image."""
+        for start in range(0, self.count, batch_size):
+            yield np.stack([self._read(index) for index in self._order[start : start + batch_size]])
+
+    def _read(self, index: int) -> np.ndarray:
+        try:
+            return image_files.decode(self._examples.get(index)[0], self.image_size)
+        except (image_files.BadImageError, OSError) as error:
+            raise UserError(f"{self._examples.describe(index)}: {error}; mend or remove it") from error

@@ -1,0 +1,1 @@
+"""Weights of other projects: names and files of the 2018 release."""

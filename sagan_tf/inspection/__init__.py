@@ -1,0 +1,1 @@
+"""Turns a run into something to look at: grids, paths, neighbours, attention, curves."""

@@ -1,0 +1,217 @@
+"""Looks at the attention of a run's networks, on samples and on real images."""
+
+import dataclasses
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.data.dataset import scale
+from sagan_tf.evaluation import samples
+from sagan_tf.inspection.views import Look, Source, StoredMaps, View
+from sagan_tf.pictures import figures, to_uint8
+from sagan_tf.pictures.geometry import choose_positions, position_at
+from sagan_tf.runs import experiment
+from sagan_tf.runs.config import Config
+from sagan_tf.system.errors import UserError
+
+_BATCH, _BATCH_VALUES = 32, 1 << 25  # images at once, at most; values of one layer in them, at most
+_LABELS_READ = 256  # images that are read to learn their labels, where these are not known beforehand
+
+
+class Drawing(typing.NamedTuple):
+    """What is drawn of each layer.
+
+    Attributes:
+      rows: how many images, from the first one on.
+      positions: pixels (row, column) whose maps are drawn; empty to choose those whose maps are unlike.
+      count: how many are chosen.
+    """
+
+    rows: int
+    positions: tuple[tuple[int, int], ...]
+    count: int
+
+
+class _ViewBuilder:
+    """Collects what one layer does with the images of one source, batch by batch."""
+
+    def __init__(self, network, resolution: int, source: str, images: int, drawing: Drawing):
+        self._network, self._resolution, self._source = network, resolution, source
+        self._images, self._drawing = images, drawing
+        self._maps, self._shares, self._rows = None, [], []
+
+    def add(self, images: np.ndarray, beta: np.ndarray, shares: np.ndarray) -> None:
+        """Takes in images uint8 (b, S, S, 3), beta float32 (b, N, M) and |gamma o| / |x| float32 (b,)."""
+        maps = StoredMaps.of(beta, self._images)
+        self._maps = maps if self._maps is None else self._maps.extended(maps)
+        self._shares.append(shares)
+        missing = self._drawing.rows - len(self._rows)
+        for image, image_maps in zip(images[:missing], beta[:missing], strict=True):
+            self._rows.append(figures.attention_row(image, image_maps, self._positions(image, image_maps)))
+
+    def _positions(self, image, beta) -> list[int]:
+        if not self._drawing.positions:
+            return choose_positions(beta, self._drawing.count)
+        return [position_at(*pixel, self._resolution, len(image)) for pixel in self._drawing.positions]
+
+    def view(self) -> View:
+        """What was collected."""
+        gamma = float(self._network.attention_layers[str(self._resolution)].gamma.value)
+        return View(
+            self._network.name, self._source, gamma, np.concatenate(self._shares), self._maps, self._rows
+        )
+
+
+class Observer:
+    """Collects what the attention layers of a run's networks do.
+
+    Args:
+      run: a restored run.
+      drawing: what is drawn.
+      report: called with a line about every layer that is left out.
+    """
+
+    def __init__(self, run: experiment.Run, drawing: Drawing, report=print):
+        self._run, self._drawing, self._report = run, drawing, report
+        self._builders: dict[tuple[str, int, str], _ViewBuilder] = {}
+        self._left_out = set()
+
+    def look(self, z, labels: np.ndarray, real: Source | None, progress) -> Look:
+        """Runs the networks.
+
+        Args:
+          z: float32 (n, z_dim), of the generated images.
+          labels: int32 (n,), their classes.
+          real: real images, if there are any.
+          progress: called with the number of images done.
+
+        Raises:
+          UserError: no layer has anything to show.
+        """
+        generator, discriminator = self._run.generator, self._run.discriminator
+        generated, size, count = [], self._batch_size(), len(labels)
+        for start in range(0, count, size):
+            part = labels[start : start + size]
+            images, maps, shares = generator(
+                z[start : start + size], part, training=False, return_attention=True, return_shares=True
+            )
+            generated.append(to_uint8(images))
+            self._add(generator, "generated", count, generated[-1], maps, shares)
+            if discriminator.attention_layers:
+                self._discriminate("generated", count, generated[-1], images, part)
+            progress(start + len(part))
+        sources = {"generated": Source(np.concatenate(generated), self._classes(labels))}
+        if real is not None and discriminator.attention_layers:
+            real_labels = np.array(real.labels or [0] * len(real.images), np.int32)
+            for start in range(0, len(real.images), size):
+                images = real.images[start : start + size]
+                part = real_labels[start : start + size]
+                self._discriminate("real", len(real.images), images, scale(images), part)
+            sources["real"] = real
+        views = [builder.view() for builder in self._builders.values()]
+        if not views:
+            raise UserError(
+                "every attention map of the run is 1x1: each position attends to the one there is"
+            )
+        return Look(self._run.step, sources, views)
+
+    def _batch_size(self) -> int:
+        layers = {**self._run.generator.attention_layers, **self._run.discriminator.attention_layers}
+        largest = max(map(int, layers))
+        return max(1, min(_BATCH, _BATCH_VALUES // largest**4))
+
+    def _classes(self, labels) -> tuple[int, ...]:
+        return tuple(map(int, labels)) if self._run.config.conditional else ()
+
+    def _discriminate(self, source: str, count: int, pixels, images, labels) -> None:
+        discriminator = self._run.discriminator
+        _, maps, shares = discriminator(images, labels, return_attention=True, return_shares=True)
+        self._add(discriminator, source, count, pixels, maps, shares)
+
+    def _add(self, network, source: str, count: int, images, maps, shares) -> None:
+        for resolution, beta in maps.items():
+            key = (network.name, resolution, source)
+            if beta.shape[-1] == 1:
+                if key[:2] not in self._left_out:
+                    self._report(
+                        f"{network.name}_{resolution} is left out: its map is 1x1, each position attends to"
+                        " the one key there is"
+                    )
+                self._left_out.add(key[:2])
+                continue
+            if not np.isfinite(beta).all():
+                raise UserError(
+                    f"{network.name}_{resolution} at step {self._run.step}: its map is not finite; the run"
+                    " has diverged, choose an earlier one of --checkpoints"
+                )
+            if key not in self._builders:
+                self._builders[key] = _ViewBuilder(network, resolution, source, count, self._drawing)
+            self._builders[key].add(images, beta.numpy(), shares[resolution].numpy())
+
+
+def check_run(config: Config, positions) -> None:
+    """Refuses runs without attention, and positions (row, column) outside the image. Raises UserError."""
+    if not config.generator_attention and not config.discriminator_attention:
+        raise UserError(
+            f"--workdir={config.workdir}: has no attention to show (its --generator_attention and"
+            " --discriminator_attention are empty)"
+        )
+    if config.attention_form == "residual":
+        raise UserError(
+            f"--workdir={config.workdir}: has no attention to show (--attention_form=residual: a residual"
+            " block stands in its place)"
+        )
+    for row, column in positions:
+        if max(row, column) >= config.image_size:
+            raise UserError(
+                f"--positions={row}:{column}: outside the image; rows and columns go from 0 to"
+                f" {config.image_size - 1}"
+            )
+
+
+def draw_z(count: int, seed: int, z_dim: int, truncation: float) -> tf.Tensor:
+    """z of samples 0, 1, 2, ... of a seed, float32 (count, z_dim): those of every other command."""
+    return samples.draw_z(np.arange(count), seed, z_dim, truncation)
+
+
+def real_images(config: Config, class_names, classes, count: int) -> Source:
+    """Real images of a run's dataset.
+
+    Args:
+      config: of the run.
+      class_names: the run's.
+      classes: labels, taken in turn as long as there are images of them.
+      count: how many images, if there are as many.
+
+    Raises:
+      UserError: the dataset cannot be opened or read, or is no longer what the run learnt from.
+    """
+    # A set that was held in memory for training would be decoded as a whole, for some images; HDF5 must be.
+    in_memory = config.in_memory if config.dataset.startswith("hdf5:") else "no"
+    dataset = experiment.open_dataset(dataclasses.replace(config, in_memory=in_memory))
+    if dataset.class_names != tuple(class_names):
+        raise UserError(f"--dataset={config.dataset}: has other classes than the run")
+    if not config.conditional:
+        indices = _spread(dataset.num_examples, count)
+        return Source(dataset.read(indices)[0], ())
+    labels, indices = dataset.source.labels, np.arange(dataset.num_examples)
+    if labels is None:
+        indices = _spread(dataset.num_examples, _LABELS_READ)
+        labels = dataset.read(indices)[1]
+    indices = indices[_in_turn(np.asarray(labels), classes, count)]
+    if not len(indices):
+        raise UserError(f"--dataset={config.dataset}: no image of these classes was found")
+    images, labels = dataset.read(indices)
+    return Source(images, tuple(map(int, labels)))
+
+
+def _spread(available: int, count: int) -> np.ndarray:
+    return np.unique(np.linspace(0, available - 1, min(count, available)).round().astype(np.int64))
+
+
+def _in_turn(labels: np.ndarray, classes, count: int) -> list[int]:
+    """Where `count` images of the classes are: the first of each, then the second of each, ..."""
+    members = [np.flatnonzero(labels == label)[:count] for label in classes]
+    turns = [(turn, order, place) for order, own in enumerate(members) for turn, place in enumerate(own)]
+    return [int(place) for _, _, place in sorted(turns)[:count]]

@@ -1,0 +1,58 @@
+"""Classes as users name them."""
+
+import typing
+
+import numpy as np
+
+from sagan_tf.system.errors import UserError
+
+_NAMED = 20  # how many classes a message lists
+
+
+def choose(
+    asked: typing.Sequence[str],
+    class_names: typing.Sequence[str],
+    conditional: bool,
+    limit: int | None = None,
+) -> list[int]:
+    """The labels that `--classes` names, in that order, without repetitions.
+
+    Args:
+      asked: names, or numbers counted from 0; what is both is taken as a name. Empty: all classes.
+      class_names: the names of all classes.
+      conditional: whether the model has classes at all.
+      limit: where nothing is asked for, take no more classes than this, evenly spaced; None for all.
+
+    Returns:
+      Labels; [0] for an unconditional model.
+
+    Raises:
+      UserError: no such class, or an unconditional model.
+    """
+    if not conditional:
+        if asked:
+            raise UserError(f"--classes={','.join(asked)}: the model is unconditional, it has no classes")
+        return [0]
+    count = len(class_names)
+    if not asked:
+        rows = count if limit is None else min(limit, count)
+        return spread(count, rows)
+    return list(dict.fromkeys(_label(text, class_names) for text in asked))
+
+
+def spread(count: int, chosen: int) -> list[int]:
+    """`chosen` of `count` labels, evenly spaced."""
+    return np.linspace(0, count - 1, chosen).round().astype(int).tolist()
+
+
+def _label(text: str, class_names) -> int:
+    names = list(class_names)
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    raise UserError(
+        f"--classes={text}: no such class; allowed are names ({listed})"
+        f" and numbers from 0 to {len(names) - 1}"
+    )

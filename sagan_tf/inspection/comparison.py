@@ -1,0 +1,258 @@
+"""Curves of several runs: read from their directories, drawn over steps and over hours, and as a table."""
+
+import os
+import typing
+
+import numpy as np
+
+from sagan_tf.evaluation import results
+from sagan_tf.evaluation.scores import METRICS
+from sagan_tf.runs import experiment
+from sagan_tf.system import options
+from sagan_tf.system.errors import UserError
+
+# Told apart by the colour-blind too (Okabe and Ito 2008); more runs than colours have other lines.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES = ("-", "--", ":", "-.")
+_SCORES = "scores"  # the group of curves that comes from scores.jsonl
+_SPEED = "speed/steps_per_second"
+_PROTOCOL = (*(name for name in results.IDENTITY if name not in ("source", "step")), "network")
+_LAST = 0.1  # share of the steps over whose end the table averages
+
+
+class Run(typing.NamedTuple):
+    """What a run has reported.
+
+    Attributes:
+      name: short, unlike the other runs' names.
+      config: its configuration.
+      lines: of metrics.jsonl, by rising step; each has the speed, less those that hold scores alone.
+      scores: lines of scores.jsonl.
+      hours: float (n,), of training up to each of `lines`: see `training_hours`.
+    """
+
+    name: str
+    config: typing.Any
+    lines: list[dict]
+    scores: list[dict]
+    hours: np.ndarray
+
+
+class Panel(typing.NamedTuple):
+    """A quantity, measured alike in all runs.
+
+    Attributes:
+      title: its tag, or the score's name.
+      note: for scores, how they were measured.
+      larger_is_better: None where neither is.
+      curves: by the run's name (steps, hours, values), each float (n,).
+    """
+
+    title: str
+    note: str
+    larger_is_better: bool | None
+    curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def read_runs(workdirs: typing.Sequence[str]) -> list[Run]:
+    """Reads runs. Raises UserError if one is none, or has reported nothing yet."""
+    return [_read_run(workdir, name) for workdir, name in zip(workdirs, short_names(workdirs), strict=True)]
+
+
+def _read_run(workdir: str, name: str) -> Run:
+    config = experiment.read_config(workdir)
+    lines = results.read(os.path.join(workdir, "metrics.jsonl"))
+    lines = [line for line in lines if line.get(_SPEED)]
+    if not lines:
+        raise UserError(f"--runs={workdir}: metrics.jsonl holds no metrics yet")
+    scores = results.read(os.path.join(workdir, "scores", "scores.jsonl"))
+    scores = [line for line in scores if line.get("step") is not None]
+    return Run(name, config, lines, scores, training_hours(lines))
+
+
+def short_names(paths: typing.Sequence[str]) -> list[str]:
+    """The last parts of paths, as many as tell all of them apart."""
+    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [os.path.abspath(path) for path in paths]
+
+
+def training_hours(lines: typing.Sequence[dict]) -> np.ndarray:
+    """Hours of training up to each line, from steps and speed: pauses, samples and scores do not count."""
+    steps = np.array([line["step"] for line in lines], float)
+    speed = np.array([line[_SPEED] for line in lines], float)
+    return np.cumsum(np.diff(steps, prepend=0.0) / speed) / 3600.0
+
+
+def panels(runs: typing.Sequence[Run], wanted: typing.Sequence[str]) -> list[Panel]:
+    """The panels that are asked for.
+
+    Args:
+      runs: to be compared.
+      wanted: groups of tags, single tags, and "scores"; scores of different protocols are different
+        panels. That there are no scores is no mistake unless nothing else is wanted.
+
+    Raises:
+      UserError: no run has such a tag.
+    """
+    tags = list(dict.fromkeys(tag for run in runs for line in run.lines for tag in line if "/" in tag))
+    found = []
+    for want in wanted:
+        if want == _SCORES:
+            found += _score_panels(runs)
+            continue
+        chosen = [tag for tag in tags if want in (tag, tag.partition("/")[0])]
+        if not chosen:
+            groups = sorted({tag.partition("/")[0] for tag in tags} | {_SCORES})
+            raise UserError(
+                f"--curves={want}: no run has reported it; allowed are {', '.join(groups)}, and single tags"
+            )
+        found += [Panel(tag, "", None, _curves(runs, tag)) for tag in chosen]
+    if not found:
+        raise UserError("--curves=scores: no run has been scored (sagan_tf.evaluate does it)")
+    return found
+
+
+def _curves(runs, tag: str) -> dict:
+    curves = {}
+    for run in runs:
+        there = [index for index, line in enumerate(run.lines) if tag in line]
+        if there:
+            steps, values = (np.array([run.lines[i][key] for i in there], float) for key in ("step", tag))
+            curves[run.name] = (steps, run.hours[there], values)
+    return curves
+
+
+def _score_panels(runs) -> list[Panel]:
+    better = {
+        title: metric.larger_is_better
+        for metric in METRICS.values()
+        for titles in metric.names.values()
+        for title in titles
+    }
+    series = {}  # (metric, protocol) -> run -> step -> value; of two measurements the later counts
+    for run in runs:
+        for line in run.scores:
+            protocol = tuple(line.get(name) for name in _PROTOCOL)
+            steps = series.setdefault((line["metric"], protocol), {}).setdefault(run.name, {})
+            steps[line["step"]] = line["value"]
+    by_name = {run.name: run for run in runs}
+    return [
+        Panel(metric, _note(protocol), better.get(metric), _score_curves(by_name, of_runs))
+        for (metric, protocol), of_runs in series.items()
+    ]
+
+
+def _score_curves(runs: dict[str, Run], of_runs: dict) -> dict:
+    curves = {}
+    for name, values in of_runs.items():
+        steps, values = np.array(sorted(values.items()), float).T
+        known = [line["step"] for line in runs[name].lines]
+        hours = np.interp(steps, [0, *known], [0.0, *runs[name].hours])
+        curves[name] = (steps, hours, values)
+    return curves
+
+
+def _note(protocol) -> str:
+    p = dict(zip(_PROTOCOL, protocol, strict=True))
+    network = f"{p['network']} ({p['network_fingerprint']})"
+    parts = [f"{p['samples']:,} images", p["weights"], f"against {p['reference']}" if p["reference"] else ""]
+    parts += [f"tested on {p['real_test']}" if p["real_test"] else "", network]
+    parts += [f"{p['batch_statistics']} batch statistics"] if p["batch_statistics"] else []
+    parts += [f"computed in {p['precision']}"] if p["precision"] else []
+    parts += [f"seed {p['seed']}"] if p["seed"] else []
+    parts += [f"truncation {p['truncation']}"] if p["truncation"] else []
+    return ", ".join(str(part) for part in parts if part)
+
+
+def styles(count: int) -> list[tuple[str, str]]:
+    """Colours and lines of so many curves, all different as far as they reach."""
+    return [(_COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)]) for i in range(count)]
+
+
+def figure(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]):
+    """A matplotlib Figure: a panel a row, over steps on the left and over hours on the right."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(10, 0.6 + 2.6 * len(shown)), layout="constrained")
+    axes = made.subplots(len(shown), 2, sharex="col", sharey="row", squeeze=False)
+    style = dict(zip((run.name for run in runs), styles(len(runs)), strict=True))
+    for panel, row in zip(shown, axes, strict=True):
+        for name, (steps, hours, values) in panel.curves.items():
+            colour, line = style[name]
+            marker = "o" if panel.larger_is_better is not None else None  # scores are few
+            for axis, x in zip(row, (steps, hours), strict=True):
+                axis.plot(
+                    x, values, line, color=colour, label=name, linewidth=1.2, marker=marker, markersize=3
+                )
+        row[0].set_ylabel(panel.title)
+        for axis in row:
+            axis.grid(alpha=0.3)
+            axis.spines[["top", "right"]].set_visible(False)
+        if panel.note:
+            row[0].set_title(panel.note, fontsize=7, loc="left", color="0.35")
+    axes[-1][0].set_xlabel("generator steps")
+    axes[-1][1].set_xlabel("hours of training")
+    handles = {}
+    for axis in axes.flat:
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    made.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, frameon=False)
+    return made
+
+
+def table(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]) -> str:
+    """Markdown: how the runs differ, and where they are."""
+    names = [run.name for run in runs]
+    lines = ["# " + " against ".join(names), "", *_differences(runs), "| | " + " | ".join(names) + " |"]
+    lines.append("| --- |" + " ---: |" * len(runs))
+    rows = [
+        ("steps", [f"{run.lines[-1]['step']:,}" for run in runs]),
+        ("hours of training", [f"{run.hours[-1]:.3g}" for run in runs]),
+    ]
+    titles = [panel.title for panel in shown]
+    notes = []
+    for number, panel in enumerate(shown):
+        title = panel.title
+        if titles.count(title) > 1:  # the same score, measured in several ways
+            title += f" [{titles[: number + 1].count(title)}]"
+        rows += _rows(title, panel, names)
+        notes += [f"- {title}: {panel.note}"] if panel.note else []
+    lines += [f"| {title} | " + " | ".join(cells) + " |" for title, cells in rows]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _differences(runs) -> list[str]:
+    """A table of the options that are not the same in all runs."""
+    differing = {
+        line.split(":")[0] for run in runs[1:] for line in options.difference(runs[0].config, run.config)
+    }
+    if not differing:
+        return ["All options that matter are the same.", ""] if len(runs) > 1 else []
+    lines = ["| option | " + " | ".join(run.name for run in runs) + " |", "| --- |" + " --- |" * len(runs)]
+    for name in sorted(differing):
+        values = [options.format_value(getattr(run.config, name.removeprefix("--"))) for run in runs]
+        lines.append(f"| {name} | " + " | ".join(value or "(none)" for value in values) + " |")
+    return [*lines, ""]
+
+
+def _rows(title: str, panel: Panel, names) -> list[tuple[str, list[str]]]:
+    """Of a score the best and the last value, of others the mean over the last tenth of the steps."""
+
+    def cells(text_of):
+        return [text_of(*panel.curves[name]) if name in panel.curves else "" for name in names]
+
+    if panel.larger_is_better is None:
+
+        def mean(steps, _, values):
+            return f"{values[steps >= (1 - _LAST) * steps[-1]].mean():.4g}"
+
+        return [(f"{title}, last tenth", cells(mean))]
+
+    def best(steps, _, values):
+        place = values.argmax() if panel.larger_is_better else values.argmin()
+        return f"{values[place]:.4g} at {steps[place]:,.0f}"
+
+    return [(f"{title}, best", cells(best)), (f"{title}, last", cells(lambda s, h, v: f"{v[-1]:.4g}"))]

@@ -1,0 +1,41 @@
+"""The directory that samples are written to."""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from sagan_tf.system.output_folder import OutputFolder
+
+
+class Folder(OutputFolder):
+    """A directory of samples."""
+
+    def write_images(self, images: np.ndarray, numbers: np.ndarray, labels: np.ndarray, class_names) -> None:
+        """Writes single PNGs, `images/CLASS/NUMBER.png`; without class names `images/NUMBER.png`.
+
+        Args:
+          images: uint8 (n, H, W, 3).
+          numbers: int (n,), of the samples.
+          labels: int (n,).
+          class_names: of all labels; empty for an unconditional model.
+        """
+        for image, number, label in zip(images, numbers, labels, strict=True):
+            name = _folder_name(label, class_names[label]) if class_names else ""
+            os.makedirs(self.file("images", name), exist_ok=True)
+            Image.fromarray(image).save(self.file("images", name, f"{number:06d}.png"))
+
+    def write_npz(self, images: np.ndarray, labels: np.ndarray, class_names) -> str:
+        """Writes `samples.npz`, which `--dataset=npz:` reads too; returns its path."""
+        path = self.file("samples.npz")
+        partial = f"{path}.partial.npz"
+        np.savez_compressed(
+            partial, images=images, labels=labels.astype(np.int32), class_names=np.array(class_names, str)
+        )
+        os.replace(partial, path)
+        return path
+
+
+def _folder_name(label: int, name: str) -> str:
+    """The class's name, or its number where that is no name for a folder."""
+    return f"{label:04d}" if not name or name.startswith(".") or os.sep in name else name

@@ -1,0 +1,89 @@
+"""Computes the statistics of real images once, into a file that sagan_tf.evaluate takes as --reference.
+
+The file says how it was made, and is refused where images of another size, or another network, are scored.
+"""
+
+import dataclasses
+import os
+
+from sagan_tf.runs.config import INCEPTION
+from sagan_tf.system import cli
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import MAX_SEED, option
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure, and with what."""
+
+    dataset: str = option("", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.")
+    split: str = option("train", "Their split.")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
+    bad_images: str = option(
+        "refuse", "What to do about images that cannot be read.", choices=("refuse", "skip")
+    )
+    image_size: int = option(128, "Height and width, those of the images that will be scored.", minimum=8)
+    num_images: int = option(0, "How many images, drawn at random; 0 for all.", minimum=0)
+    seed: int = option(0, "Seed of the draw.", minimum=0, maximum=MAX_SEED)
+    inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
+    keep_features: bool = option(
+        False, "Keep every image's features too (KID, intra-FID, precision/recall and the like need them)."
+    )
+    batch_size: int = option(64, "Images that pass through the network together.", minimum=1)
+    output: str = option("", "The file to write, e.g. cifar10-32.h5; must not exist yet.")
+
+    def check(self) -> None:
+        """Refuses what cannot work. Raises UserError."""
+        for name in ("dataset", "output"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} is missing (--help lists the options)")
+        if os.path.exists(self.output):
+            raise UserError(f"--output={self.output}: exists already; name another file")
+
+
+def main(options: Options, given) -> int:
+    """Writes the file. Returns the exit code."""
+    del given
+    from sagan_tf import data
+    from sagan_tf.data import images
+    from sagan_tf.evaluation import reference
+    from sagan_tf.metrics import features
+    from sagan_tf.system.progress import Progress
+
+    dataset = data.open_dataset(
+        options.dataset,
+        split=options.split,
+        image_size=options.image_size,
+        data_dir=options.data_dir,
+        bad_images=options.bad_images,
+    )
+    network = features.load_network(options.inception)
+    about = reference.protocol(
+        dataset,
+        options.split,
+        network,
+        num_images=options.num_images,
+        seed=options.seed,
+        preprocessing=images.METHOD,
+    )
+    with Progress("real images", about["images"]) as progress:
+        made = reference.write(
+            options.output,
+            dataset,
+            network,
+            about,
+            keep_features=options.keep_features,
+            batch_size=options.batch_size,
+            progress=progress,
+        )
+    print(f"{options.output}: {made.describe()}; {network.name} ({network.fingerprint}), {network.resize}")
+    return 0
+
+
+def console() -> None:
+    """The command `sagan-make-reference`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.make_reference")
+
+
+if __name__ == "__main__":
+    console()

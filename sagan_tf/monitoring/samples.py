@@ -1,0 +1,162 @@
+"""The sample grids of a run: the same z and labels every time, so that pictures can be compared."""
+
+import typing
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf import pictures
+from sagan_tf.monitoring.summaries import Reporter
+from sagan_tf.pictures.figures import attention_grid
+from sagan_tf.training.state import State
+
+_ROWS = 10
+_COLUMNS = 10
+_LOOKED_AT = 2000  # images among which those of a class are looked for, where labels are not known beforehand
+_READ = 256  # images read at once
+
+
+def grid_labels(classes: int) -> np.ndarray:
+    """Labels of a grid with one class a row: all classes if they are few, otherwise some, evenly spread."""
+    rows = min(max(classes, 1), _ROWS)
+    chosen = np.linspace(0, max(classes, 1) - 1, rows).round().astype(np.int32)
+    return np.repeat(chosen, _COLUMNS)
+
+
+class Sampler:
+    """Draws the sample grids of a run, and looks at the attention in some of the samples.
+
+    Args:
+      state: what is trained; samples are of the averaged weights.
+      reporter: where the pictures go.
+      seed: seed of z.
+      dataset: the run's `Dataset`.
+    """
+
+    def __init__(self, state: State, reporter: Reporter, seed: int, dataset):
+        self._state, self._reporter = state, reporter
+        generator = state.ema_generator
+        labels = _labels(generator.classes)
+        self._captions = _captions(dataset.class_names, generator.classes)
+        z = tf.random.stateless_normal((len(labels), generator.z_dim), (seed, -1))
+        # In batches of a row: a full grid at 512x512 would need more memory than a training step.
+        self._inputs = [
+            (z[i : i + _COLUMNS], labels[i : i + _COLUMNS]) for i in range(0, len(labels), _COLUMNS)
+        ]
+        self._generate = tf.function(lambda z, labels: generator(z, labels, training=False))
+        self._look = tf.function(self._look_at)
+        reals = real_images(dataset, generator.classes)
+        self._rows = len(self._captions) or 1
+        found = (reals.min(axis=(1, 2, 3)) < 255).reshape(self._rows, -1)  # those that there are
+        self._real_deviations = deviations(reals, self._rows) * found.all(axis=1)
+        z, labels, reals = (values[::_COLUMNS] for values in (z, labels, reals))  # the first of each row
+        self._looked_at = (z, reals * np.float32(2.0 / 255.0) - 1.0, labels)
+
+    def write_samples(self, step: int) -> str:
+        """Writes the grid of fixed z, and the attention in it, of the networks as they are now.
+
+        Returns the path of the grid's PNG.
+        """
+        rows = [self._generate(z, tf.constant(labels)) for z, labels in self._inputs]
+        images = pictures.to_uint8(np.concatenate(rows))
+        self._deviations = deviations(images, self._rows)
+        self._write_attention(step)
+        return self._reporter.grid(step, "samples/ema", images, _COLUMNS, self._captions)
+
+    def write_divergence(self, step: int) -> str:
+        """Writes the grid of the generator itself, without averaging; grey where it is NaN."""
+        generate = tf.function(lambda z, labels: self._state.generator(z, labels, training=False))
+        images = np.concatenate([generate(z, tf.constant(labels)) for z, labels in self._inputs])
+        images = pictures.to_uint8(np.nan_to_num(images))
+        return self._reporter.grid(step, "samples/divergence", images, _COLUMNS, self._captions)
+
+    def diversity(self) -> dict[str, float]:
+        """How much the samples written last vary within a row, as a share of what real images of it do.
+
+        Rows whose real images are too few, or all the same, are left out.
+        """
+        names = [f"class {caption}" for caption in self._captions] or ["all images"]
+        found = zip(names, self._deviations, self._real_deviations, strict=True)
+        return {name: float(of_samples / real) for name, of_samples, real in found if real > 0}
+
+    def _write_attention(self, step: int) -> None:
+        """Overlays for one image a row: of the generator on its samples, of D on those and on real images."""
+        looks = self._look(*self._looked_at)
+        for (network, kind), (images, maps, _) in looks.items():
+            for resolution, beta in maps.items():
+                if beta.shape[-1] > 1:  # one key gets everything, always
+                    picture = attention_grid(pictures.to_uint8(images), beta.numpy(), captions=self._captions)
+                    self._reporter.picture(step, f"attention/{network}_{resolution}{kind}", picture)
+
+    def attention_shares(self) -> dict[str, float]:
+        """|gamma o| / |x| of every attention layer, by tag: means over a sample of each row."""
+        looks = self._look(*self._looked_at)
+        return {
+            f"attention_share/{network}_{resolution}{kind}": float(np.mean(share))
+            for (network, kind), (_, _, shares) in looks.items()
+            for resolution, share in shares.items()
+        }
+
+    def _look_at(self, z, reals, labels):
+        """What passes through the networks, whose state it leaves alone, with maps and shares."""
+        generator, discriminator = self._state.ema_generator, self._state.discriminator
+        asked = {"return_attention": True, "return_shares": True}
+        images, *of_generator = generator(z, labels, training=False, **asked)
+        _, *of_fakes = discriminator(images, labels, **asked)
+        _, *of_reals = discriminator(reals, labels, **asked)
+        return {
+            ("generator", ""): (images, *of_generator),
+            ("discriminator", "_fake"): (images, *of_fakes),
+            ("discriminator", "_real"): (reals, *of_reals),
+        }
+
+
+def deviations(images: np.ndarray, rows: int) -> np.ndarray:
+    """Standard deviation of a pixel over the images of a row: root of the mean of the unbiased variances.
+
+    uint8 (rows * n, H, W, 3) -> float64 (rows,).
+    """
+    images = images.reshape(rows, -1, *images.shape[1:]).astype(np.float64)
+    return np.sqrt(images.var(axis=1, ddof=1).mean(axis=(1, 2, 3)))
+
+
+def _labels(classes: int) -> np.ndarray:
+    return grid_labels(classes) if classes else np.zeros(_ROWS * _COLUMNS, np.int32)
+
+
+def _captions(class_names: typing.Sequence[str], classes: int) -> list[str]:
+    """Names of the rows; none where the model has no classes."""
+    return [class_names[label] for label in _labels(classes)[::_COLUMNS]] if classes else []
+
+
+def real_images(dataset, classes: int) -> np.ndarray:
+    """Real images for a grid like that of the samples, uint8 (n, H, W, 3); white where there are none.
+
+    Args:
+      dataset: a `Dataset`.
+      classes: of the model; 0 for an unconditional one.
+    """
+    indices, found = _known_labels(dataset)
+    images = np.full((len(_labels(classes)), dataset.image_size, dataset.image_size, 3), 255, np.uint8)
+    rows = images.reshape(-1, _COLUMNS, *images.shape[1:]) if classes else images[None]
+    for row, label in zip(rows, _labels(classes)[::_COLUMNS], strict=False):
+        members = (indices[found == label] if classes else indices)[: len(row)]
+        if len(members):
+            row[: len(members)] = dataset.read(members)[0]
+    return images
+
+
+def _known_labels(dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of examples, in rising order, and their labels: all, or some whose labels had to be read."""
+    count = dataset.num_examples
+    if dataset.source.labels is not None:
+        return np.arange(count), dataset.source.labels
+    indices = np.linspace(0, count - 1, min(count, _LOOKED_AT)).round().astype(np.int64)
+    parts = [indices[start : start + _READ] for start in range(0, len(indices), _READ)]
+    return indices, np.concatenate([dataset.source.read(part)[1] for part in parts])
+
+
+def write_reals(dataset, classes: int, reporter: Reporter) -> str:
+    """Writes the grid of `real_images`; returns the PNG's path."""
+    captions = _captions(dataset.class_names, classes)
+    return reporter.grid(0, "samples/real", real_images(dataset, classes), _COLUMNS, captions)

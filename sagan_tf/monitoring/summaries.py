@@ -1,0 +1,268 @@
+"""What a run reports: TensorBoard's event files, metrics.jsonl and PNGs. Every tag is written here.
+
+Tags are in groups, which TensorBoard shows together: those of `GROUPS`, and for pictures
+`samples`, `attention` and `data`, for texts `run` and `scores`.
+"""
+
+import json
+import os
+import time
+import typing
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalar
+from tensorboard.plugins.histogram import metadata as histogram_plugin
+from tensorboard.plugins.hparams import api as hparams
+
+from sagan_tf.monitoring.diagnostics import Kernel
+from sagan_tf.pictures import captioned_grid, enlarged
+from sagan_tf.training import histogram
+from sagan_tf.training.state import State
+
+# What stands beside a scalar, by the first part of its tag.
+GROUPS = {
+    "loss": "Losses of the two players: means over the steps since the value before. Of an auxiliary"
+    " classifier the cross entropies, times their weight, are terms of their own.",
+    "penalty": "Penalties that the players minimize beside their losses, times their weights.",
+    "accuracy": "Share of real images of which the discriminator's auxiliary classifier names the class.",
+    "logits": "Mean logit of the discriminator on real and on fake images. Far apart: it tells one from the"
+    " other with ease. Together: it cannot.",
+    "logit_histogram": "The same, image by image, over the steps since the value before.",
+    "gamma": "Weight of the attention layer's output. It starts at 0; near 0 the attention is hardly used."
+    " Its sign alone means nothing: the last projection can change sign with it.",
+    "attention_share": "|gamma o| / |x|: how large what attention adds is against what is there; mean over"
+    " some images. Near 0: it is hardly used, whatever gamma is.",
+    "singular_value": "Largest singular value of a kernel, by which spectral normalization divides it.",
+    "gradient_norm": "Norm of a player's gradient: root mean square of recent updates, as Adam weights them.",
+    "diversity": "Deviation of a pixel among samples of a class, as a share of the real images': near 0 all"
+    " samples are alike. Of some classes the mean and the least.",
+    "learning_rate": "Adam's learning rates.",
+    "speed": "Steps and images a second, not counting what is done between the steps.",
+    "scores": "Scores; how they were measured is a text of the same name.",
+}
+_HEADLINES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake", "speed/images_per_second")
+
+
+class Reporter:
+    """Writes a run's scalars and pictures.
+
+    Args:
+      workdir: event files go to `tensorboard/`, PNGs to `samples/`, scalars also to `metrics.jsonl`.
+      step: the step from which the run goes on; later lines of `metrics.jsonl`, which a killed run
+        left behind, are dropped.
+    """
+
+    def __init__(self, workdir: str, step: int):
+        self._workdir = workdir
+        self._metrics_path = os.path.join(workdir, "metrics.jsonl")
+        self._divergence_path = os.path.join(workdir, "divergence.jsonl")
+        self._samples = os.path.join(workdir, "samples")
+        os.makedirs(self._samples, exist_ok=True)
+        _drop_lines_after(self._metrics_path, step)
+        self._writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
+
+    def scalars(self, step: int, values: dict) -> None:
+        """Writes scalars by tag, e.g. `loss/generator`; histograms among the values are passed over."""
+        values = {tag: float(value) for tag, value in values.items() if not np.ndim(value)}
+        with self._writer.as_default():
+            for tag, value in values.items():
+                _write_scalar(tag, value, step)
+        with open(self._metrics_path, "a") as file:
+            file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | values) + "\n")
+
+    def diagnostics(self, step: int, scalars: dict[str, float], histograms: dict[str, np.ndarray]) -> None:
+        """Writes scalars and histograms (see `sagan_tf.training.histogram`) to TensorBoard alone."""
+        edges = histogram.edges()
+        with self._writer.as_default():
+            for tag, value in scalars.items():
+                _write_scalar(tag, value, step)
+            for tag, shares in histograms.items():
+                _write_histogram(tag, edges, shares, step)
+
+    def diversity(self, step: int, shares: dict[str, float]) -> None:
+        """Writes how much samples vary, as a share of what real images do, by class, to TensorBoard."""
+        if shares:
+            values = list(shares.values())
+            self.diagnostics(step, {"diversity/mean": np.mean(values), "diversity/least": min(values)}, {})
+
+    def divergence(self, step: int, kind: str, reason: str, scalars: dict[str, float]) -> None:
+        """Writes that and why a run is lost: a text, and a line of `divergence.jsonl`, which only grows."""
+        self.text(step, "run/divergence", reason)
+        line = {"step": step, "time": round(time.time(), 3), "kind": kind, "reason": reason} | scalars
+        with open(self._divergence_path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def has_diverged(self) -> bool:
+        """Whether the run was ever lost, in this process or one before."""
+        return os.path.exists(self._divergence_path)
+
+    def rewind(self, step: int) -> None:
+        """Drops the lines of `metrics.jsonl` after a step, to which the run has gone back."""
+        _drop_lines_after(self._metrics_path, step)
+
+    def scores(self, step: int, values: dict[str, float], protocol: str) -> None:
+        """Writes scores by name, and as a text how they were measured."""
+        self.scalars(step, {f"scores/{name}": value for name, value in values.items()})
+        self.text(step, "scores/protocol", _preformatted(protocol))
+
+    def text(self, step: int, tag: str, markdown: str) -> None:
+        """Writes a text."""
+        with self._writer.as_default():
+            tf.summary.text(tag, markdown, step)
+
+    def picture(self, step: int, tag: str, image: np.ndarray) -> None:
+        """Writes one uint8 picture (height, width, 3) to TensorBoard."""
+        with self._writer.as_default():
+            tf.summary.image(tag, image[None], step)
+
+    def grid(self, step: int, tag: str, images: np.ndarray, columns: int, captions=()) -> str:
+        """Writes images as one grid, to TensorBoard and as a PNG; returns the PNG's path.
+
+        Args:
+          step: the step that made them.
+          tag: e.g. `samples/ema`; the PNG is named after its last part.
+          images: uint8 (n, H, W, 3), row by row; n is a multiple of `columns`.
+          columns: images in a row.
+          captions: of the rows; or none.
+        """
+        grid = captioned_grid(enlarged(images), columns, captions)
+        self.picture(step, tag, grid)
+        path = os.path.join(self._samples, f"{tag.rpartition('/')[2]}_{step:08d}.png")
+        Image.fromarray(grid).save(path)
+        return path
+
+    def introduce(
+        self,
+        options: dict,
+        hyperparameters: typing.Sequence[str],
+        data_grid: np.ndarray,
+        scores: typing.Sequence[str] = (),
+    ) -> None:
+        """Writes what stands at the beginning of a run, and how its scalars are to be laid out.
+
+        Args:
+          options: the configuration: text, numbers and truth values by name.
+          hyperparameters: those of the options by which to compare runs.
+          data_grid: uint8 (height, width, 3), the images as the check before the first step shows them.
+          scores: names of the scores that there will be.
+        """
+        rows = [f"| {name} | {value} |" for name, value in options.items()]
+        self.text(0, "run/configuration", "\n".join(["| option | value |", "| --- | --- |", *rows]))
+        self.picture(0, "data/check", data_grid)
+        tags = [*_HEADLINES, *(f"scores/{name}" for name in scores)]
+        with self._writer.as_default():
+            hparams.hparams_config(
+                hparams=[hparams.HParam(name) for name in hyperparameters],
+                metrics=[hparams.Metric(tag, display_name=tag) for tag in tags],
+            )
+            chosen = {name: options[name] for name in hyperparameters}
+            hparams.hparams(chosen, trial_id=self._workdir)
+            layout = custom_scalar.pb(_layout(scores))
+            tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
+
+    def flush(self) -> None:
+        """Makes everything written so far visible to readers."""
+        self._writer.flush()
+
+
+def write_scores(workdir: str, step: int, scores: dict[str, float], protocol: str) -> None:
+    """Adds scores, by name, of a checkpoint to TensorBoard, from a process that does not train.
+
+    They are a run of their own, `evaluate`: in that of the training TensorBoard would take an earlier
+    step for a sign that the training had gone back to it, and no longer show the later ones.
+    """
+    writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard", "evaluate"))
+    with writer.as_default():
+        for name, value in scores.items():
+            _write_scalar(f"scores/{name}", value, step)
+        tf.summary.text("scores/protocol", _preformatted(protocol), step)
+    writer.close()
+
+
+def _write_scalar(tag: str, value: float, step: int) -> None:
+    tf.summary.scalar(tag, value, step, description=_description(tag))
+
+
+def _description(tag: str) -> str | None:
+    return GROUPS.get(tag.partition("/")[0])
+
+
+def _write_histogram(tag: str, edges: np.ndarray, shares: np.ndarray, step: int) -> None:
+    """A histogram whose bins are given: less the empty ones at both ends."""
+    filled = np.flatnonzero(shares)
+    used = slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 0)
+    rows = np.stack([edges[:-1], edges[1:], shares], axis=1)[used]  # as TensorBoard's plugin wants them
+    metadata = histogram_plugin.create_summary_metadata(None, GROUPS[tag.partition("/")[0]])
+    tf.summary.write(tag, tf.constant(rows, tf.float64), step, metadata)
+
+
+def diagnostic_scalars(kernels: dict[str, Kernel], gradient_norms: dict[str, float]) -> dict[str, float]:
+    """What `Diagnostics` finds, by tag."""
+    return {f"singular_value/{name}": kernel.sigma for name, kernel in kernels.items()} | {
+        f"gradient_norm/{role}": norm for role, norm in gradient_norms.items()
+    }
+
+
+def _preformatted(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _layout(scores: typing.Sequence[str]) -> layout_pb2.Layout:
+    """The page CUSTOM SCALARS: what belongs together in one chart; each score in its own."""
+
+    def category(title, **charts):
+        return layout_pb2.Category(
+            title=title,
+            chart=[
+                layout_pb2.Chart(
+                    title=name.replace("_", " "), multiline=layout_pb2.MultilineChartContent(tag=[pattern])
+                )
+                for name, pattern in charts.items()
+            ],
+        )
+
+    return layout_pb2.Layout(
+        category=[
+            category("The game", discriminator_on_real_and_fake=r"^logits/(real|fake)$", losses=r"^loss/"),
+            category("Attention", gamma=r"^gamma/", size_of_gamma_o_against_x=r"^attention_share/"),
+            category(
+                "Health",
+                singular_values_of_the_generator=r"^singular_value/generator",
+                singular_values_of_the_discriminator=r"^singular_value/discriminator",
+                gradients=r"^gradient_norm/",
+                diversity_of_the_samples=r"^diversity/",
+            ),
+            category("Scores", **({name: f"^scores/{name}$" for name in scores} or {"scores": "^scores/"})),
+            category("Pace", learning_rates=r"^learning_rate/", images_per_second=r"^speed/images"),
+        ]
+    )
+
+
+def state_scalars(state: State) -> dict[str, float]:
+    """What TensorBoard shows of the state itself: gamma of every attention layer, learning rates."""
+    scalars = {
+        "learning_rate/generator": float(keras.ops.convert_to_numpy(state.generator_optimizer.learning_rate)),
+        "learning_rate/discriminator": float(
+            keras.ops.convert_to_numpy(state.discriminator_optimizer.learning_rate)
+        ),
+    }
+    for network in (state.generator, state.discriminator):
+        for resolution, layer in network.attention_layers.items():
+            scalars[f"gamma/{network.name}_{resolution}"] = float(layer.gamma.value.numpy())
+    return scalars
+
+
+def _drop_lines_after(path: str, step: int) -> None:
+    if not os.path.exists(path):
+        return
+    with open(path) as file:
+        lines = file.readlines()
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if kept != lines:
+        with open(f"{path}.partial", "w") as file:
+            file.writelines(kept)
+        os.replace(f"{path}.partial", path)

@@ -1,0 +1,12 @@
+"""Pictures from arrays: grids, captions, animations, attention drawn on images. NumPy and Pillow only."""
+
+from sagan_tf.pictures.grids import (
+    captioned_grid,
+    enlarged,
+    image_grid,
+    save,
+    save_animation,
+    to_uint8,
+)
+
+__all__ = ["captioned_grid", "enlarged", "image_grid", "save", "save_animation", "to_uint8"]

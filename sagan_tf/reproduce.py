@@ -1,0 +1,242 @@
+"""Runs the paper's experiments, as far as they have not been run yet, and reports them.
+
+The same command again goes on where it was stopped. Each run is OUTPUT/ROW/seed_S, made from
+flags/FOLDER/ROW.cfg; all rows are run with the first seed, then with the next. Runs that are lost go on to
+their end all the same (--on_divergence=ignore), so that all are scored at the same step; only NaN ends one.
+"""
+
+import dataclasses
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+
+from sagan_tf.reproduction.experiments import EXPERIMENTS, SCALES, flagfiles
+from sagan_tf.runs.config import INCEPTION, TRAINING_METRICS, Config
+from sagan_tf.system import cli, runtime
+from sagan_tf.system import options as flags
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import MAX_SEED, option
+from sagan_tf.system.processor import processor, usable_cpus
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_TRIAL_STEPS = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to run, and how it is scored."""
+
+    experiment: tuple[str, ...] = option(
+        ("figure3",), "What to run; all for everything.", choices=(*EXPERIMENTS, "all"), may_change=True
+    )
+    scale: str = option(
+        "small",
+        "Size of the runs: full (ImageNet, 128x128), small (CIFAR-10, 32x32) or digits.",
+        choices=tuple(SCALES),
+    )
+    steps: int = option(
+        0, "Generator steps of each run; 0 for what the flagfile says.", minimum=0, may_change=True
+    )
+    seeds: tuple[int, ...] = option(
+        (0, 1), "Seeds; each row is run with each.", minimum=0, maximum=MAX_SEED, may_change=True
+    )
+    output: str = option("", "Directory for the runs and the report.", may_change=True)
+    dataset: str = option("", "Instead of the flagfiles' dataset; see sagan_tf.train.")
+    overrides: str = option(
+        "",
+        "A flagfile of sagan_tf.train that is read after each row's: what this machine needs.",
+        may_change=True,
+    )
+    inception: str = option(INCEPTION, "The network that sees the images; see sagan_tf.evaluate.")
+    metrics: tuple[str, ...] = option(
+        ("is", "fid", "intra_fid"),
+        "Scores of finished runs.",
+        choices=tuple(TRAINING_METRICS),
+        may_change=True,
+    )
+    num_samples: int = option(0, "Images for these; 0 for the scale's: 50000, 10000, 5000.", minimum=0)
+    curve_metrics: tuple[str, ...] = option(
+        ("is", "fid"), "Scores while training.", choices=tuple(TRAINING_METRICS), may_change=True
+    )
+    curve_samples: int = option(0, "Images for these; 0 for the scale's: 10000, 2000, 1000.", minimum=0)
+    retry_failed: bool = option(False, "Run what has failed again.", may_change=True)
+    dry_run: bool = option(False, "Print the plan, with costs and hours, and stop.", may_change=True)
+
+    def check(self) -> None:
+        """Refuses what cannot work. Raises UserError."""
+        for name in ("output", "experiment", "seeds", "metrics", "curve_metrics"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} is missing (--help lists the options)")
+        for name in _names(self):
+            if self.scale not in EXPERIMENTS[name].rows:
+                there = ", ".join(name for name in EXPERIMENTS if self.scale in EXPERIMENTS[name].rows)
+                raise UserError(f"--experiment={name}: not at --scale={self.scale}; allowed are {there}, all")
+
+
+def _names(options: Options) -> tuple[str, ...]:
+    """The experiments that are meant."""
+    if "all" in options.experiment:
+        return tuple(name for name in EXPERIMENTS if options.scale in EXPERIMENTS[name].rows)
+    return tuple(dict.fromkeys(options.experiment))
+
+
+def main(options: Options, given) -> int:
+    """Runs, or prints the plan. Returns the exit code: 1 if a run has failed."""
+    del given
+    if not os.path.isdir(os.path.join(ROOT, "flags")):
+        raise UserError(
+            f"{ROOT} has no flags/: the experiments' flagfiles come with the source; run this there"
+        )
+    machine = _machine()
+    from sagan_tf.reproduction import plan, report
+    from sagan_tf.reproduction.sweep import Scoring, Sweep
+    from sagan_tf.system.output_folder import OutputFolder
+
+    scale = SCALES[options.scale]
+    names = _reported(options)
+    runs = _runs(options, flagfiles(names, options.scale))
+    scoring = Scoring(options.metrics, options.num_samples or scale.samples, options.inception)
+    sweep = Sweep(options.output, runs, scoring, machine)
+    wanted = set(flagfiles(_names(options), options.scale))
+    known = plan.costs(runs, scale.folder)
+    if options.dry_run:
+        rate = plan.measured_rate(sweep, known) or plan.try_rate(runs[0], known[runs[0].row], _try)
+        print(plan.table(sweep, known, rate))
+        return 0
+
+    def write_report():
+        samples = options.curve_samples or scale.curve_samples
+        report.write(sweep, names, options.scale, samples, shlex.join(sys.orig_argv))
+
+    OutputFolder(options.output, options, record="reproduce.cfg")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with sweep.locked():
+        write_report()
+        missing = [run for run in sweep.missing(options.retry_failed) if run.row in wanted]
+        print(f"{len(missing)} runs to do, {len(runs) - len(missing)} done or failed", flush=True)
+        _perform(sweep, missing, plan.Clock(missing, sweep, known), write_report)
+    failed = [run.name for run in runs if sweep.failure(run)]
+    print(f"{options.output}/report.md" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+def _perform(sweep, missing, clock, write_report) -> None:
+    """Does the runs one after the other, and says how it goes."""
+    for number, run in enumerate(missing, 1):
+        place = f"[{number}/{len(missing)}] {run.name}"
+        print(f"{place}: {sweep.status(run)}", flush=True)
+
+        def tell(line, run=run, place=place):
+            words = line.split()
+            if words[:1] == ["step"] and "/" in words[1]:
+                left = clock.left(run, int(words[1].split("/")[0]))
+                print(f"{place}: {line}" + (f"; sweep {left} to go" if left else ""), flush=True)
+
+        worked = sweep.perform(run, tell)
+        clock.finished(run)
+        failure = sweep.failure(run)
+        why = "" if worked or not failure else f": {failure['last_line']} ({sweep.folder}/{run.name}.log)"
+        print(f"{place}: {sweep.status(run)}{why}", flush=True)
+        write_report()
+
+
+def _reported(options: Options) -> list[str]:
+    """The experiments for the report: those asked for, and others whose rows have all been begun before."""
+    begun = [
+        name
+        for name, about in EXPERIMENTS.items()
+        if options.scale in about.rows
+        and all(_found_seeds(options.output, row) for _, row in about.rows[options.scale])
+    ]
+    return [name for name in EXPERIMENTS if name in (*_names(options), *begun)]
+
+
+def _found_seeds(output: str, row: str) -> set[int]:
+    folder = os.path.join(output, row)
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    seeds = {name.removeprefix("seed_") for name in names if os.path.isfile(f"{folder}/{name}/config.cfg")}
+    return {int(seed) for seed in seeds if seed.isdigit()}
+
+
+def _runs(options: Options, rows) -> list:
+    """The runs of some flagfiles: those asked for and those that are there, by seed, then by row."""
+    from sagan_tf.reproduction.sweep import Run
+
+    wanted, runs = flagfiles(_names(options), options.scale), []
+    found = {row: _found_seeds(options.output, row) for row in rows}
+    seeds = list(dict.fromkeys([*options.seeds, *sorted(set().union(*found.values()))]))
+    for seed in seeds:
+        for row in rows:
+            if seed in found[row] or (row in wanted and seed in options.seeds):
+                arguments = _arguments(options, row, seed)
+                runs.append(Run(row, _resolved(arguments), tuple(arguments)))
+    return runs
+
+
+def _resolved(arguments: list[str]) -> Config:
+    """The configuration that `sagan_tf.train` will make of its arguments on this machine."""
+    from sagan_tf.runs import experiment
+    from sagan_tf.system.devices import device_names
+
+    config = flags.parse(Config, arguments)[0]
+    return experiment.resolve_precision(config, runtime.environment(device_names(config.devices)))
+
+
+def _arguments(options: Options, row: str, seed: int) -> list[str]:
+    """What `sagan_tf.train` is called with."""
+    from sagan_tf.reproduction.sweep import best_metric
+
+    scale = SCALES[options.scale]
+    arguments = [f"--flagfile={os.path.join(ROOT, 'flags', scale.folder, f'{row}.cfg')}"]
+    arguments += [f"--flagfile={options.overrides}"] if options.overrides else []
+    arguments += [f"--dataset={options.dataset}"] if options.dataset else []
+    arguments += [f"--train_steps={options.steps}"] if options.steps else []
+    arguments += [f"--workdir={os.path.join(options.output, row, f'seed_{seed}')}", f"--seed={seed}"]
+    steps = flags.parse(Config, arguments)[0].train_steps
+    return [
+        *arguments,
+        "--on_divergence=ignore",
+        f"--evaluate_every_steps={max(steps // scale.curve_points, 1)}",
+        f"--evaluate_metrics={','.join(options.curve_metrics)}",
+        f"--evaluate_samples={options.curve_samples or scale.curve_samples}",
+        f"--best_metric={best_metric(options.curve_metrics)}",
+        f"--inception={options.inception}",
+    ]
+
+
+def _machine() -> str:
+    """What is computed on. The GPUs are left to the runs' processes."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    tf.config.set_visible_devices([], "GPU")
+    return ", ".join([f"{usable_cpus()} cores of {processor().name}", *names])
+
+
+def _try(run) -> float | None:
+    """Steps per second of a run's first steps, on digits for speed."""
+    from sagan_tf.evaluation import results
+
+    with tempfile.TemporaryDirectory() as workdir:
+        command = [sys.executable, "-m", "sagan_tf.train", *run.arguments, f"--workdir={workdir}"]
+        command += ["--dataset=digits", f"--train_steps={_TRIAL_STEPS}", "--evaluate_every_steps=0"]
+        command += [f"--summary_every_steps={_TRIAL_STEPS // 3}"]
+        path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
+        ended = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONPATH": path})
+        if ended.returncode:
+            return None
+        speeds = [line.get("speed/steps_per_second") for line in results.read(f"{workdir}/metrics.jsonl")]
+        return [speed for speed in speeds if speed][-1]
+
+
+def console() -> None:
+    """The command `sagan-reproduce`."""
+    cli.run(main, Options, __doc__, program="sagan_tf.reproduce")
+
+
+if __name__ == "__main__":
+    console()

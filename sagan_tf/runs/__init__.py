@@ -1,0 +1,1 @@
+"""A run and its directory: its configuration, the objects made from it, what is read back."""

@@ -1,0 +1,140 @@
+"""The options of a training run: every name, type, default, help text and check, once."""
+
+import dataclasses
+import math
+import re
+
+from sagan_tf.runs.config.networks import IMAGE_SIZES, NetworkOptions
+from sagan_tf.runs.config.output import INCEPTION, TRAINING_METRICS, OutputOptions, batch_statistics_option
+from sagan_tf.runs.config.run import DATASET_KINDS, RunOptions
+from sagan_tf.runs.config.training import AUTO, PRECISIONS, TrainingOptions
+from sagan_tf.system.errors import UserError
+
+__all__ = [
+    "AUTO",
+    "IMAGE_SIZES",
+    "INCEPTION",
+    "PRECISIONS",
+    "TRAINING_METRICS",
+    "Config",
+    "batch_statistics_option",
+]
+
+
+# Fields come in the order of the bases, the last first.
+@dataclasses.dataclass(frozen=True)
+class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
+    """A training run. Defaults are the paper's, apart from the data and the length of the run."""
+
+    def check(self) -> None:
+        """Refuses combinations that cannot work. Raises UserError."""
+        if not self.workdir and not self.dry_run:
+            raise UserError(
+                "--workdir is missing: name the directory that is to hold the run, e.g. --workdir=runs/a"
+            )
+        kind, _, rest = self.dataset.partition(":")
+        if kind not in DATASET_KINDS or (kind != "digits") != bool(rest):
+            raise UserError(
+                f"--dataset={self.dataset}: allowed are digits, "
+                + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
+            )
+        self._check_networks()
+        self._check_weights()
+        names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
+        if self.evaluate_every_steps and self.best_metric not in names:
+            raise UserError(
+                f"--best_metric={self.best_metric}: is not measured;"
+                f" allowed with these --evaluate_metrics are {', '.join(names)}"
+            )
+        if self.xla and self.recompute_blocks:
+            raise UserError(
+                "--recompute_blocks: XLA merges the second computation with the first, so that nothing is"
+                " saved; leave out --xla"
+            )
+        if self.warmup_steps and self.warmup_steps >= self.train_steps:
+            raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --train_steps")
+        if self.learning_rate_schedule == "linear" and 0 < self.decay_steps < self.train_steps:
+            raise UserError(
+                f"--train_steps={self.train_steps}: nothing would be learnt after step {self.decay_steps},"
+                " where the learning rates have fallen to 0 (--learning_rate_schedule=linear, --decay_steps)"
+            )
+        if not re.fullmatch(r"auto|cpu(:[1-9]\d*)?|gpu:\d+(,\d+)*", self.devices):
+            raise UserError(
+                f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
+            )
+
+    def with_decay_steps(self) -> "Config":
+        """The same with `decay_steps` as a number of steps where learning rates fall.
+
+        A run that an earlier version began has no such number: its rates fell to 0 at its --train_steps.
+        """
+        if self.learning_rate_schedule == "linear" and not self.decay_steps:
+            return dataclasses.replace(self, decay_steps=self.train_steps)
+        return self
+
+    def check_new_run(self) -> None:
+        """Refuses what would do nothing; not part of `check`, as runs that exist must stay readable."""
+        unused = {
+            "gradient_penalty_weight": ("--gradient_penalty", self.gradient_penalty == "none"),
+            "decay_steps": (
+                "--learning_rate_schedule=linear",
+                self.learning_rate_schedule != "linear",
+            ),
+            "auxiliary_weight": (
+                "--class_conditioning=auxiliary_classifier",
+                self.class_conditioning != "auxiliary_classifier",
+            ),
+        }
+        for name, (needed, is_unused) in unused.items():
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            if is_unused and value != default:
+                raise UserError(f"--{name}={value:g}: does nothing without {needed}; give both or none")
+
+    def _check_networks(self) -> None:
+        self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
+        coarsest = 8 if self.image_size == 32 else 4
+        self._check_attention(
+            "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
+        )
+        self._check_conditioning()
+
+    def _check_conditioning(self) -> None:
+        needs_classes = []
+        if self.class_conditioning != "projection":
+            needs_classes.append(f"--class_conditioning={self.class_conditioning}")
+        if self.generator_embedding:
+            needs_classes.append(f"--generator_embedding={self.generator_embedding}")
+        if needs_classes and not self.conditional:
+            raise UserError(
+                f"{needs_classes[0]}: with --noconditional there are no classes; leave out one of the two"
+            )
+        if self.hierarchical_z and self.conditional and not self.generator_embedding:
+            raise UserError("--hierarchical_z: needs --generator_embedding (BigGAN: 128), or --noconditional")
+        parts = int(math.log2(self.image_size // 4)) + 1
+        nearest = parts * max(1, self.z_dim // parts)
+        if self.hierarchical_z and self.z_dim % parts:
+            raise UserError(
+                f"--z_dim={self.z_dim}: --hierarchical_z divides it into {parts} equal parts at --image_size="
+                f"{self.image_size}; allowed are multiples of {parts}, e.g. {nearest}"
+            )
+
+    def _check_weights(self) -> None:
+        if self.gradient_penalty != "none" and not self.gradient_penalty_weight:
+            raise UserError(
+                f"--gradient_penalty_weight=0: --gradient_penalty={self.gradient_penalty} would do nothing;"
+                " give a weight above 0, or --gradient_penalty=none"
+            )
+        if self.class_conditioning == "auxiliary_classifier" and not self.auxiliary_weight:
+            raise UserError(
+                "--auxiliary_weight=0: the discriminator's auxiliary classifier would learn nothing;"
+                " give a weight above 0"
+            )
+
+    def _check_attention(self, name: str, candidates, largest: int) -> None:
+        allowed = [resolution for resolution in candidates if resolution <= largest]
+        for resolution in getattr(self, name):
+            if resolution not in allowed:
+                raise UserError(
+                    f"--{name}={resolution}: no such feature map at --image_size={self.image_size};"
+                    f" allowed are {', '.join(map(str, allowed))}"
+                )

@@ -1,0 +1,99 @@
+"""Options of what a run writes and measures."""
+
+import dataclasses
+
+from sagan_tf.system.options import option
+
+INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
+# Metrics that can be had while training, and the values that each yields.
+TRAINING_METRICS = {
+    "is": ("is",),
+    "fid": ("fid",),
+    "intra_fid": ("intra_fid",),
+    "kid": ("kid",),
+    "precision_recall": ("precision", "recall"),
+    "density_coverage": ("density", "coverage"),
+    "agreement": ("agreement",),
+}
+
+
+def batch_statistics_option(section: str):
+    """The option of every command that shows, scores or exports a run's generator."""
+    return option(
+        "moving",
+        "What batch norm uses: the moving averages of training, or statistics estimated from 6,400 samples"
+        " for these very weights.",
+        section=section,
+        choices=("moving", "estimated"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """What is kept of a run."""
+
+    checkpoint_every_steps: int = option(
+        1000, "Interval of checkpoints.", section="Output", minimum=1, may_change=True
+    )
+    keep_checkpoints: int = option(
+        5, "How many of the latest checkpoints are kept.", section="Output", minimum=1, may_change=True
+    )
+    keep_every_steps: int = option(
+        0,
+        "Checkpoints of steps that are multiples of this are kept for good; 0 for none.",
+        section="Output",
+        minimum=0,
+        may_change=True,
+    )
+    summary_every_steps: int = option(
+        100,
+        "Interval of scalars in TensorBoard and metrics.jsonl.",
+        section="Output",
+        minimum=1,
+        may_change=True,
+    )
+    diagnostics_every_steps: int = option(
+        500,
+        "Interval of singular values, gradient norms, logit histograms.",
+        section="Output",
+        minimum=1,
+        may_change=True,
+    )
+    on_divergence: str = option(
+        "stop",
+        "What to do with a run that is lost (NaN, D has won, samples all alike, weights that blow up): stop,"
+        " restore (go on from the last good checkpoint with other random numbers), or ignore it.",
+        section="Output",
+        choices=("stop", "restore", "ignore"),
+        may_change=True,
+    )
+    sample_every_steps: int = option(
+        1000, "Interval of sample grids (PNG and TensorBoard).", section="Output", minimum=1, may_change=True
+    )
+
+    evaluate_every_steps: int = option(
+        0, "Interval of the EMA generator's scores; 0 for none.", section="Scores", minimum=0, may_change=True
+    )
+    evaluate_metrics: tuple[str, ...] = option(
+        ("fid",), "What to measure.", section="Scores", choices=tuple(TRAINING_METRICS), may_change=True
+    )
+    evaluate_samples: int = option(
+        10_000, "Generated images for a score.", section="Scores", minimum=2, may_change=True
+    )
+    inception: str = option(
+        INCEPTION,
+        "The network that sees the images: a TF-Hub handle, or the directory of a SavedModel (also one that"
+        " sagan_tf.train_classifier made).",
+        section="Scores",
+        may_change=True,
+    )
+    best_metric: str = option(
+        "fid",
+        "The score by which the best checkpoints are kept, in best/.",
+        section="Scores",
+        choices=tuple(key for keys in TRAINING_METRICS.values() for key in keys),
+        may_change=True,
+    )
+    keep_best_checkpoints: int = option(
+        1, "How many of the best checkpoints are kept.", section="Scores", minimum=1, may_change=True
+    )

@@ -1,0 +1,71 @@
+"""Options of a run and of its data."""
+
+import dataclasses
+
+from sagan_tf.system.options import MAX_SEED, option
+
+DATASET_KINDS = ("digits", "tfds", "folder", "archive", "records", "npz", "hdf5")
+AUGMENTATIONS = ("color", "translation", "cutout")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What is learnt from, and for how long."""
+
+    workdir: str = option(
+        "",
+        "Directory of the run: configuration, checkpoints, event files, samples.",
+        section="Run",
+        may_change=True,
+    )
+    train_steps: int = option(
+        1_000_000, "Generator steps of the whole run.", section="Run", minimum=1, may_change=True
+    )
+    seed: int = option(
+        0, "Seed of weights, z, labels and the order of the data.", section="Run", minimum=0, maximum=MAX_SEED
+    )
+    dry_run: bool = option(
+        False,
+        "Print the resolved configuration, itself a flagfile, and stop.",
+        section="Run",
+        may_change=True,
+    )
+
+    dataset: str = option(
+        "digits",
+        "Images to learn from: digits, tfds:NAME, folder:PATH (one folder a class), archive:FILE (zip or tar"
+        " of the same), records:DIR (made by sagan_tf.prepare_data), npz:FILE, hdf5:FILE.",
+        section="Data",
+    )
+    split: str = option("train", "Split of the dataset.", section="Data")
+    data_dir: str = option(
+        "", "Where TFDS keeps its data; TFDS's own default if empty.", section="Data", may_change=True
+    )
+    bad_images: str = option(
+        "refuse",
+        "What to do about images that cannot be read: refuse to start, or skip them (each is named).",
+        section="Data",
+        choices=("refuse", "skip"),
+    )
+    conditional: bool = option(True, "Train on the classes; otherwise labels are ignored.", section="Data")
+    flip: bool = option(False, "Mirror half of the real images (not in the original).", section="Data")
+    random_crop: bool = option(
+        False, "Cut real images out of slightly larger ones at random (not in the original).", section="Data"
+    )
+    balanced_classes: bool = option(
+        False, "Show every class equally often, however many images it has.", section="Data"
+    )
+    augment: tuple[str, ...] = option(
+        (),
+        "Differentiable augmentation of real and fake images, for small datasets (not in the original);"
+        " a list, empty for none.",
+        section="Data",
+        choices=AUGMENTATIONS,
+    )
+    in_memory: str = option(
+        "auto",
+        "Hold the decoded images in memory: yes, no, or auto (up to 1 GiB).",
+        section="Data",
+        choices=("auto", "yes", "no"),
+        may_change=True,
+    )

@@ -1,0 +1,333 @@
+"""From a configuration to the objects of a run, and from a run's directory back to them."""
+
+import dataclasses
+import json
+import os
+import time
+import typing
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.layers import resampling
+from sagan_tf.networks import Discriminator, Generator
+from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
+from sagan_tf.runs import best
+from sagan_tf.runs.config import AUTO, PRECISIONS, Config
+from sagan_tf.system import options, runtime
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.processor import lacks_bfloat16, onednn_limit
+from sagan_tf.training import losses
+from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
+from sagan_tf.training.objective import Objective
+from sagan_tf.training.optimizer import FusedAdam
+from sagan_tf.training.schedules import Schedule
+from sagan_tf.training.state import RESTORE_SEED, State, named_variables
+from sagan_tf.training.step import Alternation, make_train_function
+
+CONFIG_FILE = "config.cfg"
+_CLASSES_FILE = "classes.txt"
+_ENVIRONMENT_FILE = "environment.jsonl"
+
+
+def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
+    """Raises UserError if so many replicas cannot share the work."""
+    replicas, parts = strategy.num_replicas_in_sync, config.accumulation_steps
+    if config.batch_size % (replicas * parts):
+        accumulated = f" times --accumulation_steps, {parts}" if parts > 1 else ""
+        raise UserError(
+            f"--batch_size={config.batch_size}: must be a multiple of the number of replicas,"
+            f" {replicas}{accumulated}"
+        )
+
+
+def open_dataset(config: Config):
+    """The dataset of a run, see `sagan_tf.data`."""
+    from sagan_tf import data
+
+    return data.open_dataset(
+        config.dataset,
+        split=config.split,
+        image_size=config.image_size,
+        data_dir=config.data_dir,
+        bad_images=config.bad_images,
+        in_memory=config.in_memory,
+        random_crop=config.random_crop,
+    )
+
+
+def resolve_precision(config: Config, environment: runtime.Environment) -> Config:
+    """The configuration with a precision in the place of `auto`: bfloat16 where that is native.
+
+    Raises:
+      UserError: bfloat16 where TensorFlow would fail at the first product.
+    """
+    if config.precision == AUTO:
+        precision = "bfloat16" if environment.native_bfloat16 else "float32"
+        return dataclasses.replace(config, precision=precision)
+    if config.precision == "bfloat16" and environment.onednn and lacks_bfloat16():
+        raise UserError(
+            f"--precision=bfloat16: TensorFlow cannot compute in it with {onednn_limit()}; unset that, or"
+            " give --precision=float32"
+        )
+    return config
+
+
+def make_generator(config: Config, classes: int) -> Generator:
+    """The generator of a configuration, built."""
+    generator = Generator(
+        image_size=config.image_size,
+        channels=config.generator_channels,
+        classes=classes if config.conditional else 0,
+        z_dim=config.z_dim,
+        attention=config.generator_attention,
+        attention_form=config.attention_form,
+        attention_key_ratio=config.attention_key_ratio,
+        spectral_norm=config.generator_spectral_norm,
+        synchronized=config.sync_batch_norm,
+        embedding_size=config.generator_embedding,
+        hierarchical_z=config.hierarchical_z,
+        initializer=config.initializer,
+        dtype=PRECISIONS[config.precision],
+    )
+    generator.build()
+    return generator
+
+
+def make_discriminator(config: Config, classes: int) -> Discriminator:
+    """The discriminator of a configuration, built."""
+    discriminator = Discriminator(
+        image_size=config.image_size,
+        channels=config.discriminator_channels,
+        classes=classes if config.conditional else 0,
+        attention=config.discriminator_attention,
+        attention_form=config.attention_form,
+        attention_key_ratio=config.attention_key_ratio,
+        spectral_norm=config.discriminator_spectral_norm,
+        class_conditioning=config.class_conditioning,
+        initializer=config.initializer,
+        dtype=PRECISIONS[config.precision],
+    )
+    discriminator.build()
+    return discriminator
+
+
+def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -> State:
+    """Networks, optimizers and step of a run, with the initial weights that the seed decides."""
+    keras.utils.set_random_seed(config.seed)
+    # Here, as what layers compute, and so the estimate of the memory, depends on it.
+    tf.config.optimizer.set_jit("autoclustering" if config.xla else False)
+    with strategy.scope():
+        return State(
+            make_generator(config, classes),
+            make_discriminator(config, classes),
+            _adam(config, config.generator_learning_rate, 1),
+            _adam(config, config.discriminator_learning_rate, config.discriminator_steps),
+        )
+
+
+def _adam(config: Config, learning_rate: float, updates_per_step: int) -> FusedAdam:
+    decay_steps = config.with_decay_steps().decay_steps if config.learning_rate_schedule == "linear" else 0
+    if decay_steps or config.warmup_steps:
+        learning_rate = Schedule(learning_rate, config.warmup_steps, decay_steps, updates_per_step)
+    # Epsilon as in the original's optimizer; Keras's own default is 1e-7.
+    return FusedAdam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=1e-8)
+
+
+def make_objective(config: Config) -> Objective:
+    """What the players minimize."""
+    classifier = config.class_conditioning == "auxiliary_classifier"
+    return Objective(
+        losses.LOSSES[config.loss],
+        losses.GRADIENT_PENALTIES.get(config.gradient_penalty),
+        config.gradient_penalty_weight,
+        auxiliary_weight=config.auxiliary_weight if classifier else 0.0,
+        orthogonal_weight=config.orthogonal_regularization,
+    )
+
+
+def make_step(config: Config, state: State, strategy: tf.distribute.Strategy):
+    """The compiled training function of a run, see `make_train_function`."""
+    # This pass of the graph optimizer fails on the step's loop, with an error message.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    for network in (state.generator, state.discriminator):
+        network.recompute_blocks = config.recompute_blocks
+    alternation = Alternation(
+        state,
+        make_objective(config),
+        batch_size=config.batch_size,
+        discriminator_steps=config.discriminator_steps,
+        reuse_fakes=config.reuse_fakes,
+        seed=config.seed,
+        accumulation_steps=config.accumulation_steps,
+        augmentations=config.augment,
+    )
+    return make_train_function(strategy, state, alternation, config.ema_decay, config.xla)
+
+
+def make_iterator(
+    config: Config, dataset, strategy: tf.distribute.Strategy, first_step: int, restores: int = 0
+):
+    """Distributed batches from the one that step `first_step` takes; each holds all of a step's images.
+
+    Their order is another one each time the run has gone back, `restores` times.
+    """
+
+    per_step = config.batch_size * config.discriminator_steps
+
+    def batches(context):
+        worker = dataset.batches(
+            per_step,
+            seed=config.seed + RESTORE_SEED * restores,
+            start_batch=first_step,
+            shard_index=context.input_pipeline_id,
+            num_shards=context.num_input_pipelines,
+            flip=config.flip,
+            balanced=config.balanced_classes,
+        )
+        if strategy.num_replicas_in_sync == context.num_input_pipelines:
+            return worker
+        return worker.rebatch(per_step // strategy.num_replicas_in_sync)
+
+    return iter(strategy.distribute_datasets_from_function(batches))
+
+
+def checkpoints(workdir: str, keep: int | None = None, keep_every: int = 0) -> Checkpoints:
+    """The checkpoints of a run's directory."""
+    return Checkpoints(os.path.join(workdir, "checkpoints"), keep, keep_every)
+
+
+def best_checkpoints(workdir: str) -> Checkpoints:
+    """The checkpoints that are kept for their scores."""
+    return Checkpoints(os.path.join(workdir, "best"))
+
+
+def read_best(workdir: str) -> list[best.Entry]:
+    """Steps and scores of the checkpoints that are kept for their scores, best first."""
+    kept = best_checkpoints(workdir)
+    return best.read(kept.directory, kept.steps())[0]
+
+
+def _replace_file(path: str, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.partial", path)
+
+
+def write_description(config: Config, class_names, directory: str | None = None) -> None:
+    """Writes what a run's directory says about itself: its configuration and the names of its classes.
+
+    `directory` is where it is written, if that is to become the workdir only later.
+    """
+    directory = directory or config.workdir
+    with open(os.path.join(directory, _CLASSES_FILE), "w", encoding="utf-8") as file:
+        file.writelines(f"{name}\n" for name in class_names)
+    # Last, so that a directory with a configuration has the rest too.
+    text = options.to_flagfile(
+        config.with_decay_steps(), "The resolved configuration of this run: a flagfile."
+    )
+    _replace_file(os.path.join(directory, CONFIG_FILE), text)
+
+
+def write_environment(config: Config, step: int, environment: runtime.Environment) -> None:
+    """Adds a line to `environment.jsonl`: what a run computes with from this step on."""
+    line = {"step": step, "time": round(time.time(), 3), "precision": config.precision}
+    line["joined_convolutions"] = resampling.is_joined()  # which rounds otherwise than one after the other
+    with open(os.path.join(config.workdir, _ENVIRONMENT_FILE), "a", encoding="utf-8") as file:
+        file.write(json.dumps(line | environment.record()) + "\n")
+
+
+def _read_class_names(workdir: str) -> tuple[str, ...]:
+    with open(os.path.join(workdir, _CLASSES_FILE), encoding="utf-8") as file:
+        return tuple(file.read().splitlines())
+
+
+def check_classes(config: Config, dataset) -> None:
+    """Raises UserError if the run in the workdir, if any, has another number of classes than the dataset."""
+    if not config.conditional or not os.path.isfile(os.path.join(config.workdir, _CLASSES_FILE)):
+        return
+    names = _read_class_names(config.workdir)
+    if len(names) != dataset.num_classes:
+        raise UserError(
+            f"--dataset={config.dataset}: has {dataset.num_classes} classes, and the run in --workdir="
+            f"{config.workdir} has {len(names)}: give the dataset it began with, or another --workdir"
+        )
+
+
+def read_config(workdir: str) -> Config:
+    """The configuration of a run's directory. Raises UserError if it is none."""
+    path = os.path.join(workdir, CONFIG_FILE)
+    if not os.path.isfile(path):
+        raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
+    return options.from_flagfile(Config, path).with_decay_steps()
+
+
+class Run(typing.NamedTuple):
+    """A run read back from its directory, to sample from, score or export; its networks are in float32."""
+
+    config: Config
+    class_names: tuple[str, ...]
+    step: int
+    generator: Generator
+    discriminator: Discriminator
+
+
+def restore(
+    workdir: str, checkpoint: str = "latest", ema: bool = True, batch_statistics: str = "moving"
+) -> Run:
+    """Reads a run from its directory.
+
+    The networks are in float32 whatever the run was trained in, so that samples, attention, scores and
+    exports are all of one function.
+
+    Args:
+      workdir: the run's directory.
+      checkpoint: "latest" (the newest sound one), "best" (see --best_metric) or a step.
+      ema: whether `generator` has the averaged weights.
+      batch_statistics: "moving" (the generator's moving averages, as training left them) or "estimated"
+        (from samples, for these very weights; the same every time).
+
+    Raises:
+      UserError: no run, no such checkpoint, or a damaged one.
+    """
+    config = read_config(workdir)
+    class_names = _read_class_names(workdir)
+    in_float32 = dataclasses.replace(config, precision="float32")
+    generator = make_generator(in_float32, len(class_names))
+    discriminator = make_discriminator(in_float32, len(class_names))
+    networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
+    objects = {name: named_variables(network) for name, network in networks.items()}
+    saved, steps = _find_checkpoint(workdir, checkpoint)
+    problem = None
+    for step in reversed(steps):
+        try:
+            saved.restore(tf.train.Checkpoint(**objects), step, partial=True)
+            if batch_statistics == "estimated":
+                estimate_statistics(generator, random_inputs(generator, seed=0))
+            return Run(config, class_names, step, generator, discriminator)
+        except DamagedCheckpointError as error:
+            problem = error
+    raise UserError(f"--workdir={workdir}: checkpoint is damaged: {problem}")
+
+
+def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[int]]:
+    """Where the checkpoint lies, and the steps that will do, the one to prefer last."""
+    saved, kept = checkpoints(workdir), best_checkpoints(workdir)
+    if checkpoint == "best":
+        entries = read_best(workdir)
+        if not entries:
+            raise UserError(
+                f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
+            )
+        return kept, [entries[0].step]
+    if not saved.steps() and not kept.steps():
+        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
+    if checkpoint == "latest" and saved.steps():
+        return saved, saved.steps()
+    for where in (saved, kept):
+        if checkpoint.isdigit() and int(checkpoint) in where.steps():
+            return where, [int(checkpoint)]
+    allowed = sorted({*saved.steps(), *kept.steps()})
+    names = "allowed are latest, best" if saved.steps() else "only the best are left; allowed are best"
+    raise UserError(f"--checkpoint={checkpoint}: {', '.join([names, *map(str, allowed)])}")

@@ -1,0 +1,168 @@
+"""Where a run runs: on the replicas of this process, or on those of several worker processes."""
+
+import contextlib
+import json
+import os
+import typing
+
+import tensorflow as tf
+
+from sagan_tf.system.errors import UserError
+
+_LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+class Workers(typing.NamedTuple):
+    """The processes that train one run together.
+
+    Attributes:
+      strategy: the replicas, of this process or of all.
+      index, count: number of this process and how many there are. Number 0, the chief, writes.
+    """
+
+    strategy: tf.distribute.Strategy
+    index: int = 0
+    count: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        return self.index == 0
+
+    def __str__(self) -> str:
+        text = f"{self.strategy.num_replicas_in_sync} replica(s)"
+        if self.count > 1:
+            text += f" of {self.count} workers; this is number {self.index}"
+        return text
+
+    def agree(self, stop: bool, value: int) -> tuple[bool, int]:
+        """Whether any process wants to stop, and the chief's value. Each must call it; it waits for all."""
+        if self.count == 1:
+            return stop, value
+        strategy = self.strategy
+        first = strategy.num_replicas_in_sync // self.count * self.index  # one replica of a process speaks
+        said = [int(stop), value if self.is_chief else 0]
+
+        def of_replica(context):
+            return tf.constant(said if context.replica_id_in_sync_group == first else [0, 0], tf.int64)
+
+        values = strategy.experimental_distribute_values_from_function(of_replica)
+        stops, value = strategy.reduce("SUM", values, axis=None).numpy()
+        return bool(stops), int(value)
+
+    @contextlib.contextmanager
+    def watched(self):
+        """Makes a clear error of what TensorFlow raises when another process has ended."""
+        try:
+            yield
+        except _LOST_WORKER as error:
+            if self.count == 1:
+                raise
+            raise UserError(
+                f"worker {self.index} of {self.count}: another worker has ended, or cannot be reached"
+                f" ({type(error).__name__}); start the same command on all of them again: it goes on from"
+                " its last checkpoint"
+            ) from error
+
+
+def make_workers(devices: str) -> Workers:
+    """The processes that `TF_CONFIG` lists, each with the devices that `--devices` names.
+
+    `TF_CONFIG` is TensorFlow's: JSON with `cluster`, `{"worker": ["host:port", ...]}`, and `task`,
+    `{"type": "worker", "index": 0}`. Without it, or with one worker, this process trains alone.
+
+    Args:
+      devices: "auto" (every GPU, or the CPU), "cpu", "cpu:N" (N replicas) or "gpu:0,2" (these GPUs).
+
+    Raises:
+      UserError: devices that are not here, or a `TF_CONFIG` that cannot be used.
+    """
+    hosts, index = _read_tf_config(os.environ.get("TF_CONFIG", ""))
+    if len(hosts) < 2:
+        return Workers(_mirrored(devices))
+    _show_only(devices)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except (*_LOST_WORKER, tf.errors.UnknownError, tf.errors.AlreadyExistsError) as error:
+        raise UserError(
+            f"TF_CONFIG: worker {index}, {hosts[index]}, cannot join the others:"
+            f" {error.message.splitlines()[0]}"
+        ) from error
+    return Workers(strategy, index, len(hosts))
+
+
+def _read_tf_config(text: str) -> tuple[list[str], int]:
+    """The workers' addresses and this process's number."""
+    if not text.strip():
+        return [], 0
+    wanted = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        hosts, index = cluster["worker"], int(task["index"])
+        if set(cluster) != {"worker"} or task["type"] != "worker" or not 0 <= index < len(hosts):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"TF_CONFIG={text}: must be like {wanted}, with index below the number of workers"
+        ) from None
+    return hosts, index
+
+
+def device_names(devices: str) -> list[str]:
+    """TensorFlow's names of what `--devices` stands for in this process: one for each replica.
+
+    Raises:
+      UserError: devices that are not here.
+    """
+    kind, _, which = devices.partition(":")
+    gpus = _chosen_gpus(devices) if kind == "gpu" else range(len(tf.config.list_physical_devices("GPU")))
+    if gpus and kind != "cpu":
+        return [f"GPU:{number}" for number in gpus]
+    return [f"CPU:{number}" for number in range(int(which or 1))]
+
+
+def _mirrored(devices: str) -> tf.distribute.MirroredStrategy:
+    names = device_names(devices)
+    if names[0].startswith("GPU"):
+        return tf.distribute.MirroredStrategy(names)
+    count = len(names)
+    with contextlib.suppress(RuntimeError):  # raised where TensorFlow runs already, perhaps with enough
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    available = len(tf.config.list_logical_devices("CPU"))
+    if count > available:
+        raise UserError(
+            f"--devices={devices}: TensorFlow has been started with {available} such devices here"
+        )
+    # Collective operations, the default, confuse two strategies of one process: their keys are the same.
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+def _chosen_gpus(devices: str) -> list[int]:
+    numbers = sorted({int(number) for number in devices.partition(":")[2].split(",")})
+    available = len(tf.config.list_physical_devices("GPU"))
+    if numbers[-1] >= available:
+        allowed = f"numbers from 0 to {available - 1}" if available else "only auto and cpu:N"
+        raise UserError(f"--devices={devices}: TensorFlow sees {available} GPUs here; allowed are {allowed}")
+    return numbers
+
+
+def _show_only(devices: str) -> None:
+    """Hides what is not chosen: MultiWorkerMirroredStrategy takes all that it sees."""
+    kind, _, which = devices.partition(":")
+    if kind == "cpu":
+        if which not in ("", "1"):
+            raise UserError(
+                f"--devices={devices}: with several workers the CPU of each is one replica: give cpu"
+            )
+        tf.config.set_visible_devices([], "GPU")
+    elif kind == "gpu":
+        gpus = tf.config.list_physical_devices("GPU")
+        tf.config.set_visible_devices([gpus[number] for number in _chosen_gpus(devices)], "GPU")

@@ -1,0 +1,278 @@
+"""Typed options of a command: one frozen dataclass gives flags, flagfiles, help and validation.
+
+A command declares its options once:
+
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        workdir: str = option("", "Directory of the run.")
+        batch_size: int = option(64, "Images in a batch.", minimum=1)
+
+        def check(self) -> None: ...   # optional: combinations that make no sense
+
+This is the only module that names absl.flags. It does not import TensorFlow, so `--help` is quick.
+"""
+
+import dataclasses
+import math
+import os
+import sys
+import textwrap
+import typing
+
+from absl import flags
+
+from sagan_tf.system.errors import UserError
+
+MAX_SEED = 2**32 - 1  # what Keras and NumPy take
+
+
+def option(
+    default,
+    help_text,
+    *,
+    section="",
+    minimum=None,
+    maximum=None,
+    choices=None,
+    may_change=False,
+    positional=False,
+):
+    """A dataclass field that is also a command line flag.
+
+    Args:
+      default: default value; tuples stand for comma-separated lists.
+      help_text: one sentence; shown by `--help`.
+      section: heading under which `--help` lists it.
+      minimum, maximum: inclusive bounds, for each element where the option is a list.
+      choices: allowed values, for each element where the option is a list.
+      may_change: whether a run that is taken up again may use another value.
+      positional: whether arguments that are no flags are added to it; of one option, a list of text.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": help_text,
+            "section": section,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "may_change": may_change,
+            "positional": positional,
+        },
+    )
+
+
+_FLAGFILE = ("--flagfile", "-flagfile")
+_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_MEANING = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads one value, or a tuple of them from `a,b,c`; the empty text is the empty tuple."""
+
+    def __init__(self, hint):
+        elements = typing.get_args(hint)
+        self._is_list, self._type = bool(elements), elements[0] if elements else hint
+        meaning = _MEANING[self._type]
+        self.syntactic_help = f"a comma-separated list, each element {meaning}" if elements else meaning
+
+    def parse(self, argument):
+        if not isinstance(argument, str):  # a default
+            return argument
+        try:
+            if self._is_list:
+                return tuple(self._read(item.strip()) for item in argument.split(",") if item.strip())
+            return self._read(argument)
+        except (KeyError, ValueError):
+            raise ValueError(f"must be {self.syntactic_help}") from None
+
+    def _read(self, text):
+        if self._type is bool:
+            return _TRUTH[text.lower()]
+        value = self._type(text)
+        if self._type is float and not math.isfinite(value):
+            raise ValueError
+        return value
+
+
+def format_value(value) -> str:
+    """The text that, given to the flag, yields `value` again."""
+    if isinstance(value, tuple):
+        return ",".join(format_value(item) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _flag_values(cls) -> flags.FlagValues:
+    """The flags of the options `cls`, not yet set."""
+    values, hints = flags.FlagValues(), typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint, text = hints[field.name], field.metadata["help"]
+        flag = flags.Flag(_Parser(hint), None, field.name, field.default, text, boolean=hint is bool)
+        flags.DEFINE_flag(flag, values)
+    return values
+
+
+def _read_flags(values: flags.FlagValues, argv, positional: bool) -> list[str]:
+    """Sets `values` from the arguments; what absl says of a mistake becomes one plain line.
+
+    Returns the arguments that are no flags, if there may be any.
+    """
+    values.set_gnu_getopt(positional)  # flags may follow such arguments
+    try:
+        rest = values([sys.argv[0], *_with_flagfiles(argv)])[1:]
+    except flags.IllegalFlagValueError as error:
+        raise UserError(str(error).removeprefix("flag ")) from error
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{str(error).replace(' ?', '?')} (--help lists the flags)") from error
+    if rest and not positional:
+        raise UserError(
+            f"unexpected argument {rest[0]!r}: an option is given as --name=value (--help lists them)"
+        )
+    return rest
+
+
+def _with_flagfiles(argv, within: tuple[str, ...] = ()) -> list[str]:
+    """The arguments, with those in its file in place of every `--flagfile`.
+
+    absl looks for a file that a flagfile names in the current directory; here it is looked for beside that
+    flagfile, so that the command may be given anywhere. `within` are the files that lead here.
+    """
+    result, rest = [], iter(argv)
+    for argument in rest:
+        name, equals, path = argument.partition("=")
+        if argument == "--":
+            return [*result, argument, *rest]
+        path = path if equals else next(rest, None) if name in _FLAGFILE else None
+        if name not in _FLAGFILE or path is None:  # without a name: absl will say so
+            result.append(argument)
+            continue
+        if not path:
+            raise UserError("--flagfile=: names no file")
+        path = os.path.join(os.path.dirname(within[-1]) if within else "", os.path.expanduser(path))
+        if os.path.abspath(path) in map(os.path.abspath, within):
+            raise UserError(f"--flagfile={path}: leads to itself")
+        result += _with_flagfiles(_lines_of(path), (*within, path))
+    return result
+
+
+def _lines_of(path: str) -> list[str]:
+    """The arguments in a flagfile: its lines without comments. Raises UserError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except OSError as error:
+        raise UserError(f"--flagfile={path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--flagfile={path}: is not text") from error
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
+
+
+def parse(cls, argv):
+    """Reads command line arguments.
+
+    Args:
+      cls: a dataclass whose fields were made by `option`.
+      argv: the arguments without the program's name; `--flagfile=PATH` reads more of them from a
+        file, and the file more files, by paths from its own directory. Of two settings of one flag the
+        last wins.
+
+    Returns:
+      The instance of `cls`, checked, and the set of the names that `argv` set.
+
+    Raises:
+      UserError: an unknown flag, a value of the wrong type or out of bounds, an unreadable
+        flagfile, or an argument that is no flag.
+    """
+    values, positional = _flag_values(cls), _positional(cls)
+    rest = _read_flags(values, argv, positional is not None)
+    fields = {field.name: getattr(values, field.name) for field in dataclasses.fields(cls)}
+    given = frozenset(name for name in fields if values[name].present)
+    if rest:
+        fields[positional] += tuple(rest)
+        given |= {positional}
+    result = cls(**fields)
+    check(result)
+    return result, given
+
+
+def _positional(cls) -> str | None:
+    """Name of the option that takes arguments that are no flags, if there is one."""
+    return next((field.name for field in dataclasses.fields(cls) if field.metadata["positional"]), None)
+
+
+def check(options) -> None:
+    """Checks every option's bounds and choices, then the combinations. Raises UserError."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            _check_item(field, item)
+    if hasattr(options, "check"):
+        options.check()
+
+
+def _check_item(field: dataclasses.Field, item) -> None:
+    choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
+    given = f"--{field.name}={format_value(item)}"
+    if isinstance(item, str) and item.startswith("--"):
+        raise UserError(f"--{field.name}: has no value, {item} follows")
+    if isinstance(item, str) and (item != item.strip() or not item.isprintable()):
+        raise UserError(f"--{field.name}={item!r}: must be one line without spaces around it")
+    if choices is not None and item not in choices:
+        raise UserError(f"{given}: allowed are {', '.join(map(str, choices))}")
+    if low is not None and not item >= low:
+        raise UserError(f"{given}: must be at least {low}")
+    if high is not None and not item <= high:
+        raise UserError(f"{given}: must be at most {high}")
+
+
+def to_flagfile(options, comment: str = "") -> str:
+    """The text of a flagfile that sets every option of `options`."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    for field in dataclasses.fields(options):
+        lines.append(f"--{field.name}={format_value(getattr(options, field.name))}")
+    return "\n".join(lines) + "\n"
+
+
+def from_flagfile(cls, path: str):
+    """Reads a flagfile into an instance of `cls`. Raises UserError if it cannot be read or used."""
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file")
+    return parse(cls, [f"--flagfile={path}"])[0]
+
+
+def difference(old, new) -> list[str]:
+    """One line for every option that differs, e.g. `--seed: 0 before, 1 now`, less those that may change."""
+    changed = [
+        field.name
+        for field in dataclasses.fields(old)
+        if not field.metadata["may_change"] and getattr(old, field.name) != getattr(new, field.name)
+    ]
+    return [
+        f"--{name}: {format_value(getattr(old, name))!r} before, {format_value(getattr(new, name))!r} now"
+        for name in changed
+    ]
+
+
+def help_text(cls, program: str, description: str) -> str:
+    """The text of `--help`: the description, then each option with its default, by section."""
+    hints = typing.get_type_hints(cls)
+    command = f"{program}.py" if "/" in program else f"-m {program}"
+    if _positional(cls):
+        command += f" {_positional(cls).upper()} ..."
+    lines = [description.strip(), "", f"usage: python {command} [--flagfile=FILE] [--OPTION=VALUE ...]"]
+    section = None
+    for field in dataclasses.fields(cls):
+        if field.metadata["section"] != section:
+            section = field.metadata["section"]
+            lines += ["", f"{section or 'Options'}:"]
+        default = format_value(field.default)
+        usage = f"--[no]{field.name}" if hints[field.name] is bool else f"--{field.name}"
+        text = field.metadata["help"]
+        if field.metadata["choices"] is not None:
+            text += f" One of {', '.join(map(str, field.metadata['choices']))}."
+        text += f" [{default}]" if default else ""
+        lines.append(f"  {usage}")
+        lines += textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join(lines) + "\n"

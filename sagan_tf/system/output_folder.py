@@ -1,0 +1,48 @@
+"""A directory that a command writes to: what made it stands in it, and nothing else is overwritten."""
+
+import dataclasses
+import os
+
+from sagan_tf.system import options
+from sagan_tf.system.errors import UserError
+
+
+class OutputFolder:
+    """A directory that is new, empty, or was made with the same options.
+
+    Args:
+      path: the directory; made if need be.
+      made_by: the command's options, complete; they have `output`. Those that `may_change` do not matter.
+      record: name of the flagfile in it that says what made it.
+
+    Raises:
+      UserError: it holds something else, or cannot be written.
+    """
+
+    def __init__(self, path: str, made_by, record: str):
+        self.path = path
+        try:
+            os.makedirs(path, exist_ok=True)
+            self._check(made_by, record)
+            text = options.to_flagfile(made_by, "The options that made what is here: a flagfile.")
+            with open(self.file(record), "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise UserError(f"--output={path}: cannot be written ({error.strerror})") from error
+
+    def _check(self, made_by, record: str) -> None:
+        if not os.listdir(self.path):
+            return
+        if not os.path.isfile(self.file(record)):
+            raise UserError(f"--output={self.path}: holds other files; name a new or empty directory")
+        old = options.from_flagfile(type(made_by), self.file(record))
+        changes = options.difference(dataclasses.replace(old, output=made_by.output), made_by)
+        if changes:
+            raise UserError(
+                f"--output={self.path}: holds what other options made ({'; '.join(changes)});"
+                " name another directory"
+            )
+
+    def file(self, *names: str) -> str:
+        """The path of a file in it."""
+        return os.path.join(self.path, *names)

@@ -1,0 +1,128 @@
+"""Results in files."""
+
+import csv
+import json
+
+import pytest
+
+from sagan_tf.evaluation import results
+from sagan_tf.evaluation.scores import Score
+from sagan_tf.metrics.frechet import ClassDistance
+from sagan_tf.system.errors import UserError
+
+PROTOCOL = results.Protocol(
+    source="runs/a",
+    step=1000,
+    weights="EMA weights",
+    samples=50_000,
+    seed=0,
+    truncation=0.0,
+    class_distribution="uniform",
+    splits=10,
+    reference="digits train, 1,442 images, 32x32",
+    network="Inception",
+    network_fingerprint="0123456789abcdef",
+    resize="to 299x299",
+)
+SCORE = Score("is", "inception_score", 51.25, 0.5, "standard deviation over 10 splits")
+
+
+def test_record_has_everything():
+    line = results.record(SCORE, PROTOCOL)
+    needed = "metric value spread samples reference network resize weights step seed version"
+    assert set(needed.split()) <= set(line)
+    assert (line["metric"], line["value"], line["spread"], line["step"]) == (
+        "inception_score",
+        51.25,
+        0.5,
+        1000,
+    )
+
+
+def test_lines_are_added_and_a_torn_one_does_no_harm(tmp_path):
+    path = tmp_path / "deep" / "scores.jsonl"
+    results.append(str(path), {"a": 1})
+    with open(path, "a") as file:
+        file.write('{"b": ')  # the process was killed here
+    results.append(str(path), {"c": 3})
+    assert results.read(str(path)) == [{"a": 1}, {"c": 3}]
+    assert results.read(str(tmp_path / "none")) == []
+
+
+def test_lines_of_a_lost_run_are_set_aside(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    lines = [{"step": step, "value": 1.5} for step in (10, 20, 15, None, 30)]
+    for line in lines:
+        results.append(str(path), line)
+    results.set_aside(str(path), 30)
+    assert results.read(str(path)) == lines and len(list(tmp_path.iterdir())) == 1
+    results.set_aside(str(path), 15)
+    assert results.read(str(path)) == [lines[0], lines[2], lines[3]]
+    results.append(str(path), {"step": 20, "value": 1.0})
+    results.set_aside(str(path), 10)
+    assert results.read(str(path)) == [lines[0], lines[3]]
+    aside = results.read(str(tmp_path / "scores.diverged.jsonl"))
+    assert aside == [lines[1], lines[4], lines[2], {"step": 20, "value": 1.0}]
+
+
+def test_done_means_the_same_protocol():
+    lines = [json.loads(json.dumps(results.record(SCORE, PROTOCOL)))]
+    assert results.is_done(lines, "is", True, PROTOCOL)
+    assert results.is_done(lines, "is", True, PROTOCOL._replace(reference=None))  # IS compares with none
+    assert not results.is_done(lines, "is", False, PROTOCOL)
+    assert not results.is_done(lines, "fid", True, PROTOCOL)
+    for key, value in {
+        "step": 2000,
+        "precision": "float32",
+        "batch_statistics": "estimated",
+        "seed": 1,
+        "samples": 10,
+        "network_fingerprint": "f",
+        "weights": "raw",
+    }.items():
+        assert not results.is_done(lines, "is", True, PROTOCOL._replace(**{key: value})), key
+    older = {key: value for key, value in lines[0].items() if key != "real_test"}
+    assert results.is_done([older], "is", True, PROTOCOL._replace(real_test="digits test"))
+    recall = results.record(Score("recall", "recall", 0.5), PROTOCOL)
+    assert not results.is_done([recall], "precision_recall", True, PROTOCOL)  # half of it
+    precision = results.record(Score("precision", "precision", 0.5), PROTOCOL)
+    assert results.is_done([recall, precision], "precision_recall", True, PROTOCOL)
+
+
+def test_table_shows_value_and_protocol():
+    text = results.table([SCORE, Score("fid", "fid", 18.6512345)], PROTOCOL)
+    for part in (
+        "51.25",
+        "+/- 0.5",
+        "18.651",
+        "step 1,000",
+        "EMA",
+        "50,000 images",
+        "seed 0",
+        "no truncation",
+    ):
+        assert part in text
+    assert (
+        "digits train, 1,442 images, 32x32" in text
+        and "Inception (0123456789abcdef), images to 299x299" in text
+    )
+
+
+def test_classes_in_a_table_of_their_own(tmp_path):
+    score = Score(
+        "intra_fid", "intra_fid", 1.5, classes=(ClassDistance(0, 1.0, 7, 5), ClassDistance(1, 2.0, 8, 6))
+    )
+    first, second = (results.write_classes(str(tmp_path / "c"), score, ("a", "b,c")) for _ in range(2))
+    assert (first, second) == (str(tmp_path / "c.csv"), str(tmp_path / "c-2.csv"))  # nothing is overwritten
+    with open(first, newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["label", "class", "intra_fid", "generated_images", "real_images"]
+    assert rows[1:] == [["0", "a", "1.0", "5", "7"], ["1", "b,c", "2.0", "6", "8"]]
+
+
+def test_unwritable_places_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        results.append(str(tmp_path / "file" / "x.jsonl"), {})
+    with pytest.raises(UserError, match="cannot be written"):
+        results.write_classes(str(tmp_path / "none" / "x"), SCORE, ())

@@ -1,0 +1,175 @@
+"""All metrics in one pass: the same as each by itself, whatever the batch size; refusals before any work."""
+
+import numpy as np
+import pytest
+
+from sagan_tf.evaluate import METRIC_NAMES
+from sagan_tf.evaluation import pipeline, reference, samples
+from sagan_tf.evaluation.scores import METRICS, metric_of, value_keys
+from sagan_tf.evaluation.scoring import Scorer
+from sagan_tf.metrics.density_coverage import density_coverage
+from sagan_tf.metrics.frechet import frechet_distance
+from sagan_tf.metrics.kernel_distance import kernel_distance
+from sagan_tf.metrics.moments import gaussian
+from sagan_tf.metrics.precision_recall import precision_recall
+from sagan_tf.metrics.statistics import CLASS_MOMENTS, MOMENTS, SOFTMAX, Statistics
+from sagan_tf.system.errors import UserError
+from tests.metrics.shapes import CLASSES, make_dataset, make_images
+
+ALL_BUT_CAS = tuple(name for name in METRIC_NAMES if name != "cas")
+
+
+class _Images:
+    def __init__(self, count=64, labels=True, seed=5, size=16):
+        self._pixels = make_images(count, seed, size)
+        self.count, self.image_size = count, size
+        self.labels = (np.arange(count) % 3).astype(np.int32) if labels else None
+
+    def batches(self, batch_size):
+        for start in range(0, self.count, batch_size):
+            yield self._pixels[start : start + batch_size]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory, network):
+    folder = str(tmp_path_factory.mktemp("reference"))
+    return pipeline.real_reference(make_dataset(90), "train", network, ["kid"], folder=folder)
+
+
+def _scorer(network, real, metrics=ALL_BUT_CAS, **arguments):
+    return Scorer(network, real, metrics, CLASSES, **arguments)
+
+
+def _values(scorer, images):
+    return {score.key: score.value for score in scorer.score(images)}
+
+
+def test_equals_each_metric_by_itself(network, real):
+    images = _Images()
+    features, logits = network(images._pixels)
+    values = _values(_scorer(network, real, splits=1), images)
+    assert values["fid"] == pytest.approx(frechet_distance(real.gaussian(), gaussian(features)), rel=1e-6)
+    classes = [frechet_distance(gaussian(real.class_features(c)), gaussian(features[c::3])) for c in range(3)]
+    assert values["intra_fid"] == pytest.approx(np.mean(classes), rel=1e-6)
+    real_features = real.features(64, 0)
+    assert len(real_features) == 64  # as many as generated ones
+    assert values["kid"] == pytest.approx(kernel_distance(real_features, features, 0)[0], rel=1e-4)
+    pairs = (("precision", "recall"), precision_recall), (("density", "coverage"), density_coverage)
+    for keys, function in pairs:
+        assert [values[key] for key in keys] == pytest.approx(function(real_features, features), abs=0.02)
+    assert values["agreement"] == np.mean(logits.argmax(axis=1) == images.labels)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    kl = np.sum(p * np.log(p / p.mean(axis=0)), axis=1)
+    assert values["is"] == pytest.approx(np.exp(kl.mean()), rel=1e-5)
+
+
+def test_batch_size_does_not_matter(network, real):
+    small, large = (_values(_scorer(network, real, batch_size=size), _Images()) for size in (7, 64))
+    assert small == pytest.approx(large, rel=1e-3, abs=1e-6)
+
+
+def test_statistics_are_the_same_to_the_last_bit_in_batches_of_any_size():
+    rng = np.random.default_rng(0)
+    features, logits = rng.normal(size=(1500, 6)).astype(np.float32), rng.normal(size=(1500, 4))
+    labels = rng.integers(3, size=1500)
+
+    def stream(batch_size):
+        statistics = Statistics({MOMENTS, CLASS_MOMENTS, SOFTMAX}, 1500, seed=1)
+        for start in range(0, 1500, batch_size):
+            part = slice(start, start + batch_size)
+            statistics.update(features[part], logits[part], labels[part])
+        return statistics
+
+    one, many = stream(1500), stream(11)
+    np.testing.assert_array_equal(one.moments().root, many.moments().root)
+    for label in range(3):
+        np.testing.assert_array_equal(one.class_moments()[label].root, many.class_moments()[label].root)
+    np.testing.assert_allclose(one.softmax_sums.scores(), many.softmax_sums.scores(), rtol=1e-12)
+
+
+def test_order_by_class_does_not_spoil_the_inception_score():
+    """Consecutive splits of images in order of class would each hold one class, and score 1."""
+    logits = np.eye(10)[np.arange(1000) // 100] * 50.0
+    statistics = Statistics({SOFTMAX}, 1000)
+    statistics.update(np.zeros((1000, 2)), logits)
+    assert statistics.softmax_sums.scores().min() > 8.5
+
+
+def test_scores_are_not_called_inception_scores_with_another_network(network, real, inception_folder):
+    printed = {score.metric for score in _scorer(network, real).score(_Images())}
+    assert not printed & {"inception_score", "fid", "kid", "intra_fid"}
+    assert {"classifier_score", "frechet_distance", "kernel_distance", "intra_frechet_distance"} <= printed
+    from sagan_tf.metrics.features import load_network
+
+    (score,) = Scorer(load_network(inception_folder), None, ["is"], ()).score(_Images())
+    assert score.metric == "inception_score" and score.key == "is"
+
+
+def test_each_metric_is_there_as_soon_as_it_is_known(network, real, monkeypatch):
+    scores = _scorer(network, real, ("fid", "kid")).score(_Images())
+    monkeypatch.setattr("sagan_tf.evaluation.scores.kernel_distance", None)  # fails when its turn comes
+    assert next(scores).key == "fid"
+    with pytest.raises(TypeError):
+        next(scores)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "images", "message"),
+    [
+        (("kid",), _Images(19), "--metrics=kid: needs at least 20 images; there are 19"),
+        (("is",), _Images(9), "--metrics=is: needs at least 10 images; there are 9"),
+        (("fid",), _Images(1), "needs at least 2 images"),
+        (("precision_recall",), _Images(3), "needs at least 4 images"),
+        (("density_coverage",), _Images(5), "needs at least 6 images"),
+        (
+            ("intra_fid",),
+            _Images(5),
+            "needs at least 2 images of every class; of 'star' there are 1 generated",
+        ),
+        (("intra_fid",), _Images(labels=False), "--metrics=intra_fid: needs the class of each image"),
+        (("agreement",), _Images(labels=False), "--metrics=agreement: needs the class of each image"),
+        (("fid",), _Images(size=32), "image_size 16 there, 32 here"),
+    ],
+)
+def test_what_cannot_be_had_is_said_before_any_work(metrics, images, message, network, real):
+    scorer = _scorer(network, real, metrics)
+    images.batches = None  # would fail
+    with pytest.raises(UserError) as error:
+        next(scorer.score(images))
+    assert message in str(error.value)
+
+
+def test_reference_must_be_good_enough(network, real, tmp_path):
+    with pytest.raises(UserError, match="needs real images to compare with"):
+        _scorer(network, None, ("fid",)).check(_Images())
+    few = pipeline.real_reference(make_dataset(3), "train", network, ["kid"], folder=str(tmp_path))
+    with pytest.raises(UserError, match="at least 20 real images; there are 3"):
+        _scorer(network, few, ("kid",)).check(_Images())
+    with pytest.raises(UserError, match="of 'circle' there are 1 real images"):
+        _scorer(network, few, ("intra_fid",)).check(_Images())
+    bare = pipeline.real_reference(make_dataset(90), "train", network, ["fid"], folder=str(tmp_path))
+    with pytest.raises(UserError, match="holds only their mean and covariance"):
+        _scorer(network, bare, ("kid",)).check(_Images())
+
+
+def test_agreement_needs_a_network_that_knows_the_classes(network, real, inception_folder):
+    with pytest.raises(UserError, match="train one with sagan_tf.train_classifier"):
+        Scorer(network, None, ["agreement"], ("cat", "dog")).check(_Images())
+
+
+def test_reference_distribution_needs_a_reference(network):
+    scorer = Scorer(network, None, ["is"], CLASSES)
+    generator = samples.Generator(None, 4, 16, True)
+    with pytest.raises(UserError, match="--class_distribution=reference"):
+        pipeline.generator_samples(scorer, generator, num_samples=10, distribution="reference")
+
+
+def test_names_of_the_command_are_those_of_the_table():
+    assert tuple(METRICS) == METRIC_NAMES
+    assert {metric_of(key) for key in value_keys()} == set(METRICS)
+
+
+def test_unused_reference_is_not_checked(network, real):
+    bad = reference.Reference(real.path)
+    bad.protocol["fingerprint"] = "another"
+    assert next(_scorer(network, bad, ("is",)).score(_Images())).key == "is"

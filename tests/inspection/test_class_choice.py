@@ -1,0 +1,31 @@
+"""Classes as users name them."""
+
+import pytest
+
+from sagan_tf.inspection.class_choice import choose
+from sagan_tf.system.errors import UserError
+
+NAMES = ("cat", "dog", "0", "owl")
+
+
+def test_names_and_numbers_in_the_order_asked_for():
+    assert choose(("owl", "1", "owl"), NAMES, True) == [3, 1]
+    assert choose(("0",), NAMES, True) == [2]  # a name first of all
+
+
+def test_without_a_wish_all_or_some_evenly_spaced():
+    assert choose((), NAMES, True) == [0, 1, 2, 3]
+    assert choose((), NAMES, True, limit=10) == [0, 1, 2, 3]
+    assert choose((), [str(i) for i in range(1000)], True, limit=4) == [0, 333, 666, 999]
+
+
+def test_unconditional():
+    assert choose((), (), False) == [0]
+    with pytest.raises(UserError, match="--classes=cat: the model is unconditional"):
+        choose(("cat",), (), False)
+
+
+@pytest.mark.parametrize("text", ["cow", "4", "-1", "1.0"])
+def test_classes_that_do_not_exist(text):
+    with pytest.raises(UserError, match=rf"--classes={text}: no such class.*cat, dog, 0, owl.*0 to 3"):
+        choose((text,), NAMES, True)

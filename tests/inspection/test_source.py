@@ -1,0 +1,68 @@
+"""Drawing in batches, and classes that are mixtures."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.evaluation import samples
+from sagan_tf.evaluation.compiled import callable_of
+from sagan_tf.inspection.source import draw, mixed_classes
+from sagan_tf.networks import Generator
+from sagan_tf.pictures import to_uint8
+from tests.agreement import ROUNDING, assert_pictures_agree
+
+
+def network(**arguments):
+    keras.utils.set_random_seed(0)
+    made = Generator(32, channels=1, classes=3, z_dim=4, attention=(16,), **arguments)
+    made.build()
+    random = np.random.default_rng(0)
+    for variable in made.trainable_variables:  # tables too: else all classes are the same
+        variable.assign_add(0.3 * random.standard_normal(variable.shape))
+    return made
+
+
+def z_of(count):
+    return np.random.default_rng(1).standard_normal((count, 4)).astype(np.float32)
+
+
+def test_batches_do_not_matter_and_rows_stay_in_place():
+    def generate(z, labels):
+        shades = tf.tanh(z[:, :3] + tf.cast(labels, tf.float32)[:, None])
+        return tf.tile(shades[:, None, None, :], (1, 2, 2, 1))
+
+    generator = samples.Generator(generate, 4, 2, True)
+    z, labels = z_of(11), np.arange(11, dtype=np.int32) % 3
+    expected = to_uint8(np.tanh(z[:, :3] + labels[:, None]))
+    for batch_size in (1, 4, 11, 64):
+        images = draw(generator, z, labels, batch_size)
+        assert images.shape == (11, 2, 2, 3)
+        assert_pictures_agree(images[:, 1, 1], expected)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"embedding_size": 5, "hierarchical_z": True}])
+def test_an_unmixed_class_is_the_class(arguments):
+    whole = network(**arguments)
+    mixed = mixed_classes(whole, np.eye(3, dtype=np.float32)[[2, 0]])
+    z = z_of(3)
+    ours = callable_of(mixed).generate(z, np.array([1, 0, 0], np.int32))
+    np.testing.assert_allclose(ours, whole(z, np.array([0, 2, 2]), training=False), atol=ROUNDING)
+    assert np.abs(ours - whole(z, np.array([1, 1, 1]), training=False)).max() > 0.01
+
+
+def test_a_mixture_is_the_class_whose_tables_are_mixed():
+    whole, weights = network(), np.array([[0.25, 0.0, 0.75]], np.float32)
+    mixed = mixed_classes(whole, weights)
+    z = z_of(2)
+    ours = mixed(z, np.zeros(2, np.int32), training=False)
+    tables = 0
+    for block in whole.blocks:
+        for norm in (block.norm_1, block.norm_2):
+            for table in (norm.gain, norm.bias):
+                rows = table.numpy()
+                rows[1] = 0.25 * rows[0] + 0.75 * rows[2]
+                table.assign(rows)
+                tables += 1
+    assert tables == 12
+    np.testing.assert_allclose(ours, whole(z, np.ones(2, np.int32), training=False), atol=ROUNDING)
