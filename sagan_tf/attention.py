@@ -86,9 +86,9 @@ def main(options: Options, given) -> int:
     from sagan_tf.inspection import attention_maps
     from sagan_tf.inspection.class_choice import choose
     from sagan_tf.inspection.page import write_page
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import run_files
 
-    config = experiment.read_config(options.workdir)
+    config = run_files.read_config(options.workdir)
     attention_maps.check_run(dataclasses.replace(config, workdir=options.workdir), _positions(options))
     names = _checkpoints(options)
     run = _restore(options, names[0])
@@ -117,23 +117,23 @@ def _positions(options: Options) -> tuple[tuple[int, int], ...]:
 
 def _checkpoints(options: Options) -> list[str]:
     """Names of checkpoints, each once."""
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import run_files
 
     names = []
     for name in options.checkpoints:
         steps = []
         if name == "all":
-            saved = experiment.checkpoints(options.workdir), experiment.best_checkpoints(options.workdir)
+            saved = run_files.checkpoints(options.workdir), run_files.best_checkpoints(options.workdir)
             steps = sorted({step for where in saved for step in where.steps()})
         names += [str(step) for step in steps] or ["latest" if name == "all" else name]
     return list(dict.fromkeys(names))
 
 
 def _restore(options: Options, checkpoint: str):
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import restoring
 
     try:
-        return experiment.restore(
+        return restoring.restore(
             options.workdir, checkpoint, options.weights == "ema", options.batch_statistics
         )
     except UserError as error:  # which names the flag of commands that take one checkpoint

@@ -155,9 +155,9 @@ def _take_classes(scorer, saved_model: str) -> None:
 
 def _score_run(options: Options, given) -> int:
     from sagan_tf.evaluation.run_scoring import RunScorer
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import run_files
 
-    config = experiment.read_config(options.workdir)
+    config = run_files.read_config(options.workdir)
     if not options.reference and "reference_split" not in given:
         options = dataclasses.replace(options, reference_split=config.split)
     folder = os.path.join(options.workdir, _SCORES)
@@ -251,12 +251,12 @@ def _real_test(options: Options, image_size: int, config):
 def _open_dataset(options: Options, spec: str, split: str, image_size: int, config):
     """Opens real images; those of a run, if `config` is given, as the run opened its own."""
     from sagan_tf import data
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
 
     if config:
         data_dir = options.data_dir or config.data_dir
         config = dataclasses.replace(config, dataset=spec, split=split, data_dir=data_dir)
-        return experiment.open_dataset(config)
+        return objects.open_dataset(config)
     return data.open_dataset(spec, split=split, image_size=image_size, data_dir=options.data_dir)
 
 

@@ -85,10 +85,10 @@ def served_name(options: Options) -> str:
 def main(options: Options, given) -> int:
     """Exports. Returns the exit code."""
     del given
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import restoring
     from sagan_tf.serving import server_files, versions
 
-    run = experiment.restore(
+    run = restoring.restore(
         options.workdir, options.checkpoint, ema=True, batch_statistics=options.batch_statistics
     )
     with versions.new_version(options.export_dir) as (version, directory):

@@ -69,7 +69,7 @@ def main(options: Options, given) -> int:
     import tensorflow as tf
 
     from sagan_tf.importing import original_checkpoint
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
 
     contents = original_checkpoint.read(options.checkpoint)
     found = original_checkpoint.architecture(contents)
@@ -81,7 +81,7 @@ def main(options: Options, given) -> int:
         return 0
     # Weights are float32 in every precision, and statistics are estimated as samples are drawn: in float32.
     in_float32 = dataclasses.replace(config, precision="float32")
-    state = experiment.make_state(in_float32, classes, tf.distribute.OneDeviceStrategy("CPU:0"))
+    state = objects.make_state(in_float32, classes, tf.distribute.OneDeviceStrategy("CPU:0"))
     _fill(state, contents, config, options.skip_surplus)
     _write(config, names, state, contents.step)
     print(f"{config.workdir}: a run of {classes} classes at step {contents.step}; to train it further:")
@@ -91,7 +91,7 @@ def main(options: Options, given) -> int:
 
 def _configure(options: Options, given, found: dict, classes: int, numbers: dict) -> Config:
     """The configuration of the run: what was found in the checkpoint, and for the rest the options."""
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
     from sagan_tf.system.devices import device_names
 
     for name, value in found.items():
@@ -108,7 +108,7 @@ def _configure(options: Options, given, found: dict, classes: int, numbers: dict
         fields["discriminator_steps"] = max(1, round(numbers["d_step"] / numbers["g_step"]))
     config = Config(**fields | found)
     check_options(config)
-    return experiment.resolve_precision(config, runtime.environment(device_names(config.devices)))
+    return objects.resolve_precision(config, runtime.environment(device_names(config.devices)))
 
 
 def _read_class_names(path: str, classes: int) -> list[str]:
@@ -201,13 +201,13 @@ def _write(config: Config, class_names, state, step: int) -> None:
     """Writes the run's directory so that it is there whole or not at all."""
     import tensorflow as tf
 
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import run_files
 
     partial = f"{config.workdir.rstrip('/')}.partial-{os.getpid()}"
     try:
         os.makedirs(partial)
-        experiment.checkpoints(partial).save(state.checkpoint(), step)
-        experiment.write_description(config, class_names, partial)
+        run_files.checkpoints(partial).save(state.checkpoint(), step)
+        run_files.write_description(config, class_names, partial)
         os.rename(partial, config.workdir)  # fails where somebody has put files in the meantime
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", None)

@@ -178,11 +178,11 @@ def _runs(options: Options, rows) -> list:
 
 def _resolved(arguments: list[str]) -> Config:
     """The configuration that `sagan_tf.train` will make of its arguments on this machine."""
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
     from sagan_tf.system.devices import device_names
 
     config = flags.parse(Config, arguments)[0]
-    return experiment.resolve_precision(config, runtime.environment(device_names(config.devices)))
+    return objects.resolve_precision(config, runtime.environment(device_names(config.devices)))
 
 
 def _arguments(options: Options, row: str, seed: int) -> list[str]:

@@ -205,7 +205,7 @@ def _open_neighbours(options: Options, source):
     from sagan_tf import data
     from sagan_tf.inspection import nearest
     from sagan_tf.metrics.features import load_network
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
 
     config = source.run.config if source.run else None
     data_dir = options.data_dir or (config.data_dir if config else "")
@@ -218,7 +218,7 @@ def _open_neighbours(options: Options, source):
             bad_images=config.bad_images if config else "refuse",
         )
     else:
-        dataset = experiment.open_dataset(dataclasses.replace(config, data_dir=data_dir))
+        dataset = objects.open_dataset(dataclasses.replace(config, data_dir=data_dir))
     spaces = [nearest.pixels()]
     if options.inception:
         spaces.append(nearest.features(load_network(options.inception)))
@@ -241,16 +241,16 @@ def _write_neighbours(dataset, spaces, artist, folder):
 
 def _write_progress(options: Options, source, artist, folder):
     from sagan_tf import pictures
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import restoring, run_files
 
     steps = {
-        *experiment.checkpoints(options.workdir).steps(),
-        *experiment.best_checkpoints(options.workdir).steps(),
+        *run_files.checkpoints(options.workdir).steps(),
+        *run_files.best_checkpoints(options.workdir).steps(),
     }
     frames = []
     for step in sorted(steps):
         try:
-            run = experiment.restore(
+            run = restoring.restore(
                 options.workdir, str(step), options.weights == "ema", options.batch_statistics
             )
         except UserError as error:  # damaged, or deleted in the meantime by the process that trains

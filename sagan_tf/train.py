@@ -19,21 +19,21 @@ def main(config: Config, given) -> int:
     """Starts a run or takes it up. Returns the exit code."""
     import tensorflow as tf
 
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects, run_files
     from sagan_tf.system.devices import device_names, make_workers
 
     config = _resolve(config, given)
     environment = runtime.environment(device_names(config.devices))
-    config = experiment.resolve_precision(config, environment)
+    config = objects.resolve_precision(config, environment)
     if config.dry_run:
         print(options.to_flagfile(config), end="")
         return 0
     workers = make_workers(config.devices)
-    experiment.check_replicas(config, workers.strategy)
+    objects.check_replicas(config, workers.strategy)
     if workers.count > 1 and config.on_divergence == "restore":
         raise UserError("--on_divergence=restore: not with several workers; allowed are stop and ignore")
-    dataset = experiment.open_dataset(config)
-    experiment.check_classes(config, dataset)
+    dataset = objects.open_dataset(config)
+    run_files.check_classes(config, dataset)
     with _lock(config.workdir) if workers.is_chief else contextlib.nullcontext():
         try:
             with workers.watched():
@@ -45,7 +45,7 @@ def main(config: Config, given) -> int:
         except (OSError, tf.errors.OpError) as error:
             if os.strerror(errno.ENOSPC) not in str(error):
                 raise
-            steps = experiment.checkpoints(config.workdir).steps()
+            steps = run_files.checkpoints(config.workdir).steps()
             kept = f"the run is kept as of step {steps[-1]}" if steps else "there is no checkpoint yet"
             raise UserError(
                 f"--workdir={config.workdir}: {os.strerror(errno.ENOSPC)}; {kept}: make room, and the same"
@@ -55,12 +55,12 @@ def main(config: Config, given) -> int:
 
 def _resolve(config: Config, given) -> Config:
     """The configuration to use: that of the run in the workdir, if any, with what may change changed."""
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import run_files
 
-    if not os.path.isfile(os.path.join(config.workdir, experiment.CONFIG_FILE)):
+    if not os.path.isfile(os.path.join(config.workdir, run_files.CONFIG_FILE)):
         config.check_new_run()
         return config.with_decay_steps()
-    old = experiment.read_config(config.workdir)
+    old = run_files.read_config(config.workdir)
     if not config.decay_steps:  # as the run began, whatever its --train_steps are now
         given -= {"decay_steps"}
     changed = {name: getattr(config, name) for name in given | {"workdir"}}
@@ -94,12 +94,12 @@ def _lock(workdir: str):
 
 def _train(config: Config, workers, dataset, environment) -> int:
     from sagan_tf.data.preflight import preflight
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects, run_files
     from sagan_tf.training import loop
 
     check = preflight(dataset, config.workdir, loop.report) if workers.is_chief else None
-    state = experiment.make_state(config, dataset.num_classes, workers.strategy)
-    saved = experiment.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
+    state = objects.make_state(config, dataset.num_classes, workers.strategy)
+    saved = run_files.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
     first_step = _restore(saved, state.checkpoint(), workers)
     if first_step >= config.train_steps:
         _score_the_end(config, workers, state, dataset, first_step)
@@ -112,7 +112,7 @@ def _train(config: Config, workers, dataset, environment) -> int:
         _events(config, state, saved, dataset, check, first_step) if workers.is_chief else (None, [], None)
     )
     if workers.is_chief:
-        experiment.write_environment(config, first_step, environment)
+        run_files.write_environment(config, first_step, environment)
     print(f"training {config.workdir} from step {first_step} on {workers}: {environment}", flush=True)
     if config.precision == "bfloat16" and not environment.native_bfloat16:
         _complain(
@@ -148,16 +148,16 @@ def _run(config: Config, workers, dataset, state, saved, first_step, watch, even
     A run that is lost goes back, if that is wanted; otherwise None is returned.
     """
     from sagan_tf.monitoring.guards import Diverged
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
     from sagan_tf.training import loop
 
-    train = experiment.make_step(config, state, workers.strategy)
+    train = objects.make_step(config, state, workers.strategy)
     while True:
         restores = int(state.restores.numpy())
         try:
             step = loop.run(
                 train,
-                experiment.make_iterator(config, dataset, workers.strategy, first_step, restores),
+                objects.make_iterator(config, dataset, workers.strategy, first_step, restores),
                 first_step=first_step,
                 last_step=config.train_steps,
                 steps_per_call=config.steps_per_call,
@@ -228,10 +228,10 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
     from sagan_tf.monitoring.guards import Guards, limits_of
     from sagan_tf.monitoring.summaries import Reporter, state_scalars
     from sagan_tf.monitoring.watch import Watch
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects, run_files
     from sagan_tf.training import loop
 
-    experiment.write_description(config, dataset.class_names)
+    run_files.write_description(config, dataset.class_names)
     reporter, scores = Reporter(config.workdir, first_step), None
     if reporter.has_diverged():  # what comes after the step need not be what came before
         training_scores.set_aside(config.workdir, first_step)
@@ -241,7 +241,7 @@ def _events(config: Config, state, saved, dataset, check, first_step: int) -> tu
         samples.write_reals(dataset, state.generator.classes, reporter)
     sampler = samples.Sampler(state, reporter, config.seed, dataset)
     ignore = config.on_divergence == "ignore"
-    guards = Guards(first_step, limits_of(experiment.make_objective(config).loss))
+    guards = Guards(first_step, limits_of(objects.make_objective(config).loss))
     watch = Watch(state, saved, reporter, sampler, guards, loop.report, _complain, ignore)
 
     def summarize(step, scalars):

@@ -15,7 +15,7 @@ from sagan_tf.data import sources
 from sagan_tf.evaluation import samples
 from sagan_tf.inspection import attention_maps, source
 from sagan_tf.pictures import figures
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 from tests.agreement import assert_pictures_agree
@@ -41,8 +41,8 @@ def make_run(workdir, steps=(10,), change=lambda state: None, **options):
     """A run with checkpoints, whose networks `change` may have changed; returns its directory as text."""
     config = dataclasses.replace(CONFIG, workdir=str(workdir), **options)
     workdir.mkdir()
-    experiment.write_description(config, DIGITS)
-    state = experiment.make_state(config, 10, tf.distribute.get_strategy())
+    run_files.write_description(config, DIGITS)
+    state = objects.make_state(config, 10, tf.distribute.get_strategy())
     for layer in (
         *state.ema_generator.attention_layers.values(),
         *state.discriminator.attention_layers.values(),
@@ -50,7 +50,7 @@ def make_run(workdir, steps=(10,), change=lambda state: None, **options):
         layer.gamma.assign(0.5)
     for step in steps:
         change(state)
-        experiment.checkpoints(config.workdir).save(state.checkpoint(), step)
+        run_files.checkpoints(config.workdir).save(state.checkpoint(), step)
     return config.workdir
 
 
@@ -185,8 +185,8 @@ def test_page_holds_what_the_layers_say(varied_run, command, tmp_path):
     assert data["classNames"] == {"1": "1", "3": "3"}
     assert checkpoint["sources"]["generated"]["labels"] == [3, 1] * 17
     assert checkpoint["sources"]["real"]["labels"] == [3, 1, 3]
-    run, labels = experiment.restore(varied_run), np.array([3, 1] * 17)
-    dataset = experiment.open_dataset(CONFIG)
+    run, labels = restoring.restore(varied_run), np.array([3, 1] * 17)
+    dataset = objects.open_dataset(CONFIG)
     members = [np.flatnonzero(dataset.source.labels == label) for label in (3, 1)]
     real = dataset.source.read(np.array([members[0][0], members[1][0], members[0][1]]))[0]
     np.testing.assert_array_equal(_images(data, "real"), real)
@@ -275,7 +275,7 @@ def test_pictures_are_those_of_sample(tmp_path, command):
 
 def test_raw_weights(varied_run, command, tmp_path):
     assert command(f"--workdir={varied_run}", "--weights=raw")[0] == 0
-    generator = experiment.restore(varied_run, ema=False).generator
+    generator = restoring.restore(varied_run, ema=False).generator
     expected = generator(samples.draw_z(np.arange(4), 0, 8, 0.0), np.arange(4))
     assert np.abs(_images(page_of(tmp_path / "out"), "generated") - (expected + 1) * 127.5).max() < 0.51
 
@@ -388,7 +388,7 @@ def test_maps_of_one_key_are_left_out():
 
     def look(resolutions):
         networks = {name: _Network(name, resolutions) for name in ("generator", "discriminator")}
-        run = experiment.Run(CONFIG, DIGITS, 3, **networks)
+        run = restoring.Run(CONFIG, DIGITS, 3, **networks)
         observer = attention_maps.Observer(run, drawing, lines.append)
         return observer.look(np.zeros((33, 8)), np.zeros(33, np.int32), None, lambda done: None)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sagan_tf import compare
 from sagan_tf.inspection import comparison
-from sagan_tf.runs import experiment
+from sagan_tf.runs import run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 
@@ -18,7 +18,7 @@ from sagan_tf.system import cli
 def make_run(workdir, speeds=(2.0, 4.0, 1.0), scores=(), **options):
     """A run that has reported every 100 steps; `scores` are (metric, step, value, samples)."""
     workdir.mkdir(parents=True)
-    experiment.write_description(dataclasses.replace(Config(workdir=str(workdir)), **options), ["all"])
+    run_files.write_description(dataclasses.replace(Config(workdir=str(workdir)), **options), ["all"])
     with open(workdir / "metrics.jsonl", "w") as file:
         for number, speed in enumerate(speeds, 1):
             line = {"step": 100 * number, "loss/generator": 10.0 * number, "gamma/generator_32": 0.1}

@@ -17,7 +17,7 @@ from sagan_tf import evaluate
 from sagan_tf.data import open_dataset
 from sagan_tf.evaluation import pipeline, results
 from sagan_tf.metrics import classification_accuracy, classifier, features
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 from sagan_tf.system.devices import make_workers
@@ -57,7 +57,7 @@ _load_network = functools.cache(features.load_network)  # once for all tests
 @functools.cache
 def _state():
     """One for all tests, and the averaged generator's weights at first."""
-    state = experiment.make_state(CONFIG, 10, make_workers("cpu:1").strategy)
+    state = objects.make_state(CONFIG, 10, make_workers("cpu:1").strategy)
     return state, state.ema_generator.get_weights()
 
 
@@ -68,7 +68,7 @@ class _Run:
         self.workdir = str(workdir)
         workdir.mkdir()
         self.config = dataclasses.replace(CONFIG, workdir=self.workdir, **changes)
-        experiment.write_description(self.config, DIGITS)
+        run_files.write_description(self.config, DIGITS)
         self.state, initial = _state()
         self.state.ema_generator.set_weights(initial)
         self.scores = os.path.join(self.workdir, "scores", "scores.jsonl")
@@ -77,7 +77,7 @@ class _Run:
         """Adds a checkpoint, whose averaged generator is unlike that of every other step."""
         for variable in self.state.ema_generator.trainable_variables:
             variable.assign(variable + 0.001 * step * tf.random.stateless_normal(variable.shape, (step, 0)))
-        experiment.checkpoints(self.workdir).save(self.state.checkpoint(), step)
+        run_files.checkpoints(self.workdir).save(self.state.checkpoint(), step)
 
     def lines(self):
         return results.read(self.scores)
@@ -252,7 +252,7 @@ def test_own_dataset_is_opened_as_the_run_opened_it(tmp_path, command, inception
     run.save(9)
     arguments = {"folder": os.path.join(run.workdir, "scores")}
     of_training = pipeline.real_reference(
-        experiment.open_dataset(run.config), "train", _load_network(inception), ["fid"], **arguments
+        objects.open_dataset(run.config), "train", _load_network(inception), ["fid"], **arguments
     )
     code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid")
     assert code == 0, error

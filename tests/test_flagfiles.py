@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.reproduction import plan
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
 from sagan_tf.system import options
 from tests.conftest import ROOT, without_values
@@ -139,7 +139,7 @@ def test_it_trains(row, eagerly):
     )
     options.check(shrunk)
     strategy = tf.distribute.get_strategy()
-    state = experiment.make_state(shrunk, 3, strategy)
+    state = objects.make_state(shrunk, 3, strategy)
     before = [
         variable.numpy()
         for network in (state.generator, state.discriminator)
@@ -148,7 +148,7 @@ def test_it_trains(row, eagerly):
     size, images = shrunk.image_size, shrunk.batch_size * shrunk.discriminator_steps
     pixels = tf.random.stateless_uniform((images, size, size, 3), (0, 0), -1.0, 1.0)
     batches = tf.data.Dataset.from_tensors((pixels, tf.range(images) % 3)).repeat()
-    step = experiment.make_step(shrunk, state, strategy)
+    step = objects.make_step(shrunk, state, strategy)
     values = step(iter(strategy.experimental_distribute_dataset(batches)), tf.constant(3))
     assert all(np.isfinite(value.numpy()).all() for value in values.values()), values
     after = [

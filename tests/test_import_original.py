@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from sagan_tf import export, import_original, sample
 from sagan_tf.importing import original, original_checkpoint
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 from tests import tiny_run
@@ -193,7 +193,7 @@ def test_every_variable_arrives(imported, checkpoint, arrays):
     reader = tf.train.load_checkpoint(str(checkpoint[0]))
     arrays = {name: reader.get_tensor(f"model/{name}") for name in arrays}
     for ema in (True, False):
-        run = experiment.restore(str(imported), ema=ema)
+        run = restoring.restore(str(imported), ema=ema)
         assert_same(values(run.generator) | values(run.discriminator), arrays)
     assert run.step == STEPS and run.class_names == ("0", "1", "2")
     wanted = Config(
@@ -216,9 +216,9 @@ def test_every_variable_arrives(imported, checkpoint, arrays):
 
 
 def test_next_step_of_adam_is_that_of_tensorflow_1(imported, checkpoint):
-    config = experiment.read_config(str(imported))
-    state = experiment.make_state(config, SMALL.classes, tf.distribute.get_strategy())
-    assert experiment.checkpoints(str(imported)).restore_newest(state.checkpoint()) == STEPS
+    config = run_files.read_config(str(imported))
+    state = objects.make_state(config, SMALL.classes, tf.distribute.get_strategy())
+    assert run_files.checkpoints(str(imported)).restore_newest(state.checkpoint()) == STEPS
     assert int(state.step.numpy()) == STEPS
     before = values(state.generator) | values(state.discriminator)
     for network, optimizer in (
@@ -245,7 +245,7 @@ def test_the_three_architectures(blocks, attention, tmp_path, capfd):
     np.savez(tmp_path / "weights.npz", **{f"model/{name}:0": array for name, array in arrays.items()})
     code, out, _ = run(capfd, f"--checkpoint={tmp_path}/weights.npz", f"--workdir={tmp_path}/run")
     assert code == 0 and "no moments of Adam" in out
-    restored = experiment.restore(f"{tmp_path}/run")
+    restored = restoring.restore(f"{tmp_path}/run")
     assert_same(values(restored.generator) | values(restored.discriminator), arrays)
     config = restored.config
     assert (config.generator_attention, config.discriminator_attention) == attention
@@ -263,7 +263,7 @@ def test_first_version_has_no_moving_averages(spectral_norm, tmp_path, capfd):
     write_tf1(tmp_path / "old", arrays, adam=False, scopes=("model/Generator", "model/Discriminator"), step=7)
     code, out, _ = run(capfd, f"--checkpoint={tmp_path}/old-7", f"--workdir={tmp_path}/run")
     assert code == 0 and "no moving averages: estimated" in out
-    restored = experiment.restore(f"{tmp_path}/run")
+    restored = restoring.restore(f"{tmp_path}/run")
     assert restored.step == 7 and restored.config.generator_spectral_norm == spectral_norm
     found = values(restored.generator) | values(restored.discriminator)
     assert_same({name: found[name] for name in arrays}, arrays)
@@ -280,7 +280,7 @@ def test_absent_u_is_the_singular_vector(arrays, tmp_path, capfd):
     np.savez(tmp_path / "weights.npz", **trained)
     code, out, _ = run(capfd, f"--checkpoint={tmp_path}/weights.npz", f"--workdir={tmp_path}/run")
     assert code == 0 and "no u" in out
-    restored = experiment.restore(f"{tmp_path}/run")
+    restored = restoring.restore(f"{tmp_path}/run")
     checked = 0
     for network in (restored.generator, restored.discriminator):
         variables = original.original_variables(network)
@@ -399,7 +399,7 @@ def test_options_of_training_and_names_of_classes(checkpoint, tmp_path, capfd):
     code, out, _ = run(capfd, *arguments, "--dry_run")
     assert code == 0 and "--generator_channels=2" in out.splitlines() and not (tmp_path / "run").exists()
     assert run(capfd, *arguments, f"--class_names={tmp_path}/names.txt", "--batch_size=4")[0] == 0
-    restored = experiment.restore(f"{tmp_path}/run")
+    restored = restoring.restore(f"{tmp_path}/run")
     assert restored.class_names == ("cat", "dog", "owl")
     assert (restored.config.ema_decay, restored.config.batch_size) == (0.9, 4)
 
@@ -431,7 +431,7 @@ def test_training_goes_on(imported, tmp_path, eagerly):
     code, out, error = tiny_run.run(*arguments, "--devices=cpu:1")
     assert code == 0, error
     assert f"from step {STEPS} " in out
-    before, after = (experiment.restore(str(place)) for place in (imported, workdir))
+    before, after = (restoring.restore(str(place)) for place in (imported, workdir))
     assert after.step == STEPS + 1
     moved = np.abs(values(after.generator)["g_snh0/Matrix"] - values(before.generator)["g_snh0/Matrix"])
     assert 0 < moved.max() < 0.01
@@ -455,7 +455,7 @@ def test_no_part_of_a_workdir_is_left(checkpoint, tmp_path, capfd, monkeypatch, 
         assert len(list(tmp_path.glob("deep/er.partial-*/checkpoints/*/state.index"))) == 1
         raise failure
 
-    monkeypatch.setattr(experiment, "write_description", fail)
+    monkeypatch.setattr(run_files, "write_description", fail)
     code, _, error = run(capfd, f"--checkpoint={checkpoint[0]}", f"--workdir={tmp_path}/deep/er/")
     if isinstance(failure, OSError):
         assert code == 2 and "cannot be written (No space left on device)" in error
@@ -469,7 +469,7 @@ def test_workdir_that_fills_up_meanwhile_is_left_alone(checkpoint, tmp_path, cap
         os.mkdir(config.workdir)
         (tmp_path / "run" / "mine.txt").write_text("mine")
 
-    monkeypatch.setattr(experiment, "write_description", fill)
+    monkeypatch.setattr(run_files, "write_description", fill)
     line, _ = refusal(capfd, f"--checkpoint={checkpoint[0]}", f"--workdir={tmp_path}/run")
     assert "Directory not empty" in line
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "mine.txt"]
@@ -490,7 +490,7 @@ def test_killed_at_any_moment_there_is_a_whole_workdir_or_none(checkpoint, tmp_p
         process.kill()
         process.wait()
         if (tmp_path / str(number)).exists():
-            assert experiment.restore(str(tmp_path / str(number))).step == STEPS
+            assert restoring.restore(str(tmp_path / str(number))).step == STEPS
 
 
 def relative_error(value, expected):
@@ -517,7 +517,7 @@ def golden_runs(golden, tmp_path_factory):
         assert import_original.main(options, {"dataset"}) == 0
         runs[name] = options.workdir
         if name == "as_it_is":
-            weights |= batch_statistics(experiment.restore(options.workdir).generator, golden)
+            weights |= batch_statistics(restoring.restore(options.workdir).generator, golden)
     return runs
 
 
@@ -543,12 +543,12 @@ def batch_statistics(generator, golden):
 
 def test_golden_checkpoint_gives_the_goldens_images(golden, golden_runs):
     z, labels = golden["z"], golden["labels"]
-    run = experiment.restore(golden_runs["as_it_is"])
+    run = restoring.restore(golden_runs["as_it_is"])
     assert (run.step, run.config.generator_channels, run.generator.classes) == (1000, 4, 10)
     assert relative_error(run.generator(z, labels, training=True), golden["fake"]) < 1e-4
     logits = run.discriminator(golden["real"], labels)
     assert relative_error(logits, golden["logits_real"].ravel()) < 1e-4
-    sampled = experiment.restore(golden_runs["batch_statistics"]).generator(z, labels)
+    sampled = restoring.restore(golden_runs["batch_statistics"]).generator(z, labels)
     assert relative_error(sampled, golden["fake"]) < 1e-4
 
 

@@ -13,7 +13,7 @@ from sagan_tf import data, export, pictures, sample
 from sagan_tf.data import images, prepare, records
 from sagan_tf.evaluation import samples
 from sagan_tf.metrics import classifier
-from sagan_tf.runs import best, experiment
+from sagan_tf.runs import best, objects, restoring, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 from tests.agreement import assert_pictures_agree
@@ -36,13 +36,13 @@ def _make_run(workdir, config=CONFIG, steps=(10, 20)):
     """A run; the averaged generators of its checkpoints are unlike each other, and so are the classes."""
     workdir.mkdir()
     config = dataclasses.replace(config, workdir=str(workdir))
-    experiment.write_description(config, DIGITS)
-    state = experiment.make_state(config, 10, tf.distribute.get_strategy())
+    run_files.write_description(config, DIGITS)
+    state = objects.make_state(config, 10, tf.distribute.get_strategy())
     for step in steps:
         for number, variable in enumerate(state.ema_generator.trainable_variables):
             noise = tf.random.stateless_normal(variable.shape, (step, number))
             variable.assign(variable + 0.3 * noise)
-        experiment.checkpoints(str(workdir)).save(state.checkpoint(), step)
+        run_files.checkpoints(str(workdir)).save(state.checkpoint(), step)
     return str(workdir)
 
 
@@ -84,7 +84,7 @@ def _pixels(path):
 @pytest.fixture(scope="module")
 def generator(workdir):
     """The run's generator, read without the command."""
-    network = experiment.restore(workdir).generator
+    network = restoring.restore(workdir).generator
     return lambda z, labels: pictures.to_uint8(network(z, np.asarray(labels), training=False))
 
 
@@ -134,7 +134,7 @@ def test_class_interpolation_and_truncation(workdir, generator, command, tmp_pat
 def test_images_and_npz_are_the_samples_that_evaluate_scores(workdir, command, tmp_path):
     out = _draw(command, workdir, tmp_path, "--what=images,npz", "--samples_per_class=3", "--batch_size=7")
     assert f"{tmp_path / 'images'}: 30 images" in out
-    run = experiment.restore(workdir)
+    run = restoring.restore(workdir)
     network = run.generator
     generate = samples.Generator(lambda z, labels: network(z, labels, training=False), 8, 32, True)
     labels = samples.draw_labels("balanced", 30, 10, 0, None)
@@ -298,7 +298,7 @@ def test_mistakes_are_one_line(workdir, command, tmp_path, arguments, text):
 
 def test_no_run_and_no_checkpoint_yet(command, tmp_path):
     assert "holds no run" in _refusal(command, f"--workdir={tmp_path}")
-    experiment.write_description(dataclasses.replace(CONFIG, workdir=str(tmp_path)), DIGITS)
+    run_files.write_description(dataclasses.replace(CONFIG, workdir=str(tmp_path)), DIGITS)
     assert "has no checkpoint yet" in _refusal(command, f"--workdir={tmp_path}")
 
 

@@ -15,7 +15,7 @@ from sagan_tf.inspection import source
 from sagan_tf.metrics import classifier
 from sagan_tf.metrics.features import load_network
 from sagan_tf.monitoring.summaries import Reporter
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 from sagan_tf.system.devices import make_workers
@@ -48,10 +48,10 @@ def run(tmp_path_factory):
         best_metric="agreement",
         evaluate_samples=COUNT,
     )
-    state = experiment.make_state(config, 10, make_workers("cpu:1").strategy)
+    state = objects.make_state(config, 10, make_workers("cpu:1").strategy)
     state.ema_generator.last_norm.gain.assign(tf.fill(state.ema_generator.last_norm.gain.shape, 20.0))
-    experiment.checkpoints(config.workdir).save(state.checkpoint(), 5)
-    experiment.write_description(config, digits.class_names)
+    run_files.checkpoints(config.workdir).save(state.checkpoint(), 5)
+    run_files.write_description(config, digits.class_names)
     return config, state, digits
 
 
@@ -125,9 +125,9 @@ def test_scores_of_an_earlier_version_are_not_the_same_measurement(run):
 
 
 def test_estimated_statistics_are_those_of_the_weights(run):
-    moving = experiment.restore(run[0].workdir).generator
-    estimated = experiment.restore(run[0].workdir, batch_statistics="estimated").generator
-    again = experiment.restore(run[0].workdir, batch_statistics="estimated").generator
+    moving = restoring.restore(run[0].workdir).generator
+    estimated = restoring.restore(run[0].workdir, batch_statistics="estimated").generator
+    again = restoring.restore(run[0].workdir, batch_statistics="estimated").generator
     z = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
     labels = np.arange(200) % 10
     by_batch = estimated(z, labels, training=True).numpy()
@@ -142,7 +142,7 @@ def test_every_command_takes_them(command, run, tmp_path, monkeypatch, capfd):
     def restore(workdir, checkpoint="latest", ema=True, batch_statistics="moving"):
         raise UserError(f"asked for {batch_statistics} statistics")
 
-    monkeypatch.setattr(experiment, "restore", restore)
+    monkeypatch.setattr(restoring, "restore", restore)
     arguments = [f"--workdir={run[0].workdir}", "--batch_statistics=estimated"]
     if command is export:
         arguments.append(f"--export_dir={tmp_path}/model")

@@ -194,14 +194,14 @@ def _step(options: Options, precision: str):
     """A call of the training step, the state that it changes, and the strategy that it runs under."""
     import tensorflow as tf
 
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
     from sagan_tf.system.devices import make_workers
 
     config = _config(options, precision)
     strategy = make_workers(options.devices).strategy
-    experiment.check_replicas(config, strategy)
-    state = experiment.make_state(config, _CLASSES, strategy)
-    step = experiment.make_step(config, state, strategy)
+    objects.check_replicas(config, strategy)
+    state = objects.make_state(config, _CLASSES, strategy)
+    step = objects.make_step(config, state, strategy)
     size, batch = options.image_size, options.batch_size
     images = tf.random.uniform((batch, size, size, 3), -1.0, 1.0)
     batches = tf.data.Dataset.from_tensors((images, tf.range(batch) % _CLASSES)).repeat()
@@ -239,12 +239,12 @@ def sample(options: Options, precision: str, batch_size: int, ceilings: tuple[fl
 
     from sagan_tf.monitoring import estimate
     from sagan_tf.networks.inference import inference_copy
-    from sagan_tf.runs import experiment
+    from sagan_tf.runs import objects
     from sagan_tf.runs.config import PRECISIONS
     from sagan_tf.serving.module import ServedGenerator
 
     product, convolved, copied = ceilings
-    trained = experiment.make_generator(_config(options, precision), _CLASSES)
+    trained = objects.make_generator(_config(options, precision), _CLASSES)
     generator = inference_copy(trained, bake=True, dtype=PRECISIONS[precision])
     with tempfile.TemporaryDirectory() as directory:
         class_file = os.path.join(directory, "labels.txt")

@@ -105,9 +105,9 @@ class Judge:
         Variety is the standard deviation of a pixel within a class, mean over pixels and classes, as a
         share of that of the real images as training sees them.
         """
-        from sagan_tf.runs import experiment
+        from sagan_tf.runs import restoring
 
-        run = experiment.restore(str(workdir), checkpoint=str(checkpoint))
+        run = restoring.restore(str(workdir), checkpoint=str(checkpoint))
         labels = np.arange(1000, dtype=np.int32) % 10
         z = np.random.default_rng(1).standard_normal((1000, run.config.z_dim)).astype(np.float32)
         images = [run.generator(z[i : i + 100], labels[i : i + 100]).numpy() for i in range(0, 1000, 100)]

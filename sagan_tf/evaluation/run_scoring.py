@@ -12,7 +12,7 @@ from sagan_tf.evaluation.samples import Generator
 from sagan_tf.evaluation.scores import Score
 from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.monitoring import summaries
-from sagan_tf.runs import experiment
+from sagan_tf.runs import restoring, run_files
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import Progress
 
@@ -26,7 +26,7 @@ class RunScorer:
       draw: makes samples (see `Scorer.score`) from a `Generator`.
       protocol: what stands beside every score, but for the step and the weights.
       ema: whether the averaged weights are scored.
-      batch_statistics: see `experiment.restore`.
+      batch_statistics: see `restoring.restore`.
       output: file of JSON lines that results are added to, and from which is read what has been done.
     """
 
@@ -46,7 +46,7 @@ class RunScorer:
         self._shared = protocol._replace(
             weights="EMA weights" if ema else "raw weights",
             batch_statistics=batch_statistics,
-            precision="float32",  # as `experiment.restore` gives them
+            precision="float32",  # as `restoring.restore` gives them
         )
         self._generator = self._network = None
         self._failed = set()
@@ -57,7 +57,7 @@ class RunScorer:
         Raises:
           UserError: there is no such checkpoint, or a metric cannot be had.
         """
-        run = experiment.restore(self._workdir, checkpoint, self._ema, self._batch_statistics)
+        run = restoring.restore(self._workdir, checkpoint, self._ema, self._batch_statistics)
         if self._generator is None:
             self._take(run)
         else:
@@ -71,7 +71,7 @@ class RunScorer:
         values = {score.metric: score.value for score in scores}
         summaries.write_scores(self._workdir, run.step, values, results.describe(protocol))
 
-    def _take(self, run: experiment.Run) -> None:
+    def _take(self, run: restoring.Run) -> None:
         """Compiles the first checkpoint's generator; others are read into it."""
         config, network = run.config, run.generator
         if config.conditional:
@@ -94,7 +94,7 @@ class RunScorer:
         Returns:
           The exit code: 1 if some checkpoint had to be left out, which is reported.
         """
-        for step in experiment.checkpoints(self._workdir).steps():
+        for step in run_files.checkpoints(self._workdir).steps():
             missing = self._missing(step) if step not in self._failed else []
             if not missing:
                 continue
@@ -110,8 +110,8 @@ class RunScorer:
         print(f"watching {self._workdir} for new checkpoints; Ctrl-C ends it", flush=True)
         while True:
             # Looked up first: a checkpoint that comes during the pass is for the next one.
-            steps = experiment.checkpoints(self._workdir).steps()
-            last_step = experiment.read_config(self._workdir).train_steps
+            steps = run_files.checkpoints(self._workdir).steps()
+            last_step = run_files.read_config(self._workdir).train_steps
             code = self.score_new()
             if steps and steps[-1] >= last_step:
                 return code

@@ -11,7 +11,7 @@ from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.metrics.features import load_network
 from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.networks.inference import inference_copy
-from sagan_tf.runs import best, experiment
+from sagan_tf.runs import best, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system.progress import Progress
 from sagan_tf.training.state import State
@@ -36,7 +36,7 @@ def set_aside(workdir: str, after: int) -> None:
     It comes to these steps again with other weights, which the old scores say nothing about.
     """
     results.set_aside(os.path.join(workdir, _FOLDER, _FILE), after)
-    kept = experiment.best_checkpoints(workdir)
+    kept = run_files.best_checkpoints(workdir)
     if kept.steps():
         entries, measure = best.read(kept.directory, [step for step in kept.steps() if step <= after])
         best.write(kept.directory, entries, measure)
@@ -130,7 +130,7 @@ class TrainingScores:
 
     def _say_what_is_not_comparable(self) -> None:
         workdir = self._config.workdir
-        if experiment.read_best(workdir) != self._comparable():
+        if run_files.read_best(workdir) != self._comparable():
             print(
                 f"--workdir={workdir}: the checkpoints in best/ were kept by another measure than"
                 f" {self._measure['metric']} of {self._measure['samples']:,} samples in float32 with"
@@ -140,7 +140,7 @@ class TrainingScores:
 
     def _comparable(self) -> list[best.Entry]:
         """What is kept for scores that were measured as it is done now."""
-        kept = experiment.best_checkpoints(self._config.workdir)
+        kept = run_files.best_checkpoints(self._config.workdir)
         entries, measure = best.read(kept.directory, kept.steps())
         if measure is None:  # of an earlier version: the lines of scores.jsonl tell how they were measured
             lines = [line for line in results.read(self._output) if self._measure.items() <= line.items()]
@@ -198,7 +198,7 @@ class TrainingScores:
         kept, dropped = ranking.offer(step, value)
         if not kept:
             return
-        checkpoints = experiment.best_checkpoints(self._config.workdir)
+        checkpoints = run_files.best_checkpoints(self._config.workdir)
         checkpoints.save(self._state.checkpoint(), step)
         best.write(checkpoints.directory, ranking.entries, self._measure)
         for old in dropped:

@@ -11,7 +11,7 @@ from sagan_tf.evaluation import samples
 from sagan_tf.inspection.views import Look, Source, StoredMaps, View
 from sagan_tf.pictures import figures, to_uint8
 from sagan_tf.pictures.geometry import choose_positions, position_at
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, restoring
 from sagan_tf.runs.config import Config
 from sagan_tf.system.errors import UserError
 
@@ -72,7 +72,7 @@ class Observer:
       report: called with a line about every layer that is left out.
     """
 
-    def __init__(self, run: experiment.Run, drawing: Drawing, report=print):
+    def __init__(self, run: restoring.Run, drawing: Drawing, report=print):
         self._run, self._drawing, self._report = run, drawing, report
         self._builders: dict[tuple[str, int, str], _ViewBuilder] = {}
         self._left_out = set()
@@ -189,7 +189,7 @@ def real_images(config: Config, class_names, classes, count: int) -> Source:
     """
     # A set that was held in memory for training would be decoded as a whole, for some images; HDF5 must be.
     in_memory = config.in_memory if config.dataset.startswith("hdf5:") else "no"
-    dataset = experiment.open_dataset(dataclasses.replace(config, in_memory=in_memory))
+    dataset = objects.open_dataset(dataclasses.replace(config, in_memory=in_memory))
     if dataset.class_names != tuple(class_names):
         raise UserError(f"--dataset={config.dataset}: has other classes than the run")
     if not config.conditional:

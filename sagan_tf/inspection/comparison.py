@@ -7,7 +7,7 @@ import numpy as np
 
 from sagan_tf.evaluation import results
 from sagan_tf.evaluation.scores import METRICS
-from sagan_tf.runs import experiment
+from sagan_tf.runs import run_files
 from sagan_tf.system import options
 from sagan_tf.system.errors import UserError
 
@@ -60,7 +60,7 @@ def read_runs(workdirs: typing.Sequence[str]) -> list[Run]:
 
 
 def _read_run(workdir: str, name: str) -> Run:
-    config = experiment.read_config(workdir)
+    config = run_files.read_config(workdir)
     lines = results.read(os.path.join(workdir, "metrics.jsonl"))
     lines = [line for line in lines if line.get(_SPEED)]
     if not lines:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from sagan_tf import networks, pictures
 from sagan_tf.evaluation import samples
 from sagan_tf.evaluation.compiled import callable_of
-from sagan_tf.runs import experiment
+from sagan_tf.runs import restoring
 from sagan_tf.system.errors import UserError
 
 _CLASSES_ASSET = os.path.join("assets", "labels.txt")  # as sagan_tf.export writes it
@@ -27,13 +27,13 @@ class Source(typing.NamedTuple):
 
     generator: samples.Generator
     class_names: tuple[str, ...]
-    run: experiment.Run | None = None
+    run: restoring.Run | None = None
     network: networks.Generator | None = None
 
 
 def from_run(workdir: str, checkpoint: str, ema: bool, batch_statistics: str = "moving") -> Source:
-    """The generator of a run's checkpoint; for arguments and errors see `experiment.restore`."""
-    run = experiment.restore(workdir, checkpoint, ema, batch_statistics)
+    """The generator of a run's checkpoint; for arguments and errors see `restoring.restore`."""
+    run = restoring.restore(workdir, checkpoint, ema, batch_statistics)
     return Source(callable_of(run.generator), run.class_names, run, run.generator)
 
 

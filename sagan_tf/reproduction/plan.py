@@ -9,7 +9,7 @@ import tensorflow as tf
 from sagan_tf.evaluation import results
 from sagan_tf.monitoring import estimate
 from sagan_tf.reproduction.sweep import Run, Sweep
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 
 _CLASSES = {"imagenet": 1000, "cifar10": 10, "digits": 10}
 
@@ -41,8 +41,8 @@ def costs(runs: typing.Sequence[Run], folder: str) -> dict[str, Cost]:
 
 def cost(config, classes: int) -> Cost:
     """What a configuration costs."""
-    generator = experiment.make_generator(config, classes)
-    discriminator = experiment.make_discriminator(config, classes)
+    generator = objects.make_generator(config, classes)
+    discriminator = objects.make_discriminator(config, classes)
     of = estimate.estimate(config, generator, discriminator, replicas=1)
     image = of.flop_per_image / 1e9
     return Cost(of.generator_parameters, of.discriminator_parameters, image, image * config.batch_size)

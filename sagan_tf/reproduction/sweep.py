@@ -11,7 +11,7 @@ import typing
 
 from sagan_tf.evaluation import results
 from sagan_tf.evaluation.scores import METRICS
-from sagan_tf.runs import experiment
+from sagan_tf.runs import run_files
 from sagan_tf.runs.config import TRAINING_METRICS, Config
 from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
@@ -63,7 +63,7 @@ class Sweep:
 
     def step(self, run: Run) -> int:
         """The step of its newest checkpoint; 0 if there is none."""
-        return max(experiment.checkpoints(run.config.workdir).steps(), default=0)
+        return max(run_files.checkpoints(run.config.workdir).steps(), default=0)
 
     def scores(self, run: Run) -> list[dict]:
         """All lines of scores of what would be exported of it."""

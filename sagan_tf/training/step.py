@@ -203,7 +203,7 @@ def make_train_function(
       alternation: an iteration.
       ema_decay: of the average of G's weights.
       xla: whether XLA compiles the iteration; not with several replicas, which it cannot compile as one:
-        there TensorFlow's "auto-clustering" does what it can (on GPUs only), see `experiment.make_state`.
+        there TensorFlow's "auto-clustering" does what it can (on GPUs only), see `objects.make_state`.
 
     Returns:
       A function of an iterator of (images, labels), distributed, and the number of steps (int32

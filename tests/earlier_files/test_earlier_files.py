@@ -12,7 +12,7 @@ from sagan_tf import data, layers, networks, train
 from sagan_tf.evaluation import reference, samples
 from sagan_tf.inspection import comparison
 from sagan_tf.metrics import features
-from sagan_tf.runs import experiment
+from sagan_tf.runs import restoring, run_files
 
 HERE = pathlib.Path(__file__).parent
 
@@ -36,7 +36,7 @@ def assert_near(found, wanted, relative=1e-5):
 
 @pytest.mark.parametrize(("ema", "images"), [(True, "images"), (False, "raw_images")])
 def test_run_gives_the_same_networks(expected, ema, images):
-    run = experiment.restore(str(HERE / "run"), "latest", ema=ema)
+    run = restoring.restore(str(HERE / "run"), "latest", ema=ema)
     assert run.step == 4 and run.class_names == ("bars", "discs")
     z, labels = expected["z"], expected["labels"]
     assert_near(run.generator(z, labels, training=False), expected[images])
@@ -45,11 +45,11 @@ def test_run_gives_the_same_networks(expected, ema, images):
 
 def test_run_is_trained_on(workdir, capsys):
     """With the optimizers' state, the records, the old statistics of training and the old scores."""
-    config = experiment.read_config(workdir)
+    config = run_files.read_config(workdir)
     config = type(config)(**vars(config) | {"workdir": workdir, "train_steps": 5, "evaluate_every_steps": 0})
     assert train.main(config, {"workdir", "train_steps"}) == 0
     assert "from step 4" in capsys.readouterr().out
-    assert experiment.restore(workdir).step == 5
+    assert restoring.restore(workdir).step == 5
 
 
 def test_run_is_compared(workdir):

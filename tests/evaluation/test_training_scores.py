@@ -14,7 +14,7 @@ from sagan_tf.evaluation.training_scores import TrainingScores
 from sagan_tf.metrics import classifier
 from sagan_tf.monitoring.guards import Diverged, Guards
 from sagan_tf.monitoring.summaries import Reporter
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system.devices import make_workers
 from tests.tiny_run import run
@@ -63,8 +63,8 @@ def test_training_is_scored_and_the_best_is_kept(network, tmp_path):
     scores = {line["step"]: line["value"] for line in lines if line["metric"] == "frechet_distance"}
     assert sorted(scores) == [2, 4, 6]
     best = min(scores, key=scores.get)
-    assert experiment.best_checkpoints(workdir).steps() == [best]
-    assert experiment.restore(workdir, "best").step == best
+    assert run_files.best_checkpoints(workdir).steps() == [best]
+    assert restoring.restore(workdir, "best").step == best
     with open(os.path.join(workdir, "metrics.jsonl")) as file:
         reported = [line for line in map(json.loads, file) if "scores/frechet_distance" in line]
     assert {line["step"]: line["scores/frechet_distance"] for line in reported} == scores
@@ -74,7 +74,7 @@ def test_training_is_scored_and_the_best_is_kept(network, tmp_path):
 def made():
     """What takes long to make: a state and its data."""
     digits = data.open_dataset("digits", image_size=32)
-    return experiment.make_state(Config(**SMALL), 10, make_workers("cpu:1").strategy), digits
+    return objects.make_state(Config(**SMALL), 10, make_workers("cpu:1").strategy), digits
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ def test_a_step_is_scored_once_and_the_best_outlives_a_kill(scores, tmp_path):
     assert path.read_text() == before
     again(3)
     assert path.read_text().count("\n") == before.count("\n") + 1
-    assert len(experiment.read_best(str(tmp_path))) == 2
-    kept = {step for step, _ in experiment.read_best(str(tmp_path))}
-    assert kept == set(experiment.best_checkpoints(str(tmp_path)).steps())
+    assert len(run_files.read_best(str(tmp_path))) == 2
+    kept = {step for step, _ in run_files.read_best(str(tmp_path))}
+    assert kept == set(run_files.best_checkpoints(str(tmp_path)).steps())
 
 
 def test_what_another_measure_kept_is_not_compared_with(scores, tmp_path, capfd):
@@ -114,18 +114,18 @@ def test_what_another_measure_kept_is_not_compared_with(scores, tmp_path, capfd)
         taken_up = scores(**both | changes)
         assert capfd.readouterr().out.count("best/ were kept by another measure") == 1
         taken_up(1 + len(changes))
-        assert [step for step, _ in experiment.read_best(str(tmp_path))] == [1 + len(changes)]
+        assert [step for step, _ in run_files.read_best(str(tmp_path))] == [1 + len(changes)]
     scores(**both | changes)
     assert "another measure" not in capfd.readouterr().out
 
 
 def test_what_an_earlier_version_kept_by_the_same_measure_counts(scores, tmp_path, capfd):
     scores()(1)
-    ((step, value),) = experiment.read_best(str(tmp_path))
+    ((step, value),) = run_files.read_best(str(tmp_path))
     (tmp_path / "best" / "best.json").write_text(json.dumps([[step, value]]))
     scores()(2)
     assert "another measure" not in capfd.readouterr().out
-    assert {step for step, _ in experiment.read_best(str(tmp_path))} == {1, 2}
+    assert {step for step, _ in run_files.read_best(str(tmp_path))} == {1, 2}
 
 
 class Killed(BaseException):
@@ -156,7 +156,7 @@ def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(network, tmp_pa
     assert code == 0 and "is complete at step 6" in out, error
     assert [line["step"] for line in scored()] == [2, 4, 6]
     best = min(scored(), key=lambda line: line["value"])["step"]
-    assert [step for step, _ in experiment.read_best(str(tmp_path))] == [best]
+    assert [step for step, _ in run_files.read_best(str(tmp_path))] == [best]
     # Once more: there is nothing to do, and the network is not even looked for.
     before = path.read_text()
     code, out, error = run(*flags, "--inception=/no/network")
@@ -191,7 +191,7 @@ def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, eagerly, monkeyp
     aside = scores("scores.diverged.jsonl")
     assert [step for step, _ in aside] == [4, 4]  # of the first process, and of the second till it went back
     assert dict(scores("scores.jsonl"))[4] != aside[1][1]  # other numbers were drawn
-    assert sorted(experiment.read_best(str(tmp_path))) == scores("scores.jsonl")
+    assert sorted(run_files.read_best(str(tmp_path))) == scores("scores.jsonl")
     assert (tmp_path / "best" / "00000004.diverged").is_dir()
 
 
@@ -214,6 +214,6 @@ def test_mistakes_show_before_the_first_step(network, tmp_path, flags, message):
 
 def test_no_best_yet(tmp_path):
     config = dataclasses.replace(Config(), precision="float32", workdir=str(tmp_path))
-    experiment.write_description(config, ("a",))
-    with pytest.raises(experiment.UserError, match="has no best checkpoint"):
-        experiment._find_checkpoint(str(tmp_path), "best")
+    run_files.write_description(config, ("a",))
+    with pytest.raises(restoring.UserError, match="has no best checkpoint"):
+        restoring._find_checkpoint(str(tmp_path), "best")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf import attention
-from sagan_tf.runs import experiment
+from sagan_tf.runs import restoring
 from tests.inspection.browser import Browser
 from tests.inspection.test_page import data_of, unpacked
 from tests.test_attention import make_run
@@ -96,7 +96,7 @@ def test_pointer_shows_what_the_layer_said(page, run):
     source = data["checkpoints"][1]["sources"]["real"]
     png = base64.b64decode(data["images"][source["images"][0]].partition(",")[2])
     image = np.asarray(Image.open(io.BytesIO(png)), np.float32)[None] * (2 / 255) - 1
-    network = experiment.restore(str(run)).discriminator
+    network = restoring.restore(str(run)).discriminator
     beta = network(image, np.array(source["labels"][:1]), return_attention=True)[1][16].numpy()[0]
     stored = unpacked(views[number])[1][0]
     seen = []

@@ -7,14 +7,14 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.monitoring.diagnostics import Diagnostics, initial_sigma
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 from tests.training import game
 
 TINY = dataclasses.replace(game.TINY, generator_channels=2, discriminator_channels=2)
 
 
 def make(**options):
-    return experiment.make_state(dataclasses.replace(TINY, **options), 10, tf.distribute.get_strategy())
+    return objects.make_state(dataclasses.replace(TINY, **options), 10, tf.distribute.get_strategy())
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import tensorflow as tf
 from sagan_tf import train
 from sagan_tf.layers import mixing
 from sagan_tf.monitoring import estimate
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
 from tests.conftest import ROOT, without_values
 
@@ -42,7 +42,7 @@ VARIANTS = {
 
 
 def networks(config, classes=10):
-    return experiment.make_generator(config, classes), experiment.make_discriminator(config, classes)
+    return objects.make_generator(config, classes), objects.make_discriminator(config, classes)
 
 
 def flop_of_graph(function, *inputs):
@@ -181,7 +181,7 @@ def test_out_of_memory_says_what_to_lower():
 MEASURE = """
 import sys
 from sagan_tf.monitoring import estimate
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 from sagan_tf.system import options
 from sagan_tf.system.devices import make_workers
 from sagan_tf.system import runtime
@@ -191,11 +191,11 @@ from sagan_tf.runs.config import Config
 from tools.ceilings import peak_memory
 config = options.parse(Config, sys.argv[1:])[0]
 strategy = make_workers("cpu:1").strategy
-state = experiment.make_state(config, 10, strategy)
+state = objects.make_state(config, 10, strategy)
 size, batch = config.image_size, config.batch_size
 images, labels = tf.zeros((batch, size, size, 3)), tf.zeros((batch,), tf.int32)
 batches = tf.data.Dataset.from_tensors((images, labels)).repeat()
-experiment.make_step(config, state, strategy)(iter(batches), tf.constant(2))
+objects.make_step(config, state, strategy)(iter(batches), tf.constant(2))
 found = estimate.estimate(config, state.generator, state.discriminator, 1)
 print(peak_memory(), found.bytes_per_image)
 """

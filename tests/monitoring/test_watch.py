@@ -14,7 +14,7 @@ from sagan_tf.monitoring.guards import Diverged, Guards
 from sagan_tf.monitoring.samples import Sampler, deviations, real_images
 from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.monitoring.watch import Watch
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, run_files
 from sagan_tf.training import histogram
 from tests.training import game
 
@@ -25,7 +25,7 @@ HEALTHY = {"loss/discriminator": 1.2, "loss/generator": 0.6}
 @pytest.fixture(scope="module")
 def made(digits, tmp_path_factory):
     """What takes long to make: state and sampler, and the weights that they began with."""
-    state = experiment.make_state(TINY, 10, tf.distribute.get_strategy())
+    state = objects.make_state(TINY, 10, tf.distribute.get_strategy())
     sampler = Sampler(state, Reporter(str(tmp_path_factory.mktemp("unused")), 0), 0, digits)
     variables = tf.nest.flatten([state.restores, *(network.variables for network in networks(state))])
     return state, sampler, [(variable, variable.numpy()) for variable in variables]
@@ -43,7 +43,7 @@ class Run:
         for variable, value in initial:
             variable.assign(value)
         self.workdir, self.said, self.complaints = workdir, [], []
-        self.saved = experiment.checkpoints(str(workdir), keep=2)
+        self.saved = run_files.checkpoints(str(workdir), keep=2)
         self.reporter = self.sampler._reporter = Reporter(str(workdir), 0)
         says = self.said.append, self.complaints.append
         self.watch = Watch(self.state, self.saved, self.reporter, self.sampler, Guards(0), *says, ignore)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import export
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 
@@ -31,8 +31,8 @@ def make_run(workdir, **changes):
     """A run with one checkpoint, in which every variable is off its initial value."""
     workdir.mkdir()
     config = dataclasses.replace(CONFIG, workdir=str(workdir), **changes)
-    experiment.write_description(config, CLASSES)
-    state = experiment.make_state(config, len(CLASSES), tf.distribute.get_strategy())
+    run_files.write_description(config, CLASSES)
+    state = objects.make_state(config, len(CLASSES), tf.distribute.get_strategy())
     random = np.random.default_rng(0)
     for variable in state.ema_generator.trainable_variables:
         variable.assign_add(0.2 * random.standard_normal(variable.shape))
@@ -41,7 +41,7 @@ def make_run(workdir, **changes):
             variable.assign(0.1 * random.standard_normal(variable.shape))
         if variable.name == "moving_variance":
             variable.assign(random.uniform(0.1, 0.5, variable.shape))
-    experiment.checkpoints(str(workdir)).save(state.checkpoint(), 20)
+    run_files.checkpoints(str(workdir)).save(state.checkpoint(), 20)
     return str(workdir)
 
 

@@ -8,7 +8,7 @@ from tensorflow.python.tools import saved_model_cli
 from sagan_tf.evaluation import results, samples
 from sagan_tf.networks import Generator
 from sagan_tf.networks.inference import inference_copy
-from sagan_tf.runs import experiment
+from sagan_tf.runs import restoring
 from sagan_tf.serving.module import ServedGenerator
 from tests.agreement import ROUNDING, assert_pictures_agree
 from tests.serving.conftest import CLASSES, make_run, run_export
@@ -18,7 +18,7 @@ SIZES = (1, 7, 64)
 
 @pytest.fixture(scope="module")
 def generator(workdir):
-    return experiment.restore(workdir).generator
+    return restoring.restore(workdir).generator
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_unconditional_model(unconditional_model, unconditional_workdir):
     signatures = tf.saved_model.load(str(unconditional_model / "1")).signatures
     assert set(signatures) == {"serving_default", "generate", "png"}
     images = _call(signatures["serving_default"], {"z": _z(3)})["images"]
-    expected = experiment.restore(unconditional_workdir).generator(_z(3))
+    expected = restoring.restore(unconditional_workdir).generator(_z(3))
     np.testing.assert_allclose(images, expected, atol=ROUNDING)
     assert (unconditional_model / "1" / "assets" / "labels.txt").read_text() == ""
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sagan_tf import train
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, runtime
 from sagan_tf.system import processor as processors
@@ -95,24 +95,24 @@ def config(**changes) -> Config:
 
 def test_auto_becomes_what_is_native(monkeypatch):
     new, old = on(monkeypatch, "avx512_bf16"), on(monkeypatch, "avx2")
-    assert experiment.resolve_precision(config(), new).precision == "bfloat16"
-    assert experiment.resolve_precision(config(), old).precision == "float32"
+    assert objects.resolve_precision(config(), new).precision == "bfloat16"
+    assert objects.resolve_precision(config(), old).precision == "float32"
     for precision in ("float32", "bfloat16"):
         for environment in (new, old):
             asked = config(precision=precision)
-            assert experiment.resolve_precision(asked, environment) == asked
+            assert objects.resolve_precision(asked, environment) == asked
 
 
 def test_bfloat16_is_refused_where_tensorflow_would_fail(monkeypatch):
     old = on(monkeypatch, "avx2", limit="AVX2")
     monkeypatch.setattr(processors, "processor", lambda: old.processor)
     asked = config(precision="bfloat16")
-    assert experiment.resolve_precision(asked, old) == asked  # without AVX-512 TensorFlow has other kernels
+    assert objects.resolve_precision(asked, old) == asked  # without AVX-512 TensorFlow has other kernels
     environment = on(monkeypatch, "avx512f", "avx512_bf16", limit="AVX2")
     monkeypatch.setattr(processors, "processor", lambda: environment.processor)
     with pytest.raises(UserError, match="--precision=bfloat16: .* with ONEDNN_MAX_CPU_ISA=AVX2"):
-        experiment.resolve_precision(asked, environment)
-    assert experiment.resolve_precision(config(), environment).precision == "float32"
+        objects.resolve_precision(asked, environment)
+    assert objects.resolve_precision(config(), environment).precision == "float32"
 
 
 def run(monkeypatch, *arguments) -> int:
@@ -145,7 +145,7 @@ def test_dry_run_prints_what_auto_becomes(monkeypatch, capfd):
 def test_emulated_bfloat16_is_one_warning(tmp_path, monkeypatch, capfd):
     emulated = runtime.environment(["CPU:0"])._replace(native_bfloat16=False)
     monkeypatch.setattr(runtime, "environment", lambda devices: emulated)
-    monkeypatch.setattr(experiment, "resolve_precision", lambda config, environment: config)
+    monkeypatch.setattr(objects, "resolve_precision", lambda config, environment: config)
     stopped = RuntimeError("before the first step")
 
     def stop(*_, **__):

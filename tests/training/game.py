@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.layers import ConditionalBatchNormalization
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
 from sagan_tf.system.devices import make_workers
 
@@ -32,15 +32,15 @@ class Trainer:
     def __init__(self, digits, config, first_step=0, optimizer=None):
         self.config = config
         self.strategy = make_workers(config.devices).strategy
-        self.state = experiment.make_state(config, digits.num_classes, self.strategy)
+        self.state = objects.make_state(config, digits.num_classes, self.strategy)
         if optimizer is not None:
             with self.strategy.scope():
                 for role in ("generator", "discriminator"):
                     instance = optimizer()
                     instance.build(getattr(self.state, role).trainable_variables)
                     setattr(self.state, f"{role}_optimizer", instance)
-        self._train = experiment.make_step(config, self.state, self.strategy)
-        self._iterator = experiment.make_iterator(config, digits, self.strategy, first_step)
+        self._train = objects.make_step(config, self.state, self.strategy)
+        self._iterator = objects.make_iterator(config, digits, self.strategy, first_step)
 
     def train(self, steps):
         values = {

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sagan_tf import train
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, run_files
 from sagan_tf.system.errors import UserError
 from tests.training.game import TINY
 
@@ -16,13 +16,13 @@ GIVEN = {"learning_rate_schedule", "train_steps"}
 def _begin(config, tmp_path):
     """What `train` does before a run's first step."""
     config = train._resolve(dataclasses.replace(config, workdir=str(tmp_path)), {"workdir"})
-    experiment.write_description(config, ["one"])
+    run_files.write_description(config, ["one"])
     return config
 
 
 def _rates(config):
     """The generator's, at some steps."""
-    rate = experiment._adam(config, 1.0, 1)._learning_rate
+    rate = objects._adam(config, 1.0, 1)._learning_rate
     return [float(rate(step)) for step in (0, 40, 50, 99)]
 
 
@@ -53,9 +53,9 @@ def test_by_default_they_fall_to_0_at_the_first_train_steps(tmp_path):
 
 def test_a_run_of_an_earlier_version_falls_as_it_did(tmp_path):
     _begin(LINEAR, tmp_path)
-    path = tmp_path / experiment.CONFIG_FILE
+    path = tmp_path / run_files.CONFIG_FILE
     path.write_text("".join(line for line in path.open() if "decay_steps" not in line))
-    assert experiment.read_config(str(tmp_path)).decay_steps == 100
+    assert run_files.read_config(str(tmp_path)).decay_steps == 100
     with pytest.raises(UserError, match="^--train_steps=1000: "):
         _take_up(tmp_path, train_steps=1000)
 

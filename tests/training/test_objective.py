@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import mixing
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects
 from sagan_tf.training.step import Alternation
 from tests.training import game
 
@@ -54,7 +54,7 @@ def test_replicas_and_parts_train_as_the_whole(digits, eagerly):
 def discriminator_of(**options):
     """A discriminator with attention at work, and u what it would converge to: sigma then moves as W does."""
     keras.utils.set_random_seed(0)
-    discriminator = experiment.make_discriminator(dataclasses.replace(TINY, **options), 10)
+    discriminator = objects.make_discriminator(dataclasses.replace(TINY, **options), 10)
     discriminator.attention_layers["16"].gamma.assign(0.7)
     for layer in discriminator.kernel_layers:
         if layer.spectral_norm:
@@ -63,7 +63,7 @@ def discriminator_of(**options):
 
 
 def terms(discriminator, images, labels, share, **options):
-    objective = experiment.make_objective(dataclasses.replace(TINY, **options))
+    objective = objects.make_objective(dataclasses.replace(TINY, **options))
     return objective.discriminator_terms(discriminator, images, labels, share, update_u=False)[0]
 
 
@@ -183,7 +183,7 @@ def test_class_terms_of_an_auxiliary_classifier():
     labels[:2] = np.argmax(shares[0]), np.argmin(shares[1])
     entropies = -np.log(shares[range(4), labels])
 
-    objective = experiment.make_objective(dataclasses.replace(TINY, **options))
+    objective = objects.make_objective(dataclasses.replace(TINY, **options))
     found, measured = objective.discriminator_terms(discriminator, images, labels, None, update_u=False)
     assert found.keys() == {"loss/discriminator", "loss/discriminator_classes"}
     assert float(found["loss/discriminator_classes"]) == pytest.approx(0.25 * entropies.sum(), rel=1e-5)
@@ -211,7 +211,7 @@ def test_u_moves_as_without_a_penalty(digits, eagerly):
 
 def test_orthogonal_penalty_is_of_the_generators_kernels(digits):
     config = dataclasses.replace(TINY, orthogonal_regularization=0.5, generator_attention=(16,))
-    generator = experiment.make_generator(config, 10)
+    generator = objects.make_generator(config, 10)
     expected, names = 0.0, []
     for variable in generator.trainable_variables:
         if variable.path.endswith("kernel"):
@@ -220,7 +220,7 @@ def test_orthogonal_penalty_is_of_the_generators_kernels(digits):
             gram = matrix.T @ matrix
             expected += 0.5 * np.sum((gram * (1 - np.eye(len(gram)))) ** 2)
     assert len(names) == 1 + 3 * 3 + 4 + 1  # dense, three blocks, attention, the last convolution
-    penalty = experiment.make_objective(config).orthogonal_penalty(generator)
+    penalty = objects.make_objective(config).orthogonal_penalty(generator)
     assert float(penalty) == pytest.approx(expected, rel=1e-5)
 
 

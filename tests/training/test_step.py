@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.runs import experiment
+from sagan_tf.runs import objects, run_files
 from sagan_tf.training import histogram, losses
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.state import TRAINING_SEED
@@ -99,7 +99,7 @@ def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_pa
 
     first = Trainer(digits, config)
     first.train(2)
-    saved = experiment.checkpoints(str(tmp_path))
+    saved = run_files.checkpoints(str(tmp_path))
     saved.save(first.state.checkpoint(), 2)
     second = Trainer(digits, dataclasses.replace(config, seed=config.seed), first_step=2)
     assert saved.restore_newest(second.state.checkpoint()) == 2
@@ -208,7 +208,7 @@ def test_discriminator_gets_no_gradient_in_the_generators_step(digits, eagerly):
 def test_alternation_needs_no_strategy(digits, eagerly):
     """The default strategy will do, as in a notebook."""
     strategy = tf.distribute.get_strategy()
-    state = experiment.make_state(TINY, 10, strategy)
+    state = objects.make_state(TINY, 10, strategy)
     alternation = Alternation(
         state,
         Objective(losses.LOSSES["hinge"]),
@@ -262,7 +262,7 @@ def test_a_run_that_went_back_goes_another_way(digits, eagerly):
     for restores in (0, 1, 2, 1):
         trainer.state.restores.assign(restores)
         z.append(alternation._noise(0)[0].numpy())
-        iterator = experiment.make_iterator(config, digits, trainer.strategy, 2, restores)
+        iterator = objects.make_iterator(config, digits, trainer.strategy, 2, restores)
         images.append(next(iterator)[0].numpy())
     for drawn in (z, images):
         assert np.array_equal(drawn[1], drawn[3])

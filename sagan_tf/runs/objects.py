@@ -1,33 +1,21 @@
-"""From a configuration to the objects of a run, and from a run's directory back to them."""
+"""From a configuration to the objects of a run."""
 
 import dataclasses
-import json
-import os
-import time
-import typing
 
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers import resampling
 from sagan_tf.networks import Discriminator, Generator
-from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
-from sagan_tf.runs import best
 from sagan_tf.runs.config import AUTO, PRECISIONS, Config
-from sagan_tf.system import options, runtime
+from sagan_tf.system import runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.processor import lacks_bfloat16, onednn_limit
 from sagan_tf.training import losses
-from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.optimizer import FusedAdam
 from sagan_tf.training.schedules import Schedule
-from sagan_tf.training.state import RESTORE_SEED, State, named_variables
+from sagan_tf.training.state import RESTORE_SEED, State
 from sagan_tf.training.step import Alternation, make_train_function
-
-CONFIG_FILE = "config.cfg"
-_CLASSES_FILE = "classes.txt"
-_ENVIRONMENT_FILE = "environment.jsonl"
 
 
 def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
@@ -190,144 +178,3 @@ def make_iterator(
         return worker.rebatch(per_step // strategy.num_replicas_in_sync)
 
     return iter(strategy.distribute_datasets_from_function(batches))
-
-
-def checkpoints(workdir: str, keep: int | None = None, keep_every: int = 0) -> Checkpoints:
-    """The checkpoints of a run's directory."""
-    return Checkpoints(os.path.join(workdir, "checkpoints"), keep, keep_every)
-
-
-def best_checkpoints(workdir: str) -> Checkpoints:
-    """The checkpoints that are kept for their scores."""
-    return Checkpoints(os.path.join(workdir, "best"))
-
-
-def read_best(workdir: str) -> list[best.Entry]:
-    """Steps and scores of the checkpoints that are kept for their scores, best first."""
-    kept = best_checkpoints(workdir)
-    return best.read(kept.directory, kept.steps())[0]
-
-
-def _replace_file(path: str, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.partial", path)
-
-
-def write_description(config: Config, class_names, directory: str | None = None) -> None:
-    """Writes what a run's directory says about itself: its configuration and the names of its classes.
-
-    `directory` is where it is written, if that is to become the workdir only later.
-    """
-    directory = directory or config.workdir
-    with open(os.path.join(directory, _CLASSES_FILE), "w", encoding="utf-8") as file:
-        file.writelines(f"{name}\n" for name in class_names)
-    # Last, so that a directory with a configuration has the rest too.
-    text = options.to_flagfile(
-        config.with_decay_steps(), "The resolved configuration of this run: a flagfile."
-    )
-    _replace_file(os.path.join(directory, CONFIG_FILE), text)
-
-
-def write_environment(config: Config, step: int, environment: runtime.Environment) -> None:
-    """Adds a line to `environment.jsonl`: what a run computes with from this step on."""
-    line = {"step": step, "time": round(time.time(), 3), "precision": config.precision}
-    line["joined_convolutions"] = resampling.is_joined()  # which rounds otherwise than one after the other
-    with open(os.path.join(config.workdir, _ENVIRONMENT_FILE), "a", encoding="utf-8") as file:
-        file.write(json.dumps(line | environment.record()) + "\n")
-
-
-def _read_class_names(workdir: str) -> tuple[str, ...]:
-    with open(os.path.join(workdir, _CLASSES_FILE), encoding="utf-8") as file:
-        return tuple(file.read().splitlines())
-
-
-def check_classes(config: Config, dataset) -> None:
-    """Raises UserError if the run in the workdir, if any, has another number of classes than the dataset."""
-    if not config.conditional or not os.path.isfile(os.path.join(config.workdir, _CLASSES_FILE)):
-        return
-    names = _read_class_names(config.workdir)
-    if len(names) != dataset.num_classes:
-        raise UserError(
-            f"--dataset={config.dataset}: has {dataset.num_classes} classes, and the run in --workdir="
-            f"{config.workdir} has {len(names)}: give the dataset it began with, or another --workdir"
-        )
-
-
-def read_config(workdir: str) -> Config:
-    """The configuration of a run's directory. Raises UserError if it is none."""
-    path = os.path.join(workdir, CONFIG_FILE)
-    if not os.path.isfile(path):
-        raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
-    return options.from_flagfile(Config, path).with_decay_steps()
-
-
-class Run(typing.NamedTuple):
-    """A run read back from its directory, to sample from, score or export; its networks are in float32."""
-
-    config: Config
-    class_names: tuple[str, ...]
-    step: int
-    generator: Generator
-    discriminator: Discriminator
-
-
-def restore(
-    workdir: str, checkpoint: str = "latest", ema: bool = True, batch_statistics: str = "moving"
-) -> Run:
-    """Reads a run from its directory.
-
-    The networks are in float32 whatever the run was trained in, so that samples, attention, scores and
-    exports are all of one function.
-
-    Args:
-      workdir: the run's directory.
-      checkpoint: "latest" (the newest sound one), "best" (see --best_metric) or a step.
-      ema: whether `generator` has the averaged weights.
-      batch_statistics: "moving" (the generator's moving averages, as training left them) or "estimated"
-        (from samples, for these very weights; the same every time).
-
-    Raises:
-      UserError: no run, no such checkpoint, or a damaged one.
-    """
-    config = read_config(workdir)
-    class_names = _read_class_names(workdir)
-    in_float32 = dataclasses.replace(config, precision="float32")
-    generator = make_generator(in_float32, len(class_names))
-    discriminator = make_discriminator(in_float32, len(class_names))
-    networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
-    objects = {name: named_variables(network) for name, network in networks.items()}
-    saved, steps = _find_checkpoint(workdir, checkpoint)
-    problem = None
-    for step in reversed(steps):
-        try:
-            saved.restore(tf.train.Checkpoint(**objects), step, partial=True)
-            if batch_statistics == "estimated":
-                estimate_statistics(generator, random_inputs(generator, seed=0))
-            return Run(config, class_names, step, generator, discriminator)
-        except DamagedCheckpointError as error:
-            problem = error
-    raise UserError(f"--workdir={workdir}: checkpoint is damaged: {problem}")
-
-
-def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[int]]:
-    """Where the checkpoint lies, and the steps that will do, the one to prefer last."""
-    saved, kept = checkpoints(workdir), best_checkpoints(workdir)
-    if checkpoint == "best":
-        entries = read_best(workdir)
-        if not entries:
-            raise UserError(
-                f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
-            )
-        return kept, [entries[0].step]
-    if not saved.steps() and not kept.steps():
-        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
-    if checkpoint == "latest" and saved.steps():
-        return saved, saved.steps()
-    for where in (saved, kept):
-        if checkpoint.isdigit() and int(checkpoint) in where.steps():
-            return where, [int(checkpoint)]
-    allowed = sorted({*saved.steps(), *kept.steps()})
-    names = "allowed are latest, best" if saved.steps() else "only the best are left; allowed are best"
-    raise UserError(f"--checkpoint={checkpoint}: {', '.join([names, *map(str, allowed)])}")

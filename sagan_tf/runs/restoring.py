@@ -1,0 +1,85 @@
+"""From a run's directory back to its networks."""
+
+import dataclasses
+import typing
+
+import tensorflow as tf
+
+from sagan_tf.networks import Discriminator, Generator
+from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
+from sagan_tf.runs.config import Config
+from sagan_tf.runs.objects import make_discriminator, make_generator
+from sagan_tf.runs.run_files import best_checkpoints, checkpoints, read_best, read_class_names, read_config
+from sagan_tf.system.errors import UserError
+from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
+from sagan_tf.training.state import named_variables
+
+
+class Run(typing.NamedTuple):
+    """A run read back from its directory, to sample from, score or export; its networks are in float32."""
+
+    config: Config
+    class_names: tuple[str, ...]
+    step: int
+    generator: Generator
+    discriminator: Discriminator
+
+
+def restore(
+    workdir: str, checkpoint: str = "latest", ema: bool = True, batch_statistics: str = "moving"
+) -> Run:
+    """Reads a run from its directory.
+
+    The networks are in float32 whatever the run was trained in, so that samples, attention, scores and
+    exports are all of one function.
+
+    Args:
+      workdir: the run's directory.
+      checkpoint: "latest" (the newest sound one), "best" (see --best_metric) or a step.
+      ema: whether `generator` has the averaged weights.
+      batch_statistics: "moving" (the generator's moving averages, as training left them) or "estimated"
+        (from samples, for these very weights; the same every time).
+
+    Raises:
+      UserError: no run, no such checkpoint, or a damaged one.
+    """
+    config = read_config(workdir)
+    class_names = read_class_names(workdir)
+    in_float32 = dataclasses.replace(config, precision="float32")
+    generator = make_generator(in_float32, len(class_names))
+    discriminator = make_discriminator(in_float32, len(class_names))
+    networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
+    objects = {name: named_variables(network) for name, network in networks.items()}
+    saved, steps = _find_checkpoint(workdir, checkpoint)
+    problem = None
+    for step in reversed(steps):
+        try:
+            saved.restore(tf.train.Checkpoint(**objects), step, partial=True)
+            if batch_statistics == "estimated":
+                estimate_statistics(generator, random_inputs(generator, seed=0))
+            return Run(config, class_names, step, generator, discriminator)
+        except DamagedCheckpointError as error:
+            problem = error
+    raise UserError(f"--workdir={workdir}: checkpoint is damaged: {problem}")
+
+
+def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[int]]:
+    """Where the checkpoint lies, and the steps that will do, the one to prefer last."""
+    saved, kept = checkpoints(workdir), best_checkpoints(workdir)
+    if checkpoint == "best":
+        entries = read_best(workdir)
+        if not entries:
+            raise UserError(
+                f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
+            )
+        return kept, [entries[0].step]
+    if not saved.steps() and not kept.steps():
+        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
+    if checkpoint == "latest" and saved.steps():
+        return saved, saved.steps()
+    for where in (saved, kept):
+        if checkpoint.isdigit() and int(checkpoint) in where.steps():
+            return where, [int(checkpoint)]
+    allowed = sorted({*saved.steps(), *kept.steps()})
+    names = "allowed are latest, best" if saved.steps() else "only the best are left; allowed are best"
+    raise UserError(f"--checkpoint={checkpoint}: {', '.join([names, *map(str, allowed)])}")
