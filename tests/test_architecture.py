@@ -97,10 +97,8 @@ def test_flags_are_named_in_options_only(source):
 
 @pytest.mark.parametrize("path", [PACKAGE / source for source in SOURCES] + TOOLS, ids=lambda path: path.name)
 def test_sizes(path):
-    """Files under 300 lines, functions under 40 (less the docstring), constructors under 9 arguments."""
+    """Functions under 40 lines (less the docstring), constructors under 9 arguments."""
     assert path.name != "utils.py"
-    lines = path.read_text().count("\n")
-    assert lines < 300, f"{path.name} is too long"
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef):
             first = node.body[min(1, len(node.body) - 1) if ast.get_docstring(node) else 0]
