@@ -44,6 +44,13 @@ _make_float32_of_auto()
 _start_tensorflow()  # here, as other conftest.py files import TensorFlow before any hook of this one runs
 
 
+def pytest_collection_finish():
+    """What has been imported stays: no search for garbage need look at it again, nor come so often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _memory_is_given_back():
     """After each module: Keras's and TensorFlow's caches hold every graph that was traced."""

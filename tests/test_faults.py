@@ -135,7 +135,7 @@ def small_disk(tmp_path):
 
 def test_full_disk_ends_the_run_in_one_line_and_loses_nothing(small_disk, eagerly):
     workdir = small_disk / "run"
-    flags = [*tiny_run.TINY, f"--workdir={workdir}", "--keep_checkpoints=1"]
+    flags = [*tiny_run.PLAIN, f"--workdir={workdir}", "--keep_checkpoints=1"]
     assert run(*flags, "--train_steps=2")[0] == 0
     shutil.rmtree(workdir / "samples")
     ballast = small_disk / "ballast"
@@ -151,6 +151,6 @@ def test_full_disk_ends_the_run_in_one_line_and_loses_nothing(small_disk, eagerl
 
 def test_read_only_workdir(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    code, _, error = run(*tiny_run.TINY, f"--workdir={small_disk / 'run'}")
+    code, _, error = run(*tiny_run.PLAIN, f"--workdir={small_disk / 'run'}")
     assert code == 2 and error.count("\n") == 1
     assert "cannot be written (Read-only file system)" in error

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf import train
-from tests.tiny_run import TINY, reports, run, tensors
+from tests.tiny_run import PLAIN, TINY, reports, run, tensors
 
 FLAGS = pathlib.Path(__file__).parent.parent / "flags"
 
@@ -85,7 +85,14 @@ def test_taken_up_with_the_workdir_alone_it_is_the_run_that_was_not_stopped(fini
 
 
 def test_stopped_by_a_signal_it_saves_and_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "sagan_tf.train", *TINY, f"--workdir={tmp_path}", "--train_steps=100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "sagan_tf.train",
+        *PLAIN,
+        f"--workdir={tmp_path}",
+        "--train_steps=100000",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("step "):
@@ -169,7 +176,7 @@ def test_folder_mistakes_are_one_line(tmp_path):
 def test_corrupt_image_is_named_then_skipped(tmp_path, eagerly):
     images = folder(tmp_path / "images")
     (images / "cat" / "1.png").write_bytes(b"not a picture")
-    arguments = [*TINY, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
+    arguments = [*PLAIN, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
     assert "1.png" in refusal(*arguments)
     code, out, error = run(*arguments, "--bad_images=skip")
     assert code == 0 and "1.png" in out + error
@@ -177,7 +184,7 @@ def test_corrupt_image_is_named_then_skipped(tmp_path, eagerly):
 
 def test_a_class_more_is_refused_before_anything_is_read_or_written(tmp_path, eagerly):
     images = folder(tmp_path / "images")
-    arguments = [*TINY, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
+    arguments = [*PLAIN, f"--workdir={tmp_path / 'run'}", f"--dataset=folder:{images}", "--train_steps=2"]
     assert run(*arguments)[0] == 0
     folder(images, classes=("eel",))
     line = refusal(*arguments, "--train_steps=4")

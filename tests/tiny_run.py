@@ -16,6 +16,8 @@ TINY = (
     " --generator_attention=16 --discriminator_attention=16 --summary_every_steps=2 --sample_every_steps=4"
     " --checkpoint_every_steps=2 --steps_per_call=2 --devices=cpu:1"
 ).split()
+# Where attention is not the point.
+PLAIN = [*TINY, "--generator_attention=", "--discriminator_attention="]
 
 
 def run(*flags):

@@ -4,9 +4,14 @@ import json
 import resource
 import subprocess
 import sys
+import types
 
 import pytest
+import tensorflow as tf
 
+from sagan_tf import experiment, train
+from sagan_tf.config import Config
+from sagan_tf.options import UserError
 from tests.conftest import ROOT
 from tests.tiny_run import run
 
@@ -46,6 +51,26 @@ def test_nan(tmp_path, eagerly):
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_out_of_memory_is_one_line_and_a_full_disk_is_another_matter():
+    """TensorFlow raises the same error for both."""
+    config = Config(workdir="unused", generator_channels=1, discriminator_channels=1)
+    state = types.SimpleNamespace(
+        generator=experiment.make_generator(config, 10),
+        discriminator=experiment.make_discriminator(config, 10),
+    )
+    workers = types.SimpleNamespace(strategy=tf.distribute.get_strategy())
+
+    def meet(message):
+        with train._memory_watched(config, state, workers):
+            raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    with pytest.raises(UserError, match="^out of memory: about .*--accumulation_steps=2"):
+        meet("OOM when allocating tensor with shape[12288,1024,256]")
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        meet("/x/state.data; No space left on device")
+
+
+@pytest.mark.slow
 def test_out_of_memory(tmp_path):
     """The scores of attention at 32 take 1 MiB an image: 12 GiB in one piece, beside 7 of 15 in use by then.
 

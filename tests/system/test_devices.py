@@ -21,7 +21,7 @@ from tests.tiny_run import run
 
 TINY = (
     "--dataset=digits --image_size=32 --batch_size=8 --z_dim=8 --steps_per_call=2 --summary_every_steps=1"
-    " --generator_channels=1 --discriminator_channels=1 --generator_attention=16 --discriminator_attention=16"
+    " --generator_channels=1 --discriminator_channels=1 --generator_attention= --discriminator_attention="
     " --sample_every_steps=100 --checkpoint_every_steps=10"
 ).split()
 LOSSES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")

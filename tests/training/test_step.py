@@ -1,5 +1,6 @@
 """The alternation: what moves when, the same training on one replica and on two, exact resume."""
 
+import contextlib
 import dataclasses
 
 import keras
@@ -17,13 +18,11 @@ from tests.training.game import DESCENT, TINY, Trainer, largest_difference, with
 
 
 @pytest.mark.parametrize(
-    "options, of_two",
-    [({}, {}), ({"discriminator_steps": 2, "reuse_fakes": False}, {"recompute_blocks": True})],
+    "options, of_two, compiled",
+    [({}, {}, True), ({"discriminator_steps": 2, "reuse_fakes": False}, {"recompute_blocks": True}, False)],
     ids=["reused fakes", "two D steps, fresh fakes, and blocks recomputed"],
 )
-def test_two_replicas_train_as_one(digits, options, of_two, request):
-    if of_two:  # graphs once are enough
-        request.getfixturevalue("eagerly")
+def test_two_replicas_train_as_one(digits, options, of_two, compiled):
     config = dataclasses.replace(TINY, **options)
     one = Trainer(
         digits,
@@ -38,7 +37,10 @@ def test_two_replicas_train_as_one(digits, options, of_two, request):
     initial = one.weights()
     assert largest_difference(two.weights(), initial)[0] == 0
     for _ in range(3):
-        expected, scalars = one.train(1), two.train(1)
+        with running_eagerly():
+            expected = one.train(1)
+        with contextlib.nullcontext() if compiled else running_eagerly():
+            scalars = two.train(1)
         for tag, value in expected.items():
             assert scalars[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
         check_histograms(one.histograms, expected)
@@ -48,6 +50,7 @@ def test_two_replicas_train_as_one(digits, options, of_two, request):
     assert largest_difference(one.weights(), initial)[0] > 1e-2
 
 
+@pytest.mark.slow
 def test_xla_trains_as_tensorflow_does(digits, monkeypatch):
     # XLA draws other numbers from the same seed.
     z = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
