@@ -8,10 +8,10 @@ import types
 
 import pytest
 import tensorflow as tf
-from sagan_tf.config import Config
 from sagan_tf.options import UserError
 
 from sagan_tf import experiment, train
+from sagan_tf.runs.config import Config
 from tests.conftest import ROOT
 from tests.tiny_run import run
 
