@@ -8,10 +8,11 @@ import types
 
 import pytest
 import tensorflow as tf
-from sagan_tf.options import UserError
 
-from sagan_tf import experiment, train
+from sagan_tf import train
+from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
+from sagan_tf.system.errors import UserError
 from tests.conftest import ROOT
 from tests.tiny_run import run
 
@@ -53,10 +54,10 @@ def test_nan(tmp_path, eagerly):
 
 def test_out_of_memory_is_one_line_and_a_full_disk_is_another_matter():
     """TensorFlow raises the same error for both."""
-    config = Config(workdir="unused", generator_channels=1, discriminator_channels=1)
+    config = Config(workdir="unused", precision="float32", generator_channels=1, discriminator_channels=1)
     state = types.SimpleNamespace(
-        generator=experiment.make_generator(config, 10),
-        discriminator=experiment.make_discriminator(config, 10),
+        generator=objects.make_generator(config, 10),
+        discriminator=objects.make_discriminator(config, 10),
     )
     workers = types.SimpleNamespace(strategy=tf.distribute.get_strategy())
 
