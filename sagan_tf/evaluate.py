@@ -1,4 +1,4 @@
-"""Scores a run, a SavedModel or a folder of images, and says exactly what was measured."""
+"""Scores a run, a SavedModel or a folder of images, and says how each score was measured."""
 
 import dataclasses
 import os
@@ -51,7 +51,9 @@ class Options:
         "", "For cas: the real images to test on; if empty, the reference's dataset.", section="Metrics"
     )
     cas_split: str = option(
-        "", "For cas: their split; if empty, test, or all of what has no splits.", section="Metrics"
+        "",
+        "For cas: their split; if empty, test, or all images of a dataset without splits.",
+        section="Metrics",
     )
     cas_epochs: float = option(
         15.0, "For cas: passes over the generated images.", section="Metrics", minimum=0.01

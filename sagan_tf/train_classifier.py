@@ -1,4 +1,4 @@
-"""Trains a small classifier on a dataset, to score generated images of that kind without Inception."""
+"""Trains a small classifier on a dataset, which scores generated images of that kind without Inception."""
 
 import dataclasses
 import os
@@ -99,7 +99,7 @@ def _open(options: Options):
     test_split = options.test_split or ("test" if options.dataset == "digits" else "")
     if test_split:
         if test_split == options.split:
-            raise UserError(f"--test_split={test_split}: is what is learnt; name another split")
+            raise UserError(f"--test_split={test_split}: is the split to learn from; name another")
         return train, open_split(test_split)
     kept_back = max(1, round(options.holdout * train.num_examples))
     if kept_back >= train.num_examples:

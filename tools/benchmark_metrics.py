@@ -65,7 +65,7 @@ def _start_counting() -> int:
 class _Stream:
     """Features, (n, D) float32, like those of a network: correlated, positive, all different.
 
-    Only a pool of rows is in memory; what is asked for are rows of it, each with a random scale.
+    Only a pool of rows is in memory; each row returned is one of them with a random scale.
     """
 
     def __init__(self, options: Options, seed: int):

@@ -1,4 +1,4 @@
-"""Scores as people and programs read them: each value with the protocol that it was measured by."""
+"""Scores in tables and files: each value with the protocol that it was measured by."""
 
 import contextlib
 import csv
@@ -14,7 +14,7 @@ from sagan_tf.metrics.catalog import METRICS, metric_of
 from sagan_tf.metrics.metric import INCEPTION_NAME, Metric, Need, Score
 from sagan_tf.system.errors import UserError
 
-# What makes two measurements the same measurement, beside the metric.
+# Two lines with the same metric and the same values of these fields are the same measurement.
 IDENTITY = (
     "source",
     "step",
@@ -31,13 +31,13 @@ IDENTITY = (
     "real_test",
 )
 
-# What the lines share that measure what sagan_tf.export exports by default.
+# Scores of the generator that sagan_tf.export exports by default have these values.
 EXPORTED = {"weights": "EMA weights", "batch_statistics": "moving", "precision": "float32"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """What stands beside every score. None: does not apply."""
+    """How a score was measured. A field is None where it does not apply."""
 
     source: str
     step: int | None
@@ -64,7 +64,7 @@ class Protocol:
         return dataclasses.asdict(self)
 
     def of_metric(self, metric: Metric) -> "Protocol":
-        """What concerns a metric: what else was measured beside it changes nothing."""
+        """Only the fields that concern a metric; other metrics' fields are None."""
         concerns = {*metric.settings, *(["reference"] if Need.REFERENCE in metric.needs else [])}
         return self.replace(**{name: None for name in _NOT_OF_ALL if name not in concerns})
 
@@ -95,7 +95,7 @@ def record(score: Score, protocol: Protocol) -> dict:
 
 
 def append(path: str, line: dict) -> None:
-    """Adds a line to a file of JSON lines, which is on the disk when this returns. Raises UserError."""
+    """Adds a line to a file of JSON lines, and flushes it to the disk. Raises UserError."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with open(path, "a+b") as file:
@@ -114,7 +114,7 @@ def _ends_line(file) -> bool:
 
 
 def read(path: str) -> list[dict]:
-    """The lines of a file that `append` wrote, less any that was cut short; none if there is no file."""
+    """The complete lines of a file that `append` wrote; an empty list if there is no file."""
     if not os.path.exists(path):
         return []
     lines = []
@@ -164,7 +164,7 @@ def missing(output: str, metrics: typing.Iterable[str], protocol: Protocol) -> l
 
 
 def describe(protocol: Protocol) -> str:
-    """What was measured and how, in lines of text."""
+    """The protocol in lines of text."""
     p = protocol
     who = [p.source]
     who += [f"step {p.step:,}"] if p.step is not None else []
@@ -189,7 +189,7 @@ def describe(protocol: Protocol) -> str:
 
 
 def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:
-    """The scores under the protocol that they share, as text."""
+    """The protocol and the scores as text."""
     lines = [describe(protocol), ""]
     rows = [("metric", "value", "spread", "")] + [_row(score, protocol) for score in scores]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -209,10 +209,10 @@ def _row(score: Score, protocol: Protocol) -> tuple[str, str, str, str]:
 
 
 def write_classes(start: str, score: Score, title: str, class_names: typing.Sequence[str]) -> str:
-    """Writes a CSV with the distance within every class; returns its path. Raises UserError.
+    """Writes a CSV with the value within every class; returns its path. Raises UserError.
 
     Args:
-      start: of the path: the first of START.csv, START-2.csv, ... that is free is taken.
+      start: of the path; the file is the first of START.csv, START-2.csv, ... that does not exist.
       score: has `classes`.
       title: heading of the values.
       class_names: of the labels.
