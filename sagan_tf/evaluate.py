@@ -1,14 +1,15 @@
-"""Scores a run, a SavedModel or a folder of images, and says exactly what was measured."""
+"""Scores a run, a SavedModel or a folder of images, and says how each score was measured."""
 
 import dataclasses
 import os
 
-from sagan_tf.runs.config import INCEPTION, TRAINING_METRICS, batch_statistics_option
+from sagan_tf.metrics.catalog import METRICS
+from sagan_tf.metrics.metric import MetricError, Need
+from sagan_tf.runs.config import INCEPTION, batch_statistics_option
 from sagan_tf.system import cli
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
-METRIC_NAMES = (*TRAINING_METRICS, "cas")
 _SCORES = "scores"  # folder within a workdir
 
 
@@ -37,7 +38,7 @@ class Options:
     )
 
     metrics: tuple[str, ...] = option(
-        ("is", "fid"), "What to measure.", section="Metrics", choices=METRIC_NAMES
+        ("is", "fid"), "What to measure.", section="Metrics", choices=tuple(METRICS)
     )
     inception: str = option(
         INCEPTION,
@@ -50,7 +51,9 @@ class Options:
         "", "For cas: the real images to test on; if empty, the reference's dataset.", section="Metrics"
     )
     cas_split: str = option(
-        "", "For cas: their split; if empty, test, or all of what has no splits.", section="Metrics"
+        "",
+        "For cas: their split; if empty, test, or all images of a dataset without splits.",
+        section="Metrics",
     )
     cas_epochs: float = option(
         15.0, "For cas: passes over the generated images.", section="Metrics", minimum=0.01
@@ -106,28 +109,33 @@ class Options:
         if self.watch and self.generated:
             raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
         if not self.metrics:
-            raise UserError(f"--metrics=: is empty; allowed are {', '.join(METRIC_NAMES)}")
+            raise UserError(f"--metrics=: is empty; allowed are {', '.join(METRICS)}")
 
 
 def main(options: Options, given) -> int:
     """Scores what the options name. Returns the exit code."""
-    return (_score_run if options.workdir else _score_generated)(options, given)
+    try:
+        return (_score_run if options.workdir else _score_generated)(options, given)
+    except MetricError as error:
+        error.option, error.value = "metrics", ",".join(options.metrics)
+        raise
 
 
 def _score_generated(options: Options, given) -> int:
     from sagan_tf.evaluation import samples
-    from sagan_tf.evaluation.run_scoring import score_and_keep
+    from sagan_tf.evaluation.pipeline import score_and_keep
 
     place = options.generated
     if not os.path.isdir(place):
         raise UserError(f"--generated={place}: no such folder")
     is_model = os.path.isfile(os.path.join(place, "saved_model.pb"))
-    if is_model:
-        source = samples.from_saved_model(place)
-    else:
-        source = samples.FolderSamples(place, options.num_samples, options.seed)
-        if "num_samples" in given and source.count < options.num_samples:
-            raise UserError(f"--num_samples={options.num_samples}: {place} holds {source.count} images")
+    with naming("generated", place):
+        if is_model:
+            source = samples.from_saved_model(place)
+        else:
+            source = samples.FolderSamples(place, options.num_samples, options.seed)
+    if not is_model and "num_samples" in given and source.count < options.num_samples:
+        raise UserError(f"--num_samples={options.num_samples}: {place} holds {source.count} images")
     output = options.output or f"{place.rstrip('/')}.scores.jsonl"
     scorer = _make_scorer(options, source.image_size, os.path.dirname(os.path.abspath(output)))
     if is_model:
@@ -137,7 +145,7 @@ def _score_generated(options: Options, given) -> int:
     else:
         source.name_classes(scorer.class_names)
         images = source
-        protocol = _protocol(options, scorer)._replace(
+        protocol = _protocol(options, scorer).replace(
             samples=source.count, truncation=None, class_distribution=None
         )
     score_and_keep(scorer, images, protocol, output, f"{output}.intra_fid")
@@ -148,7 +156,7 @@ def _take_classes(scorer, saved_model: str) -> None:
     from sagan_tf.inspection.source import read_class_names
 
     if class_names := read_class_names(saved_model):
-        scorer.take_classes(class_names, f"--generated={saved_model}")
+        scorer.take_classes(class_names, saved_model)
     elif not scorer.class_names:
         raise UserError("--reference is missing: it tells how many classes there are to ask for")
 
@@ -180,16 +188,20 @@ def _score_run(options: Options, given) -> int:
 
 
 def _make_scorer(options: Options, image_size: int, folder: str, config=None):
-    """Loads the network and the real images' statistics, kept in `folder`; `config` is a scored run's."""
-    from sagan_tf.evaluation.scores import METRICS
+    """Loads the network and the real images' statistics, which are kept in `folder`.
+
+    `config` is that of the run that is scored, if one is.
+    """
     from sagan_tf.evaluation.scoring import Scorer
     from sagan_tf.metrics.features import load_network
 
-    needed = [name for name in options.metrics if METRICS[name].reference]
+    needed = [name for name in options.metrics if Need.REFERENCE in METRICS[name].needs]
     if needed and not (options.reference or config):
         raise UserError(f"--metrics={needed[0]}: needs real images to compare with: give --reference")
-    real_test = _real_test(options, image_size, config) if "cas" in options.metrics else None
-    network = load_network(options.inception)
+    has_test = any(Need.REAL_TEST in METRICS[name].needs for name in options.metrics)
+    real_test = _real_test(options, image_size, config) if has_test else None
+    with naming("inception", options.inception):
+        network = load_network(options.inception)
     reference, class_names = None, ()
     if options.reference or needed:
         reference, class_names = _open_reference(options, network, image_size, folder, config)
@@ -212,7 +224,8 @@ def _open_reference(options: Options, network, image_size: int, folder: str, con
     from sagan_tf.system.progress import Progress
 
     if os.path.isfile(options.reference):
-        reference = Reference(options.reference)
+        with naming("reference", options.reference):
+            reference = Reference(options.reference)
         return reference, reference.class_names
     of_run = None if options.reference else config
     spec = options.reference or config.dataset
@@ -249,7 +262,7 @@ def _real_test(options: Options, image_size: int, config):
 
 
 def _open_dataset(options: Options, spec: str, split: str, image_size: int, config):
-    """Opens real images; those of a run, if `config` is given, as the run opened its own."""
+    """Opens real images; if a run's `config` is given, with the options that the run opened its own with."""
     from sagan_tf import data
     from sagan_tf.runs import objects
 
@@ -263,14 +276,15 @@ def _open_dataset(options: Options, spec: str, split: str, image_size: int, conf
 def _draw(options: Options, scorer, generator):
     from sagan_tf.evaluation import pipeline
 
-    return pipeline.generator_samples(
-        scorer,
-        generator,
-        num_samples=options.num_samples,
-        seed=options.seed,
-        truncation=options.truncation,
-        distribution=options.class_distribution,
-    )
+    with naming("class_distribution", options.class_distribution):
+        return pipeline.generator_samples(
+            scorer,
+            generator,
+            num_samples=options.num_samples,
+            seed=options.seed,
+            truncation=options.truncation,
+            distribution=options.class_distribution,
+        )
 
 
 def _protocol(options: Options, scorer):

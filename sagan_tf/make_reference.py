@@ -1,14 +1,16 @@
-"""Computes the statistics of real images once, into a file that sagan_tf.evaluate takes as --reference.
+"""Computes statistics of real images once, and writes them to a file for sagan_tf.evaluate --reference.
 
-The file says how it was made, and is refused where images of another size, or another network, are scored.
+The file says how it was made. It is refused for images of another size or for another network.
 """
 
 import dataclasses
 import os
 
+from sagan_tf.metrics import catalog
+from sagan_tf.metrics.metric import Need
 from sagan_tf.runs.config import INCEPTION
 from sagan_tf.system import cli
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
 
@@ -27,7 +29,8 @@ class Options:
     seed: int = option(0, "Seed of the draw.", minimum=0, maximum=MAX_SEED)
     inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
     keep_features: bool = option(
-        False, "Keep every image's features too (KID, intra-FID, precision/recall and the like need them)."
+        False,
+        f"Keep every image's features too ({', '.join(catalog.names(Need.REFERENCE_FEATURES))} need them).",
     )
     batch_size: int = option(64, "Images that pass through the network together.", minimum=1)
     output: str = option("", "The file to write, e.g. cifar10-32.h5; must not exist yet.")
@@ -57,7 +60,8 @@ def main(options: Options, given) -> int:
         data_dir=options.data_dir,
         bad_images=options.bad_images,
     )
-    network = features.load_network(options.inception)
+    with naming("inception", options.inception):
+        network = features.load_network(options.inception)
     about = reference.protocol(
         dataset,
         options.split,

@@ -6,7 +6,7 @@ import sys
 
 from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
 _KINDS = (
@@ -221,7 +221,8 @@ def _open_neighbours(options: Options, source):
         dataset = objects.open_dataset(dataclasses.replace(config, data_dir=data_dir))
     spaces = [nearest.pixels()]
     if options.inception:
-        spaces.append(nearest.features(load_network(options.inception)))
+        with naming("inception", options.inception):
+            spaces.append(nearest.features(load_network(options.inception)))
     return dataset, spaces
 
 

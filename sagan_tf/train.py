@@ -278,7 +278,7 @@ def _score_names(config: Config) -> list[str]:
     """Under which names scores will be reported, as far as can be known before the network is loaded."""
     if not config.evaluate_every_steps:
         return []
-    from sagan_tf.evaluation.scores import METRICS
+    from sagan_tf.metrics.catalog import METRICS
 
     inception = config.inception == INCEPTION
     return [title for name in config.evaluate_metrics for title in METRICS[name].titles(inception).values()]

@@ -1,10 +1,10 @@
-"""Trains a small classifier on a dataset, to score generated images of that kind without Inception."""
+"""Trains a small classifier on a dataset, which scores generated images of that kind without Inception."""
 
 import dataclasses
 import os
 
 from sagan_tf.system import cli
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
 
@@ -59,7 +59,7 @@ def main(options: Options, given) -> int:
 
     train, test = _open(options)
     if train.num_classes < 2:
-        raise UserError(f"--dataset={options.dataset}: has one class only; there is nothing to classify")
+        raise UserError(f"--dataset={options.dataset}: has only one class; a classifier needs at least 2")
     steps = max(1, round(options.epochs * train.num_examples / options.batch_size))
     print(
         f"{train.num_examples:,} images to learn, {test.num_examples:,} to test,"
@@ -78,8 +78,9 @@ def main(options: Options, given) -> int:
         report=lambda line: print(line, flush=True),
     )
     share, _ = classifier.accuracy(model, subset.read_once(test, 256))
-    classifier.save(model, options.output, _about(options, train, test, share))
-    print(f"{share:.2%} of {test.num_examples:,} images that it has not seen are classified rightly")
+    with naming("output", options.output):
+        classifier.save(model, options.output, _about(options, train, test, share))
+    print(f"{share:.2%} of {test.num_examples:,} images that it has not seen are classified correctly")
     print(f"saved; use it with --inception={options.output}")
     return 0
 
@@ -98,7 +99,7 @@ def _open(options: Options):
     test_split = options.test_split or ("test" if options.dataset == "digits" else "")
     if test_split:
         if test_split == options.split:
-            raise UserError(f"--test_split={test_split}: is what is learnt; name another split")
+            raise UserError(f"--test_split={test_split}: is the split to learn from; name another")
         return train, open_split(test_split)
     kept_back = max(1, round(options.holdout * train.num_examples))
     if kept_back >= train.num_examples:

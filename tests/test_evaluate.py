@@ -329,7 +329,7 @@ def test_classes_of_a_saved_model_are_those_of_the_reference(tmp_path, command):
     tf.saved_model.save(model, str(tmp_path / "model"), {"serving_default": model.__call__})
     generated = f"--generated={tmp_path}/model"
     line = _refusal(command, generated, "--reference=digits", "--metrics=fid")
-    assert "--reference: has other classes (10) than --generated" in line and "another order" in line
+    assert "the reference has other classes (10) than" in line and "another order" in line
     code, _, error = command(generated, "--metrics=is")  # it says itself what its classes are
     assert code == 0, error
 
@@ -403,10 +403,10 @@ def test_mistakes_are_one_line(tmp_path, run, command):
     assert "either --workdir" in _refusal(command, "--workdir=a", "--generated=b")
     assert "needs --workdir" in _refusal(command, "--generated=b", "--watch")
     assert "allowed are latest, best, all" in _refusal(command, "--workdir=a", "--checkpoint=newest")
-    assert "allowed are is, fid" in _refusal(command, "--workdir=a", "--metrics=FID")
+    assert "allowed are agreement, cas" in _refusal(command, "--workdir=a", "--metrics=FID")
     assert "holds no run" in _refusal(command, f"--workdir={tmp_path}")
-    assert "needs at least 20 images; there are 19" in _refusal(
-        command, f"--workdir={run.workdir}", "--metrics=kid", "--num_samples=19"
+    assert "--metrics=is,kid: kid needs at least 20 images; there are 19" in _refusal(
+        command, f"--workdir={run.workdir}", "--metrics=is,kid", "--num_samples=19"
     )
     assert "allowed are latest" in _refusal(
         command, f"--workdir={run.workdir}", "--checkpoint=11", "--metrics=is"

@@ -13,6 +13,7 @@ from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.evaluation.training_scores import TrainingScores
 from sagan_tf.inspection import source
 from sagan_tf.metrics import classifier
+from sagan_tf.metrics.catalog import metric_of
 from sagan_tf.metrics.features import load_network
 from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.runs import objects, restoring, run_files
@@ -115,11 +116,11 @@ def test_scores_of_an_earlier_version_are_not_the_same_measurement(run):
     config, _, digits = run
     scorer = Scorer(load_network(config.inception), None, ("agreement",), digits.class_names)
     evaluated = evaluate.Options(workdir=config.workdir, metrics=("agreement",))
-    protocol = evaluate._protocol(evaluated, scorer)._replace(**results.EXPORTED)
-    line = {"metric": "agreement"} | protocol.of_metric("agreement")._asdict()
-    assert results.is_done([line], "agreement", False, protocol)
+    protocol = evaluate._protocol(evaluated, scorer).replace(**results.EXPORTED)
+    line = {"metric": "agreement"} | protocol.of_metric(metric_of("agreement")).fields()
+    assert results.is_done([line], "agreement", protocol)
     old = {key: value for key, value in line.items() if key not in ("precision", "batch_statistics")}
-    assert not results.is_done([old], "agreement", False, protocol)
+    assert not results.is_done([old], "agreement", protocol)
     described = results.describe(protocol)
     assert "computed in float32" in described and "moving batch statistics" in described
 

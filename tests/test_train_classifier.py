@@ -94,7 +94,7 @@ def test_images_kept_back_are_not_learnt():
     [
         ([], "--output is missing"),
         (["--output=x", "--image_size=48"], "power of two"),
-        (["--output=x", "--test_split=train"], "is what is learnt"),
+        (["--output=x", "--test_split=train"], "is the split to learn from"),
         (["--output=x", "--dataset=folder:/nowhere"], "no such folder"),
     ],
 )

@@ -1,17 +1,21 @@
 """Times the metrics on features of Inception's size, and measures the memory that they take beyond them."""
 
 import dataclasses
+import functools
 import os
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
+from sagan_tf.metrics.catalog import METRICS, while_training  # noqa: E402
 from sagan_tf.system import cli  # noqa: E402
 from sagan_tf.system.options import option  # noqa: E402
 from tools.ceilings import peak_memory  # noqa: E402
 
-TASKS = ("fid", "intra_fid", "kid", "precision_recall", "density_coverage", "tfgan_fid")
+TFGAN = "tfgan_fid"
+TASKS = tuple(while_training())
+_LOGITS = 1008
 _BATCH = 64
 _LINUX = "/proc/self"  # what Linux knows of this process
 
@@ -21,19 +25,21 @@ class Options:
     """What to time, and on how much."""
 
     tasks: tuple[str, ...] = option(
-        TASKS[:-1], "What to time; tfgan_fid is TF-GAN's own FID of the same features.", choices=TASKS
+        TASKS, f"What to time; {TFGAN} is TF-GAN's own FID of the same features.", choices=(*TASKS, TFGAN)
     )
-    num_samples: int = option(50_000, "Generated images, and real ones but for intra_fid.", minimum=20)
+    num_samples: int = option(50_000, "Generated images, and real ones.", minimum=20)
     dimension: int = option(2048, "Number of features.", minimum=2)
-    classes: int = option(1000, "For intra_fid: number of classes.", minimum=1)
-    real_per_class: int = option(1300, "For intra_fid: real images of each class.", minimum=2)
+    classes: int = option(1000, "Number of classes.", minimum=1)
+    real_per_class: int = option(
+        1300, "Real images of a class, where a metric compares within classes.", minimum=2
+    )
 
 
 def main(options: Options, given) -> int:
     """Prints a line for each task. Returns the exit code."""
     del given
     for name in options.tasks:
-        task = _TASKS[name](options)  # makes what the time is not for
+        task = (_tfgan_fid if name == TFGAN else _task(name))(options)  # makes the features, untimed
         before = _start_counting()
         start, cpu = time.perf_counter(), time.process_time()
         note = task()
@@ -45,10 +51,9 @@ def main(options: Options, given) -> int:
 
 
 def _start_counting() -> int:
-    """Has Linux count the peak anew and returns the bytes that the process holds now.
+    """Resets Linux's count of the peak and returns the bytes that the process holds now.
 
-    Other systems have no such count: there the result is the peak so far, and what a task takes below it
-    is not seen.
+    Other systems cannot reset it: there it returns the peak so far, and a task that stays below shows 0.
     """
     if not os.path.isdir(_LINUX):
         return peak_memory()
@@ -58,9 +63,9 @@ def _start_counting() -> int:
 
 
 class _Stream:
-    """Batches of features, (b, D) float32, as a network would give them: correlated, positive, all different.
+    """Features, (n, D) float32, like those of a network: correlated, positive, all different.
 
-    Only one pool of rows is in memory; each batch is rows of it, scaled anew.
+    Only a pool of rows is in memory; each row returned is one of them with a random scale.
     """
 
     def __init__(self, options: Options, seed: int):
@@ -89,18 +94,68 @@ class _Stream:
         return out
 
 
-def _fid(options: Options):
-    from sagan_tf.metrics.frechet import frechet_distance
-    from sagan_tf.metrics.moments import Moments, gaussian
+class _Reference:
+    """Statistics of real images in memory, as `evaluation.reference.Reference` has them in a file."""
 
-    features = _Stream(options, 0).all(options.num_samples)
-    reference = gaussian(_Stream(options, 1).all(options.num_samples))
+    has_features = True
+
+    def __init__(self, options: Options):
+        import numpy as np
+
+        self._stream, self._count = _Stream(options, 1), options.num_samples
+        self._per_class = options.real_per_class
+        self.labels = np.arange(options.num_samples) % options.classes
+
+    @functools.cached_property
+    def _features(self):
+        return self._stream.all(self._count)
+
+    @functools.cached_property
+    def _gaussian(self):
+        from sagan_tf.metrics.moments import gaussian
+
+        return gaussian(self._features)
+
+    def gaussian(self):
+        """Mean and covariance, computed once."""
+        return self._gaussian
+
+    def features(self, limit: int, seed: int):
+        """All features; limit and seed would choose among more."""
+        del limit, seed
+        return self._features
+
+    def class_features(self, label: int):
+        """Features of a class, drawn when they are asked for."""
+        del label
+        return self._stream.rows(self._per_class)
+
+
+def _task(name: str):
+    """Makes a task: batches of features go through the metric's gatherer, then it computes its scores."""
+    return functools.partial(_prepare, METRICS[name])
+
+
+def _prepare(metric, options: Options):
+    import numpy as np
+
+    from sagan_tf.metrics.metric import Batch, Measurement, Need
+
+    stream, count = _Stream(options, 0), options.num_samples
+    features, labels = stream.all(count), np.arange(count) % options.classes
+    logits = np.random.default_rng(2).normal(0, 4, (_BATCH, _LOGITS)).astype(np.float32)
+    measurement = Measurement(count, labels, tuple(range(options.classes)), None, _Reference(options))
+    if Need.REFERENCE in metric.needs and Need.LABELS not in metric.needs:
+        measurement.reference.gaussian(), measurement.real_features  # noqa: B018
 
     def run():
-        moments = Moments(options.dimension)
-        for start in range(0, len(features), _BATCH):
-            moments.update(features[start : start + _BATCH])
-        return f"{frechet_distance(reference, moments.result()):.4f}, against a reference file's statistics"
+        gathered = metric.gatherer()(measurement)
+        for start in range(0, count, _BATCH):
+            rows = features[start : start + _BATCH]
+            part = slice(start, start + len(rows))
+            gathered.update(Batch(start, None, rows, logits[: len(rows)], labels[part]))
+        scores = metric.compute(measurement, gathered)
+        return ", ".join(f"{score.key} {score.value:.4f}" for score in scores)
 
     return run
 
@@ -114,58 +169,6 @@ def _tfgan_fid(options: Options):
     real = _Stream(options, 1).all(options.num_samples)
     function = tfgan.evaluation().frechet_classifier_distance_from_activations
     return lambda: f"{float(function(tf.constant(real), tf.constant(features))):.4f}"
-
-
-def _intra_fid(options: Options):
-    from sagan_tf.metrics.frechet import class_distances
-    from sagan_tf.metrics.moments import Moments
-
-    real, generated = _Stream(options, 1), _Stream(options, 0)
-    per_class = options.num_samples // options.classes
-
-    def run():
-        moments = {}
-        for label in range(options.classes):
-            moments[label] = Moments(options.dimension)
-            moments[label].update(generated.rows(per_class))
-        gaussians = {label: entry.result() for label, entry in moments.items()}
-        distances = class_distances(lambda label: real.rows(options.real_per_class), gaussians)
-        mean = sum(entry.value for entry in distances) / len(distances)
-        return f"{mean:.4f}, {per_class} images of each class against {options.real_per_class}"
-
-    return run
-
-
-def _of_features(function):
-    def prepare(options: Options):
-        features = _Stream(options, 0).all(options.num_samples)
-        real = _Stream(options, 1).all(options.num_samples)
-        return lambda: ", ".join(f"{value:.4f}" for value in function(real, features))
-
-    return prepare
-
-
-def _kid(options: Options):
-    from sagan_tf.metrics.kernel_distance import kernel_distance
-
-    return _of_features(lambda real, features: kernel_distance(real, features, 0))(options)
-
-
-def _precision_recall(options: Options):
-    from sagan_tf.metrics.precision_recall import precision_recall
-
-    return _of_features(precision_recall)(options)
-
-
-def _density_coverage(options: Options):
-    from sagan_tf.metrics.density_coverage import density_coverage
-
-    return _of_features(density_coverage)(options)
-
-
-_TASKS = dict(
-    zip(TASKS, (_fid, _intra_fid, _kid, _precision_recall, _density_coverage, _tfgan_fid), strict=True)
-)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Shows what each metric sees: real images against real ones that were spoilt in known ways.
+"""Shows what each metric sees: real images are compared with others that were spoilt in known ways.
 
-Half of the images serve as the real ones, the other half, spoilt, as the generated ones. Prints a
-table, and fails if a metric does not rank the spoilt images as it must.
+Half of the images are the real ones; the other half, spoilt, are the generated ones. Prints a table, and
+fails if a metric does not rank the spoilt images as it must.
 """
 
 import dataclasses
@@ -11,24 +11,11 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
-from sagan_tf.evaluate import INCEPTION, METRIC_NAMES  # noqa: E402
+from sagan_tf.metrics import catalog  # noqa: E402
+from sagan_tf.metrics.catalog import METRICS, metric_of  # noqa: E402
+from sagan_tf.runs.config import INCEPTION  # noqa: E402
 from sagan_tf.system import cli  # noqa: E402
 from sagan_tf.system.options import MAX_SEED, option  # noqa: E402
-
-# Which versions of the images each value must find worse than the untouched ones, and, of two
-# versions in brackets, the second worse than the first.
-MUST_SEE = {
-    "is": ["noise 30", "noise 60", "blur 2"],
-    "fid": ["blur 1", "noise 30", ("blur 1", "blur 2"), ("noise 30", "noise 60"), "collapsed"],
-    "intra_fid": ["blur 1", "noise 30", ("noise 30", "noise 60"), "collapsed", "labels shuffled"],
-    "kid": ["blur 1", "noise 30", ("blur 1", "blur 2"), ("noise 30", "noise 60"), "collapsed"],
-    "precision": ["noise 60"],
-    "recall": ["collapsed"],
-    "density": ["noise 60"],
-    "coverage": ["blur 2", "noise 60", "collapsed"],
-    "agreement": ["noise 60", "blur 2", "labels shuffled"],
-    "cas": ["noise 60", "collapsed", "labels shuffled"],
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +28,7 @@ class Options:
     image_size: int = option(32, "Height and width of the images.", minimum=8)
     num_images: int = option(10_000, "The most images in each half.", minimum=100)
     inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
-    metrics: tuple[str, ...] = option(METRIC_NAMES, "What to measure.", choices=METRIC_NAMES)
+    metrics: tuple[str, ...] = option(tuple(METRICS), "What to measure.", choices=tuple(METRICS))
     cas_epochs: float = option(15.0, "For cas: passes over the spoilt images.", minimum=0.01)
     seed: int = option(0, "Seed of the halves and of all that is random.", minimum=0, maximum=MAX_SEED)
 
@@ -71,7 +58,7 @@ def main(options: Options, given) -> int:
         for title, images in _spoil(other, np.random.default_rng(options.seed)).items():
             print(f"scoring: {title}", file=sys.stderr, flush=True)
             columns[title] = {score.key: score for score in scorer.score(images)}
-    titles = {score.key: score.metric for score in columns["untouched"].values()}
+    titles = catalog.titles(options.metrics, scorer.network.is_inception)
     print(f"{scorer.reference.describe()} against as many others; network: {scorer.network.name}\n")
     print("| " + " | ".join(["", *columns]) + " |")
     print("| --- |" + " ---: |" * len(columns))
@@ -156,13 +143,15 @@ def _noise(pixels, deviation: float, rng):
 
 
 def _wrong(values: dict[str, dict[str, float]]) -> list[str]:
-    """One line for each rank that is not as it must be."""
-    from sagan_tf.evaluation.scores import METRICS, metric_of
+    """One line for each rank that is not as it must be (`Metric.must_see`).
 
+    A metric must find a spoilt version worse than the untouched one, and of a pair the second worse.
+    """
     lines = []
     for key in values["untouched"]:
-        sign = 1 if METRICS[metric_of(key)].larger_is_better else -1
-        for case in MUST_SEE[key]:
+        metric = metric_of(key)
+        sign = 1 if metric.larger_is_better else -1
+        for case in metric.must_see[key]:
             better, worse = case if isinstance(case, tuple) else ("untouched", case)
             if not sign * values[better][key] > sign * values[worse][key]:
                 lines.append(f"WRONG: {key} does not find {worse!r} worse than {better!r}")

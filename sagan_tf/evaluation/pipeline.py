@@ -1,13 +1,19 @@
-"""From plain arguments to a reference and to a generator's scores: for commands and for training."""
+"""From images to kept scores: sources of images -> features -> metrics -> scores with protocol -> written.
+
+`real_reference` and `generator_samples` make the sources, `Scorer` has the features and the metrics,
+`score_and_keep` puts the protocol beside the scores and writes them.
+"""
 
 import typing
 
 from sagan_tf.data.subset import read_once
-from sagan_tf.evaluation import reference, samples
-from sagan_tf.evaluation.scores import METRICS, RealTest
+from sagan_tf.evaluation import reference, results, samples
 from sagan_tf.evaluation.scoring import Scorer, ignore
 from sagan_tf.metrics import features
+from sagan_tf.metrics.catalog import METRICS
+from sagan_tf.metrics.metric import Need, RealTest, Score
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.progress import Progress
 
 
 def real_reference(
@@ -26,7 +32,7 @@ def real_reference(
       dataset: see `sagan_tf.data`.
       split: the split that it was opened with.
       network: what sees the images.
-      metrics: names in `METRICS`.
+      metrics: their names.
       folder: where the file of statistics is kept, to be used again; found by its protocol.
       batch_size: images that pass through the network together.
       progress: called with the number of images done.
@@ -34,7 +40,8 @@ def real_reference(
     Returns:
       The reference; None if no metric needs one.
     """
-    if not any(METRICS[name].reference for name in metrics):
+    needs = {need for name in metrics for need in METRICS[name].needs}
+    if Need.REFERENCE not in needs:
         return None
     about = reference.protocol(
         dataset, split, network, num_images=0, seed=0, preprocessing=dataset.preprocessing
@@ -44,14 +51,14 @@ def real_reference(
         dataset,
         network,
         about,
-        keep_features=any(METRICS[name].reference_features for name in metrics),
+        keep_features=Need.REFERENCE_FEATURES in needs,
         batch_size=batch_size,
         progress=progress,
     )
 
 
 def real_test(dataset, split: str, image_size: int, epochs: float) -> RealTest:
-    """What the classification accuracy score tests on; see `RealTest`."""
+    """The images of a dataset as real test images; see `RealTest`."""
     description = f"{dataset.name} {split}"
     return RealTest(
         description, image_size, epochs, lambda: read_once(dataset, 256), tuple(dataset.class_names)
@@ -70,20 +77,45 @@ def generator_samples(
     """Images of a generator for `Scorer.check` and `Scorer.score`, drawn when they are asked for.
 
     Args:
-      scorer: for its classes, and for the labels of its real images.
-      generator: what is scored, as it will be then.
+      scorer: has the classes, and the labels of the real images.
+      generator: what is scored, with its weights at the time of drawing.
       num_samples: how many images.
       seed, truncation: of z, see `samples.draw_z`.
       distribution: of the classes, see `samples.draw_labels`.
 
     Raises:
-      UserError: the distribution of a reference is asked for where there is none.
+      UserError: the distribution of a reference is asked for and there is no reference.
     """
     if distribution == "reference" and scorer.reference is None:
-        raise UserError(
-            "--class_distribution=reference: needs real images (a metric that compares with them)"
-        )
+        raise UserError("needs real images (a metric that compares with them)")
     real_labels = scorer.reference.labels if scorer.reference else None
     classes = max(len(scorer.class_names), 1)
     labels = samples.draw_labels(distribution, num_samples, classes, seed, real_labels)
     return samples.GeneratorSamples(generator, labels, seed, truncation)
+
+
+def score_and_keep(
+    scorer: Scorer, images, protocol: results.Protocol, output: str, classes_file: str
+) -> list[Score]:
+    """Scores images, adds each result to a file as soon as it is known, and prints the table.
+
+    Args:
+      scorer, images: see `Scorer.score`.
+      protocol: what stands beside every score.
+      output: file of JSON lines.
+      classes_file: start of the name of the CSV file with the values within each class.
+    """
+    scores = []
+    try:
+        with Progress("images", images.count) as progress:
+            for score in scorer.score(images, progress, report=progress.line):
+                scores.append(score)
+                results.append(output, results.record(score, protocol))
+                if score.classes:
+                    title, names = protocol.title(score), scorer.class_names
+                    path = results.write_classes(classes_file, score, title, names)
+                    progress.line(f"classes in {path}")
+    finally:  # show what there is, even if the next metric fails or the user interrupts
+        if scores:
+            print(f"{results.table(scores, protocol)}\nadded to {output}\n", flush=True)
+    return scores

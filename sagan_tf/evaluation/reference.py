@@ -5,7 +5,7 @@ The file is HDF5 and holds
   mean       float64 (D,)
   root       float64 (r, D); root^T root is the covariance, see `moments.Gaussian`
   labels     int32 (n,)
-  features   float32 (n, D), if kept: KID, intra-FID, precision/recall and density/coverage need them
+  features   float32 (n, D), if kept; some metrics need them
 """
 
 import hashlib
@@ -17,8 +17,7 @@ import numpy as np
 
 import sagan_tf
 from sagan_tf.data.subset import draw, read_once
-from sagan_tf.metrics.moments import Gaussian
-from sagan_tf.metrics.statistics import FEATURES, MOMENTS, Statistics
+from sagan_tf.metrics.moments import Gaussian, Moments
 from sagan_tf.system.errors import UserError
 
 _FORMAT = 1
@@ -34,25 +33,21 @@ class Reference:
     """
 
     def __init__(self, path: str):
-        """Opens a file. Raises UserError if it is none of ours."""
+        """Opens a file. Raises UserError if `write` did not make it, or it is damaged."""
         self.path = path
         if not os.path.isfile(path):
-            raise UserError(f"--reference={path}: no such file")
+            raise UserError("no such file")
         try:
             with h5py.File(path) as file:
                 if file.attrs["format"] != _FORMAT:
-                    raise UserError(
-                        f"--reference={path}: format {file.attrs['format']}; this version reads {_FORMAT}"
-                    )
+                    raise UserError(f"has format {file.attrs['format']}; this version reads {_FORMAT}")
                 self.protocol = json.loads(file.attrs["protocol"])
                 self.labels = file["labels"][:]
                 self._mean, self._root = file["mean"][:], file["root"][:]
                 # Contiguous, so the rows of one class can be read without the rest.
                 self._offset = file["features"].id.get_offset() if "features" in file else None
         except (OSError, KeyError, ValueError) as error:
-            raise UserError(
-                f"--reference={path}: is no file of reference statistics, or damaged ({error})"
-            ) from error
+            raise UserError(f"is no file of reference statistics, or damaged ({error})") from error
 
     @property
     def has_features(self) -> bool:
@@ -65,11 +60,11 @@ class Reference:
         return tuple(self.protocol["class_names"])
 
     def describe(self) -> str:
-        """For the protocol beside a score: dataset, split, number and size of the images."""
+        """Dataset, split, number and size of the images, for the protocol beside a score."""
         p = self.protocol
         drawn = f" of {p['of_images']:,} (seed {p['seed']})" if p["seed"] is not None else ""
         size = f"{p['image_size']}x{p['image_size']}"
-        _, _, cut = p["preprocessing"].partition("; ")  # of a run with --random_crop
+        _, _, cut = p["preprocessing"].partition("; ")  # of a run with random crops
         return f"{p['dataset']} {p['split']}, {p['images']:,}{drawn} images, {size}{cut and ', '}{cut}"
 
     def gaussian(self) -> Gaussian:
@@ -106,14 +101,14 @@ class Reference:
         ]
         if differences:
             raise UserError(
-                f"--reference={self.path}: was made for something else ({'; '.join(differences)});"
+                f"{self.path}: was made for something else ({'; '.join(differences)});"
                 " such scores would mean nothing. Make one for this network and size"
-                " (sagan_tf.make_reference), or name a dataset"
+                " (sagan_tf.make_reference), or give a dataset instead"
             )
 
 
 def protocol(dataset, split: str, network, num_images: int, seed: int, preprocessing: str) -> dict:
-    """What a reference of a dataset's images will say of itself.
+    """The protocol of a reference of a dataset's images.
 
     Args:
       dataset: see `sagan_tf.data`.
@@ -161,7 +156,7 @@ def write(
         dataset, _ = draw(dataset, about["images"], about["seed"])
     if dataset.num_examples < 2:
         raise UserError(
-            f"--dataset={dataset.name}: only {dataset.num_examples} image; a reference needs at least 2"
+            f"{dataset.name}: holds only {dataset.num_examples} image; a reference needs at least 2"
         )
     partial = f"{path}.{os.getpid()}.partial"
     try:
@@ -180,20 +175,21 @@ def write(
 
 
 def _fill(file, dataset, network, keep_features: bool, batch_size: int, progress) -> None:
-    count = dataset.num_examples
-    statistics = Statistics({MOMENTS}, count)
+    count, done = dataset.num_examples, 0
+    moments = Moments(network.num_features)
     labels = file.create_dataset("labels", (count,), np.int32)
     if keep_features:
-        kept = file.create_dataset(FEATURES, (count, network.num_features), np.float32)
+        kept = file.create_dataset("features", (count, network.num_features), np.float32)
     for images, batch_labels in read_once(dataset, batch_size):
-        rows = slice(statistics.count, statistics.count + len(images))
-        features, logits = network(images)
-        statistics.update(features, logits)
+        rows = slice(done, done + len(images))
+        features, _ = network(images)
+        moments.update(features)
         labels[rows] = batch_labels
         if keep_features:
             kept[rows] = features
-        progress(statistics.count)
-    gaussian = statistics.moments()
+        done += len(images)
+        progress(done)
+    gaussian = moments.result()
     file["mean"], file["root"] = gaussian.mean, gaussian.root
 
 

@@ -1,7 +1,8 @@
-"""Scores as people and programs read them: each value with the protocol that it was measured by."""
+"""Scores in tables and files: each value with the protocol that it was measured by."""
 
 import contextlib
 import csv
+import dataclasses
 import itertools
 import json
 import os
@@ -9,10 +10,11 @@ import time
 import typing
 
 import sagan_tf
-from sagan_tf.evaluation.scores import METRICS, Score, metric_of
+from sagan_tf.metrics.catalog import METRICS, metric_of
+from sagan_tf.metrics.metric import INCEPTION_NAME, Metric, Need, Score
 from sagan_tf.system.errors import UserError
 
-# What makes two measurements the same measurement, beside the metric.
+# Two lines with the same metric and the same values of these fields are the same measurement.
 IDENTITY = (
     "source",
     "step",
@@ -29,12 +31,13 @@ IDENTITY = (
     "real_test",
 )
 
-# What the lines share that measure what sagan_tf.export exports by default.
+# Scores of the generator that sagan_tf.export exports by default have these values.
 EXPORTED = {"weights": "EMA weights", "batch_statistics": "moving", "precision": "float32"}
 
 
-class Protocol(typing.NamedTuple):
-    """What stands beside every score. None: does not apply."""
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How a score was measured. A field is None where it does not apply."""
 
     source: str
     step: int | None
@@ -52,30 +55,47 @@ class Protocol(typing.NamedTuple):
     batch_statistics: str | None = None
     precision: str | None = None
 
-    def of_metric(self, name: str) -> "Protocol":
-        """What concerns a metric, by its name in `METRICS`: what else was measured changes nothing."""
-        return self._replace(
-            reference=self.reference if METRICS[name].reference else None,
-            splits=self.splits if name == "is" else None,
-            real_test=self.real_test if name == "cas" else None,
-        )
+    def replace(self, **changes) -> "Protocol":
+        """The same with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def fields(self) -> dict:
+        """Every field by name."""
+        return dataclasses.asdict(self)
+
+    def of_metric(self, metric: Metric) -> "Protocol":
+        """Only the fields that concern a metric; other metrics' fields are None."""
+        concerns = {*metric.settings, *(["reference"] if Need.REFERENCE in metric.needs else [])}
+        return self.replace(**{name: None for name in _NOT_OF_ALL if name not in concerns})
+
+    @property
+    def inception(self) -> bool:
+        """Whether scores may be called by the names of Inception metrics."""
+        return self.network == INCEPTION_NAME
+
+    def title(self, score: Score) -> str:
+        """The name to print a score by."""
+        return metric_of(score.key).titles(self.inception)[score.key]
+
+
+_NOT_OF_ALL = ("reference", "splits", "real_test")  # fields that concern some metrics only
 
 
 def record(score: Score, protocol: Protocol) -> dict:
     """A score as a line of JSON holds it."""
-    protocol = protocol.of_metric(metric_of(score.key))
     value = {
-        "metric": score.metric,
+        "metric": protocol.title(score),
         "value": score.value,
         "spread": score.spread,
         "spread_of": score.spread_of,
         "note": score.note,
     }
-    return value | protocol._asdict() | {"version": sagan_tf.__version__, "time": round(time.time(), 3)}
+    measured = protocol.of_metric(metric_of(score.key)).fields()
+    return value | measured | {"version": sagan_tf.__version__, "time": round(time.time(), 3)}
 
 
 def append(path: str, line: dict) -> None:
-    """Adds a line to a file of JSON lines, which is on the disk when this returns. Raises UserError."""
+    """Adds a line to a file of JSON lines, and flushes it to the disk. Raises UserError."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         with open(path, "a+b") as file:
@@ -85,7 +105,7 @@ def append(path: str, line: dict) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise UserError(f"--output={path}: cannot be written ({error.strerror})") from error
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _ends_line(file) -> bool:
@@ -94,7 +114,7 @@ def _ends_line(file) -> bool:
 
 
 def read(path: str) -> list[dict]:
-    """The lines of a file that `append` wrote, less any that was cut short; none if there is no file."""
+    """The complete lines of a file that `append` wrote; an empty list if there is no file."""
     if not os.path.exists(path):
         return []
     lines = []
@@ -121,24 +141,30 @@ def set_aside(path: str, after: int) -> None:
     os.replace(f"{path}.partial", path)
 
 
-def is_done(lines: typing.Sequence[dict], name: str, inception: bool, protocol: Protocol) -> bool:
+def is_done(lines: typing.Sequence[dict], name: str, protocol: Protocol) -> bool:
     """Whether all values of a metric have been measured by the same protocol before.
 
     Args:
       lines: as `read` gives them.
-      name: of the metric in `METRICS`.
-      inception: see `Metric.titles`.
+      name: of the metric.
       protocol: of the measurement.
     """
-    fields = protocol.of_metric(name)._asdict()
+    metric = METRICS[name]
+    fields = protocol.of_metric(metric).fields()
     # An older version's line lacks what was added since: another measurement, unless it does not apply.
     same = (line for line in lines if all(line.get(key) == fields[key] for key in IDENTITY))
     done = {line.get("metric") for line in same}
-    return done >= set(METRICS[name].titles(inception).values())
+    return done >= set(metric.titles(protocol.inception).values())
+
+
+def missing(output: str, metrics: typing.Iterable[str], protocol: Protocol) -> list[str]:
+    """Those of the metrics that a file of scores does not hold by this protocol."""
+    lines = read(output)
+    return [name for name in metrics if not is_done(lines, name, protocol)]
 
 
 def describe(protocol: Protocol) -> str:
-    """What was measured and how, in lines of text."""
+    """The protocol in lines of text."""
     p = protocol
     who = [p.source]
     who += [f"step {p.step:,}"] if p.step is not None else []
@@ -158,36 +184,37 @@ def describe(protocol: Protocol) -> str:
         f"network    {p.network} ({p.network_fingerprint}), images {p.resize}",
     ]
     if p.real_test:
-        lines.append(f"cas        {p.real_test}")
+        lines.append(f"tested on  {p.real_test}")
     return "\n".join(lines)
 
 
 def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:
-    """The scores under the protocol that they share, as text."""
+    """The protocol and the scores as text."""
     lines = [describe(protocol), ""]
-    rows = [("metric", "value", "spread", "")] + [_row(score) for score in scores]
+    rows = [("metric", "value", "spread", "")] + [_row(score, protocol) for score in scores]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for name, value, spread, note in rows:
         lines.append(f"{name:<{widths[0]}}  {value:>{widths[1]}}  {spread:>{widths[2]}}  {note}".rstrip())
     return "\n".join(lines)
 
 
-def _row(score: Score) -> tuple[str, str, str, str]:
+def _row(score: Score, protocol: Protocol) -> tuple[str, str, str, str]:
     spread = "" if score.spread is None else f"+/- {score.spread:.4g}"
     return (
-        score.metric,
+        protocol.title(score),
         f"{score.value:.5g}",
         spread,
         "; ".join(text for text in (score.spread_of, score.note) if text),
     )
 
 
-def write_classes(start: str, score: Score, class_names: typing.Sequence[str]) -> str:
-    """Writes a CSV with the distance within every class; returns its path. Raises UserError.
+def write_classes(start: str, score: Score, title: str, class_names: typing.Sequence[str]) -> str:
+    """Writes a CSV with the value within every class; returns its path. Raises UserError.
 
     Args:
-      start: of the path: the first of START.csv, START-2.csv, ... that is free is taken.
+      start: of the path; the file is the first of START.csv, START-2.csv, ... that does not exist.
       score: has `classes`.
+      title: heading of the values.
       class_names: of the labels.
     """
     try:
@@ -195,7 +222,7 @@ def write_classes(start: str, score: Score, class_names: typing.Sequence[str]) -
             path = f"{start}.csv" if number == 1 else f"{start}-{number}.csv"
             with contextlib.suppress(FileExistsError), open(path, "x", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
-                writer.writerow(["label", "class", score.metric, "generated_images", "real_images"])
+                writer.writerow(["label", "class", title, "generated_images", "real_images"])
                 for entry in score.classes:
                     name = class_names[entry.label]
                     writer.writerow(

@@ -1,20 +1,17 @@
-"""Scores the checkpoints of a run: one, all, or each as it appears; every result is kept at once."""
+"""Scores the checkpoints of a run: one, all, or each as it appears. Every result is written at once."""
 
 import os
 import sys
 import time
 import typing
 
-import tensorflow as tf
-
 from sagan_tf.evaluation import results
-from sagan_tf.evaluation.samples import Generator
-from sagan_tf.evaluation.scores import Score
+from sagan_tf.evaluation.compiled import callable_of
+from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.monitoring import summaries
 from sagan_tf.runs import restoring, run_files
 from sagan_tf.system.errors import UserError
-from sagan_tf.system.progress import Progress
 
 
 class RunScorer:
@@ -24,10 +21,10 @@ class RunScorer:
       workdir: the run's directory.
       scorer: what measures.
       draw: makes samples (see `Scorer.score`) from a `Generator`.
-      protocol: what stands beside every score, but for the step and the weights.
+      protocol: what stands beside every score; step and weights are filled in here.
       ema: whether the averaged weights are scored.
       batch_statistics: see `restoring.restore`.
-      output: file of JSON lines that results are added to, and from which is read what has been done.
+      output: file of JSON lines; results are added to it, and what it holds is not measured again.
     """
 
     def __init__(
@@ -43,7 +40,7 @@ class RunScorer:
     ):
         self._workdir, self._scorer, self._draw = workdir, scorer, draw
         self._ema, self._batch_statistics, self._output = ema, batch_statistics, output
-        self._shared = protocol._replace(
+        self._shared = protocol.replace(
             weights="EMA weights" if ema else "raw weights",
             batch_statistics=batch_statistics,
             precision="float32",  # as `restoring.restore` gives them
@@ -55,7 +52,7 @@ class RunScorer:
         """Scores a checkpoint (latest, best, or a step) by `metrics`, or by all of the scorer's.
 
         Raises:
-          UserError: there is no such checkpoint, or a metric cannot be had.
+          UserError: there is no such checkpoint, or a metric cannot be computed.
         """
         run = restoring.restore(self._workdir, checkpoint, self._ema, self._batch_statistics)
         if self._generator is None:
@@ -66,27 +63,20 @@ class RunScorer:
         classes_file = os.path.join(
             os.path.dirname(os.path.abspath(self._output)), f"intra_fid_{run.step:08d}"
         )
-        protocol = self._shared._replace(step=run.step)
+        protocol = self._shared.replace(step=run.step)
         scores = score_and_keep(scorer, self._draw(self._generator), protocol, self._output, classes_file)
-        values = {score.metric: score.value for score in scores}
+        values = {protocol.title(score): score.value for score in scores}
         summaries.write_scores(self._workdir, run.step, values, results.describe(protocol))
 
     def _take(self, run: restoring.Run) -> None:
         """Compiles the first checkpoint's generator; others are read into it."""
-        config, network = run.config, run.generator
-        if config.conditional:
+        if run.config.conditional:
             self._scorer.take_classes(run.class_names, "the run")
-        generate = tf.function(lambda z, labels: network(z, labels, training=False))
-        self._network = network
-        self._generator = Generator(generate, config.z_dim, config.image_size, config.conditional)
+        self._network, self._generator = run.generator, callable_of(run.generator)
 
     def _missing(self, step: int) -> list[str]:
         """Metrics that this checkpoint has not been scored by; after a kill, those that it left undone."""
-        lines, protocol = results.read(self._output), self._shared._replace(step=step)
-        inception = self._scorer.network.is_inception
-        return [
-            name for name in self._scorer.metrics if not results.is_done(lines, name, inception, protocol)
-        ]
+        return results.missing(self._output, self._scorer.metrics, self._shared.replace(step=step))
 
     def score_new(self) -> int:
         """Scores every checkpoint that has not been scored by this protocol yet, oldest first.
@@ -116,30 +106,3 @@ class RunScorer:
             if steps and steps[-1] >= last_step:
                 return code
             time.sleep(every_seconds)
-
-
-def score_and_keep(
-    scorer: Scorer, images, protocol: results.Protocol, output: str, classes_file: str
-) -> list[Score]:
-    """Scores images, adds each result to a file as soon as it is known, and prints the table.
-
-    Args:
-      scorer, images: see `Scorer.score`.
-      protocol: what stands beside every score.
-      output: file of JSON lines.
-      classes_file: start of the name of the CSV file with intra-FID's classes.
-    """
-    scores = []
-    try:
-        with Progress("images", images.count) as progress:
-            for score in scorer.score(images, progress, report=progress.line):
-                scores.append(score)
-                results.append(output, results.record(score, protocol))
-                if score.classes:
-                    progress.line(
-                        f"classes in {results.write_classes(classes_file, score, scorer.class_names)}"
-                    )
-    finally:  # what is there is shown, even if the next metric fails or the user interrupts
-        if scores:
-            print(f"{results.table(scores, protocol)}\nadded to {output}\n", flush=True)
-    return scores

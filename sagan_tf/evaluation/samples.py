@@ -36,10 +36,10 @@ def draw_labels(
 
 
 class Generator(typing.NamedTuple):
-    """What is to be scored.
+    """A generator to be scored.
 
     `generate` takes z float32 (b, z_dim) and labels int32 (b,), and returns images float32 (b, image_size,
-    image_size, 3) in [-1, 1]. `conditional` says whether it heeds the labels.
+    image_size, 3) in [-1, 1]. `conditional` says whether it uses the labels.
     """
 
     generate: typing.Callable
@@ -49,11 +49,11 @@ class Generator(typing.NamedTuple):
 
 
 class GeneratorSamples:
-    """Images drawn from a generator; the i-th depends on the seed and on i alone.
+    """Images drawn from a generator; image i depends on the seed and on i only.
 
     Args:
       generator: see above.
-      labels: int32 (n,), the classes to ask for, one a sample; see `draw_labels`.
+      labels: the classes to ask for, int32 (n,); see `draw_labels`.
       seed, truncation: see `draw_z`.
     """
 
@@ -66,10 +66,10 @@ class GeneratorSamples:
     def batches(self, batch_size: int):
         """Yields images uint8 (b, size, size, 3).
 
-        Values are rounded to 8 bits as in a picture file, so a folder of saved samples scores the same.
+        Values are rounded to 8 bits as in an image file, so a folder of saved samples scores the same.
         """
         for start in range(0, self.count, batch_size):
-            # A short last batch is drawn in full: it would be traced and compiled a second time.
+            # The last batch is drawn in full: a shorter one would be traced and compiled again.
             indices = np.arange(start, start + batch_size)
             z = draw_z(indices, self._seed, self._generator.z_dim, self._truncation)
             labels = self._asked[indices % self.count]
@@ -81,18 +81,18 @@ def from_saved_model(path: str) -> Generator:
     """The generator in a SavedModel, as `sagan_tf.export` writes it.
 
     Raises:
-      UserError: it cannot be loaded, or its signature is another.
+      UserError: it cannot be loaded, or has another signature.
     """
     try:
         model = tf.saved_model.load(path)
-    except Exception as error:  # whatever the reader of a damaged SavedModel raises
-        raise UserError(f"--generated={path}: cannot be loaded as a SavedModel ({error})") from error
+    except Exception as error:  # TensorFlow raises many types for a damaged SavedModel
+        raise UserError(f"cannot be loaded as a SavedModel ({error})") from error
     signature = model.signatures.get("serving_default")
     inputs = signature.structured_input_signature[1] if signature else {}
     outputs = list(signature.structured_outputs) if signature else []
     if "z" not in inputs or set(inputs) - {"z", "labels"} or len(outputs) != 1 or inputs["z"].shape.rank != 2:
         raise UserError(
-            f"--generated={path}: needs a signature serving_default from z (n, z_dim) and labels (n,) to"
+            "needs a signature serving_default from z (n, z_dim) and labels (n,) to"
             f" images (n, H, W, 3); it has {_describe(model.signatures)}"
         )
 
@@ -106,9 +106,7 @@ def from_saved_model(path: str) -> Generator:
     z_dim = int(inputs["z"].shape[1])
     images = generate(tf.zeros((1, z_dim)), tf.zeros((1,), tf.int32))
     if images.shape.rank != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-        raise UserError(
-            f"--generated={path}: yields {tuple(images.shape)}; needed are square images (n, H, W, 3)"
-        )
+        raise UserError(f"returns {tuple(images.shape)}; it must return square images (n, H, W, 3)")
     return Generator(generate, z_dim, int(images.shape[1]), "labels" in inputs)
 
 
@@ -121,11 +119,11 @@ def _describe(signatures) -> str:
 
 
 class FolderSamples:
-    """Images in a folder, or in one folder a class whose names are those of the classes.
+    """Images in a folder, or in one folder for each class, named as the class is.
 
     Args:
       path: the folder.
-      limit: the most images to take; of more, so many are drawn at random.
+      limit: the most images to take; if there are more, this many are drawn at random.
       seed: of the draw.
 
     Raises:
@@ -133,10 +131,7 @@ class FolderSamples:
     """
 
     def __init__(self, path: str, limit: int, seed: int):
-        try:
-            self._examples = FolderExamples(path)
-        except UserError as error:  # which names the flag that training has for it
-            raise UserError(str(error).replace("--dataset=folder:", "--generated=")) from error
+        self._examples = FolderExamples(path)
         order = np.random.default_rng(seed).permutation(len(self._examples))
         self._order = np.sort(order[:limit])
         self.count = len(self._order)
@@ -144,14 +139,14 @@ class FolderSamples:
         self.image_size = self._check_sizes()
 
     def name_classes(self, class_names) -> None:
-        """Finds the labels, if there is a folder a class and each bears the name of one of these classes."""
+        """Sets `labels`, if every folder is named as one of these classes."""
         numbers = {name: label for label, name in enumerate(class_names)}
         if all(name in numbers for name in self._examples.class_names):
             label_of = np.array([numbers[name] for name in self._examples.class_names], np.int32)
             self.labels = label_of[self._examples.labels[self._order]]
 
     def _check_sizes(self) -> int:
-        """Reads the headers of all files, which is quick, before any work starts."""
+        """Reads the headers of all files, which is quick, and returns the images' size."""
         first, size = None, None
         for index in self._order:
             name = self._examples.describe(index)

@@ -3,30 +3,28 @@
 import copy
 import typing
 
-import numpy as np
-
 from sagan_tf.evaluation.reference import Reference
-from sagan_tf.evaluation.scores import METRICS, Evidence, RealTest, Score, scores_of
-from sagan_tf.metrics.statistics import Statistics
+from sagan_tf.metrics.catalog import METRICS
+from sagan_tf.metrics.metric import Batch, Measurement, Need, RealTest, Score
 from sagan_tf.system.errors import UserError
 
 
 def ignore(_) -> None:
-    """Where a line or a number is not wanted."""
+    """Callback that does nothing."""
 
 
 class Scorer:
-    """Scores images of one kind, as often as one likes.
+    """Scores sets of images by the same metrics, with the same network and reference.
 
     Args:
       network: see `features.Network`.
       reference: statistics of real images; None if no metric compares with them.
-      metrics: names in `METRICS`.
+      metrics: names in `metrics.catalog`.
       class_names: names of the classes that labels stand for.
       splits: parts of the Inception score.
       seed: of splits, of the order of KID's blocks, and of the draw of real features.
       batch_size: images that are drawn, and pass through the network, together.
-      real_test: for `cas`.
+      real_test: see `RealTest`; for metrics that need one.
     """
 
     def __init__(
@@ -46,13 +44,13 @@ class Scorer:
         self.real_test, self._seed, self._batch_size = real_test, seed, batch_size
 
     def only(self, metrics: typing.Sequence[str]) -> "Scorer":
-        """The same, for some of the metrics."""
+        """A copy that computes only these metrics."""
         other = copy.copy(self)
         other.metrics = tuple(metrics)
         return other
 
     def take_classes(self, class_names: typing.Sequence[str], whose: str) -> None:
-        """Takes the names of a generator's classes; `whose` says whose they are.
+        """Sets the names of a generator's classes; `whose` is the generator's name for a message.
 
         Raises:
           UserError: the reference has other classes.
@@ -60,60 +58,33 @@ class Scorer:
         self.class_names = self.class_names or tuple(class_names)
         if self.class_names != tuple(class_names):
             raise UserError(
-                f"--reference: has other classes ({len(self.class_names)}) than {whose}"
+                f"the reference has other classes ({len(self.class_names)}) than {whose}"
                 f" ({len(class_names)}), or in another order, so labels mean something else"
             )
 
     def check(self, samples) -> None:
-        """Raises UserError if some metric cannot be had from `samples` (see `score`), before any work."""
-        for name in self.metrics:
-            self._check_samples(name, samples)
-            if METRICS[name].reference:
-                self._check_reference(name)
-                self.reference.check(self.network, samples.image_size)
-        if "agreement" in self.metrics and self.network.class_names != self.class_names:
-            raise UserError(
-                "--metrics=agreement: needs a network whose classes are those of the images;"
-                f" {self.network.name} has others: train one with sagan_tf.train_classifier"
-            )
-        if "cas" in self.metrics and self.real_test.class_names != self.class_names:
-            raise UserError(
-                f"--metrics=cas: the real images to test on ({self.real_test.description}) have other classes"
-                f" ({len(self.real_test.class_names)}) than the generated ones ({len(self.class_names)}), or"
-                " in another order, so labels mean something else"
-            )
+        """Raises UserError if a metric cannot be computed from `samples` (see `score`); draws no image."""
+        self._check(self._measurement(samples), samples.image_size)
 
-    def _check_samples(self, name: str, samples) -> None:
-        metric = METRICS[name]
-        if metric.labels and samples.labels is None:
-            raise UserError(
-                f"--metrics={name}: needs the class of each image, and these have none"
-                " (a folder needs one folder a class, named as the reference's classes are)"
-            )
-        minimum = self.splits if name == "is" else metric.minimum
-        if samples.count < minimum:
-            raise UserError(f"--metrics={name}: needs at least {minimum} images; there are {samples.count}")
-        if name == "intra_fid":
-            _check_classes(
-                samples.labels, self.class_names, metric.minimum, "generated images; raise --num_samples"
-            )
+    def _check(self, measurement: Measurement, image_size: int) -> None:
+        metrics = [METRICS[name] for name in self.metrics]
+        for metric in metrics:
+            metric.check(measurement)
+        if any(Need.REFERENCE in metric.needs for metric in metrics):
+            self.reference.check(self.network, image_size)
 
-    def _check_reference(self, name: str) -> None:
-        metric = METRICS[name]
-        if self.reference is None:
-            raise UserError(f"--metrics={name}: needs real images to compare with (--reference)")
-        if metric.reference_features and not self.reference.has_features:
-            raise UserError(
-                f"--metrics={name}: needs the features of the real images, and {self.reference.path}"
-                " holds only their mean and covariance; make it anew with --keep_features"
-            )
-        real = len(self.reference.labels)
-        if real < metric.minimum:
-            raise UserError(
-                f"--metrics={name}: needs at least {metric.minimum} real images; there are {real}"
-            )
-        if name == "intra_fid":
-            _check_classes(self.reference.labels, self.class_names, metric.minimum, "real images")
+    def _measurement(self, samples, report=ignore) -> Measurement:
+        return Measurement(
+            samples.count,
+            samples.labels,
+            self.class_names,
+            self.network,
+            reference=self.reference,
+            real_test=self.real_test,
+            splits=self.splits,
+            seed=self._seed,
+            report=report,
+        )
 
     def score(self, samples, progress=ignore, report=ignore) -> typing.Iterator[Score]:
         """Yields the scores, each as soon as it is known.
@@ -128,43 +99,26 @@ class Scorer:
         Raises:
           UserError: see `check`; or an image cannot be read.
         """
-        self.check(samples)
-        keep = {METRICS[name].keep for name in self.metrics}
-        statistics = Statistics(keep, samples.count, splits=self.splits, seed=self._seed)
-        images = self._training_images(samples)
-        for start, batch in _numbered(samples.batches(self._batch_size)):
-            labels = None if samples.labels is None else samples.labels[start : start + len(batch)]
-            statistics.update(*self.network(batch), labels)
-            if images is not None:
-                images.update(batch, labels)
-            progress(statistics.count)
-        evidence = Evidence(
-            statistics, self.reference, self.class_names, self._seed, images, self.real_test, report
-        )
+        measurement = self._measurement(samples, report)
+        self._check(measurement, samples.image_size)
+        gathered = self._gather(measurement, samples, progress)
         for name in self.metrics:
-            yield from scores_of(name, evidence, self.network.is_inception)
+            yield from METRICS[name].compute(measurement, gathered[METRICS[name].gatherer()])
 
-    def _training_images(self, samples):
-        if "cas" not in self.metrics:
-            return None
-        from sagan_tf.metrics.classification_accuracy import TrainingImages
+    def _gather(self, measurement: Measurement, samples, progress) -> dict:
+        """Takes all images through the network once; each class of gatherers sees every batch."""
+        gatherers = {METRICS[name].gatherer() for name in self.metrics}
+        gathered = {gatherer: gatherer(measurement) for gatherer in gatherers}
+        for batch in self._batches(samples):
+            for gatherer in gathered.values():
+                gatherer.update(batch)
+            progress(batch.start + len(batch.images))
+        return gathered
 
-        return TrainingImages(samples.count, self.real_test.image_size)
-
-
-def _numbered(batches):
-    """Each batch with the number of the images before it."""
-    start = 0
-    for batch in batches:
-        yield start, batch
-        start += len(batch)
-
-
-def _check_classes(labels: np.ndarray, class_names, minimum: int, what: str) -> None:
-    counts = np.bincount(labels, minlength=len(class_names))
-    if counts.min() < minimum:
-        few = class_names[int(counts.argmin())]
-        raise UserError(
-            f"--metrics=intra_fid: needs at least {minimum} images of every class;"
-            f" of {few!r} there are {counts.min()} {what}"
-        )
+    def _batches(self, samples) -> typing.Iterator[Batch]:
+        start = 0
+        for images in samples.batches(self._batch_size):
+            labels = None if samples.labels is None else samples.labels[start : start + len(images)]
+            features, logits = self.network(images)
+            yield Batch(start, images, features, logits, labels)
+            start += len(images)

@@ -6,7 +6,7 @@ import typing
 import numpy as np
 
 from sagan_tf.evaluation import results
-from sagan_tf.evaluation.scores import METRICS
+from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.runs import run_files
 from sagan_tf.system import options
 from sagan_tf.system.errors import UserError
@@ -130,7 +130,7 @@ def _score_panels(runs) -> list[Panel]:
     better = {
         title: metric.larger_is_better
         for metric in METRICS.values()
-        for titles in metric.names.values()
+        for titles in metric.titles_of.values()
         for title in titles
     }
     series = {}  # (metric, protocol) -> run -> step -> value; of two measurements the later counts

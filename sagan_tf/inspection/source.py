@@ -10,7 +10,7 @@ from sagan_tf import networks, pictures
 from sagan_tf.evaluation import samples
 from sagan_tf.evaluation.compiled import callable_of
 from sagan_tf.runs import restoring
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 
 _CLASSES_ASSET = os.path.join("assets", "labels.txt")  # as sagan_tf.export writes it
 
@@ -44,10 +44,8 @@ def from_saved_model(path: str) -> Source:
             f"--savedmodel={path}: is no SavedModel (saved_model.pb is missing); of an export give the"
             " directory of a version, as models/digits/1"
         )
-    try:
+    with naming("savedmodel", path):
         generator = samples.from_saved_model(path)
-    except UserError as error:  # which names the flag that evaluate has for it
-        raise UserError(str(error).replace("--generated=", "--savedmodel=")) from error
     if not generator.conditional:
         return Source(generator, ())
     class_names = read_class_names(path)

@@ -1,4 +1,5 @@
-"""Pure functions of features, logits and labels, and the networks that give these.
+"""Metrics: what each one is (`catalog`, one a file), their pure functions, and the networks that see images.
 
-`statistics` reads a stream of images' features once; each metric is a file of functions of such statistics.
+`metric` says what a metric is. `statistics` gathers features in one pass over the images. The other files are
+functions of features, logits and labels, and the networks that give these.
 """

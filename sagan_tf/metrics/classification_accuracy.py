@@ -6,32 +6,27 @@ import tensorflow as tf
 
 from sagan_tf.metrics import classifier
 from sagan_tf.metrics.features import resize
+from sagan_tf.metrics.metric import Batch, Measurement
 
 _BATCH = 64
 _WIDTH = 16
 
 
 class TrainingImages:
-    """Collects the generated images, at the classifier's size.
+    """Gathers the generated images, at the classifier's size."""
 
-    Args:
-      count: how many there will be.
-      image_size: height and width to bring them to.
-    """
-
-    def __init__(self, count: int, image_size: int):
+    def __init__(self, measurement: Measurement):
+        count, image_size = measurement.count, measurement.real_test.image_size
         self._images = np.empty((count, image_size, image_size, 3), np.uint8)
         self._labels = np.empty((count,), np.int32)
-        self._count = 0
 
-    def update(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Adds uint8 (b, H, W, 3) and the labels asked for, int32 (b,)."""
-        size = self._images.shape[1]
+    def update(self, batch: Batch) -> None:
+        """Adds a batch, which has labels."""
+        images, size = batch.images, self.image_size
         if images.shape[1] != size:
             images = tf.round((resize(tf.constant(images), size) + 1.0) * 127.5).numpy()
-        rows = slice(self._count, self._count + len(images))
-        self._images[rows], self._labels[rows] = images, labels
-        self._count += len(images)
+        rows = slice(batch.start, batch.start + len(images))
+        self._images[rows], self._labels[rows] = images, batch.labels
 
     def batches(self, seed: int) -> tf.data.Dataset:
         """Endless shuffled batches of (float32 images in [-1, 1], labels)."""

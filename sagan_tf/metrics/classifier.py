@@ -1,4 +1,4 @@
-"""A small residual classifier: features for data on which Inception knows nothing, and the CAS."""
+"""A small residual classifier: gives features of data that Inception does not know, and the CAS."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import tensorflow as tf
 from sagan_tf.metrics.features import CLASSIFIER_FILE, FEATURES, LOGITS, resize
 from sagan_tf.system.errors import UserError
 
-_LAYOUT = "channels_last"  # whatever keras.json says
+_LAYOUT = "channels_last"  # set here, so keras.json does not matter
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 0.05
 _WARM_UP_SHARE = 0.1
@@ -19,7 +19,7 @@ _MAXIMAL_SHIFT = 1 / 8  # of the image size
 
 
 class Classifier(keras.Model):
-    """Stem, then one stage a halving of the resolution down to 4, then the mean over positions.
+    """A stem, one stage for each halving of the resolution down to 4, then the mean over positions.
 
     A stage is conv3x3, batch norm, ReLU, max-pool and a residual pair of such blocks; the number of
     channels doubles with each stage up to eight times `width`.
@@ -102,7 +102,7 @@ def fit(batches: tf.data.Dataset, model: Classifier, *, steps: int, flip: bool, 
 
 
 def _augment(images, image_size: int, flip: bool, seed):
-    """The same shift for the whole batch would do too little: each image has its own."""
+    """Shifts, and perhaps mirrors, each image of (b, H, W, 3) by itself."""
     margin = max(1, int(image_size * _MAXIMAL_SHIFT))
     padded = tf.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)), "REFLECT")
     count = tf.shape(images)[0]
@@ -135,8 +135,10 @@ def save(model: Classifier, directory: str, about: dict) -> None:
 
     It is called with uint8 images [0, 255] or float32 images [-1, 1] of (b, size, size, 3), and
     returns `logits` and `pool_3`. It has no resize of its own: `features.resize` brings images to
-    its size. `classifier.json` beside it holds `about`: name, image_size, class_names and whatever
-    else says how it was made.
+    its size. `classifier.json` beside it holds `about`: name, image_size, class_names and how it was made.
+
+    Raises:
+      UserError: the directory cannot be written.
     """
     size = model.image_size
     module = tf.Module()
@@ -160,4 +162,4 @@ def save(model: Classifier, directory: str, about: dict) -> None:
     try:
         os.rename(partial, directory)
     except OSError as error:
-        raise UserError(f"--output={directory}: cannot be written ({error.strerror})") from error
+        raise UserError(f"cannot be written ({error.strerror})") from error

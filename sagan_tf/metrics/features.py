@@ -1,4 +1,4 @@
-"""Networks that turn images into features: TF-GAN's Inception, or a classifier of one's own."""
+"""Networks that turn images into features: TF-GAN's Inception, or a classifier of the user's own."""
 
 import hashlib
 import json
@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.metrics import tfgan
+from sagan_tf.metrics.metric import INCEPTION_NAME
 from sagan_tf.system.errors import UserError
 
 CLASSIFIER_FILE = "classifier.json"  # beside the SavedModel of `sagan_tf.train_classifier`
-INCEPTION_NAME = "Inception"
 RESIZE_METHOD = "tf.image.resize bilinear, antialiased"
 LOGITS, FEATURES = "logits", "pool_3"
 _INCEPTION_SIZES = (1008, 2048)  # numbers of logits and of features
@@ -29,7 +29,7 @@ class Network:
     """
 
     def __init__(self, directory: str):
-        """Loads a SavedModel. Raises UserError if it is none, or has other outputs."""
+        """Loads a SavedModel. Raises UserError if it cannot be loaded or lacks an output."""
         self.fingerprint = _fingerprint(directory)
         about = _read_about(directory)
         self._model = _load(directory)
@@ -74,13 +74,12 @@ class Network:
         except (ValueError, TypeError, tf.errors.OpError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"--inception={directory}: does not take float32 images"
-                f" (n, {self.image_size}, {self.image_size}, 3) ({reason})"
+                f"does not take float32 images (n, {self.image_size}, {self.image_size}, 3) ({reason})"
             ) from error
         missing = [name for name in (LOGITS, FEATURES) if name not in outputs]
         if missing:
             raise UserError(
-                f"--inception={directory}: has no output {' or '.join(missing)}, but"
+                f"has no output {' or '.join(missing)}, but"
                 f" {', '.join(sorted(outputs))};"
                 " sagan_tf.train_classifier makes a network with the right ones"
             )
@@ -97,13 +96,13 @@ def resize(images: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def load_network(place: str) -> Network:
-    """The network of `--inception`.
+    """A network by its handle or directory.
 
     Args:
       place: a TF-Hub handle (https://...), which is downloaded once, or the directory of a SavedModel.
 
     Raises:
-      UserError: it cannot be had, with the ways out; or its outputs are others.
+      UserError: it cannot be downloaded or loaded, or lacks an output; the message says what to do.
     """
     if not place.startswith(("https://", "http://")):
         return Network(place)
@@ -115,11 +114,11 @@ def _download(handle: str) -> str:
 
     try:
         return tensorflow_hub.resolve(handle)
-    except Exception as error:  # URLError, OSError, RuntimeError, ...: hub promises none in particular
+    except Exception as error:  # URLError, OSError, RuntimeError, ...: TF-Hub documents no type
         raise UserError(
-            f"--inception={handle}: cannot be downloaded ({error}). Either download it where there is a"
-            " network and give the unpacked directory (--inception=DIR), or train a classifier on the data"
-            " itself (python -m sagan_tf.train_classifier --dataset=... --output=DIR, then --inception=DIR)"
+            f"cannot be downloaded ({error}). Either download it where there is a"
+            " network and give the unpacked directory, or train a classifier on the data itself"
+            " (sagan_tf.train_classifier) and give that"
         ) from error
 
 
@@ -129,7 +128,7 @@ def _load(directory: str):
     try:
         return tensorflow_hub.load(directory)
     except Exception as error:  # whatever the reader of a damaged SavedModel raises
-        raise UserError(f"--inception={directory}: cannot be loaded as a SavedModel ({error})") from error
+        raise UserError(f"cannot be loaded as a SavedModel ({error})") from error
 
 
 def _function(model):
@@ -148,14 +147,14 @@ def _read_about(directory: str) -> dict | None:
             about = json.load(file)
         return {key: about[key] for key in ("name", "image_size", "class_names")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--inception={directory}: {CLASSIFIER_FILE} cannot be used ({error!r})") from error
+        raise UserError(f"{CLASSIFIER_FILE} cannot be used ({error!r})") from error
 
 
 def _image_size(model, directory: str) -> int:
     """The fixed size in the model's signature, or else Inception's 299."""
     if not callable(model) and "serving_default" not in model.signatures:
         raise UserError(
-            f"--inception={directory}: cannot be called and has no signature serving_default"
+            "cannot be called and has no signature serving_default"
             f" (it has: {', '.join(model.signatures) or 'none'})"
         )
     signatures = getattr(model, "signatures", {})
@@ -173,7 +172,7 @@ def _fingerprint(directory: str) -> str:
     if os.path.isdir(variables):
         paths += [os.path.join(variables, name) for name in sorted(os.listdir(variables))]
     if not os.path.isfile(paths[0]):
-        raise UserError(f"--inception={directory}: is no SavedModel (saved_model.pb is missing)")
+        raise UserError("is no SavedModel (saved_model.pb is missing)")
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sagan_tf.metrics.metric import Batch, Measurement
+
 
 class SoftmaxSums:
     """Sums over the classifier's probabilities that determine the score of each split.
@@ -36,3 +38,23 @@ class SoftmaxSums:
         # A class that has probability 0 everywhere adds 0 log 0 = 0.
         q_log_q = np.sum(q * np.log(np.maximum(q, np.finfo(np.float64).tiny)), axis=1)
         return np.exp(self._negative_entropies / self._counts - q_log_q)
+
+
+class SplitSums:
+    """Gathers the `SoftmaxSums` of random splits of the images.
+
+    Splits are random, so the score does not depend on any order by class in which the images come.
+    """
+
+    def __init__(self, measurement: Measurement):
+        order = np.random.default_rng(measurement.seed).permutation(measurement.count)
+        self._split = order * measurement.splits // measurement.count
+        self._sums = SoftmaxSums(measurement.splits)
+
+    def update(self, batch: Batch) -> None:
+        """Adds a batch."""
+        self._sums.update(batch.logits, self._split[batch.start : batch.start + len(batch.logits)])
+
+    def scores(self) -> np.ndarray:
+        """The score of each split, float64 (splits,)."""
+        return self._sums.scores()

@@ -2,17 +2,20 @@
 
 import numpy as np
 
+from sagan_tf.metrics.metric import Batch, Measurement
+
 
 class Agreement:
-    """Counts, over a stream, how often the largest logit is the asked class's."""
+    """Counts how often the largest logit is that of the class that was asked for."""
 
-    def __init__(self):
+    def __init__(self, measurement: Measurement | None = None):
+        del measurement
         self.count = self.agreed = 0
 
-    def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Adds logits (b, K) and the labels asked for, int (b,)."""
-        self.count += len(labels)
-        self.agreed += int(np.sum(np.argmax(logits, axis=1) == labels))
+    def update(self, batch: Batch) -> None:
+        """Adds a batch, which has labels."""
+        self.count += len(batch.labels)
+        self.agreed += int(np.sum(np.argmax(batch.logits, axis=1) == batch.labels))
 
     def result(self) -> tuple[float, float]:
         """The share and its binomial standard error."""

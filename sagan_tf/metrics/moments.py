@@ -70,7 +70,7 @@ class Moments:
         self._count, self._rows, self._waiting = self._count + len(rows), [], 0
 
     def result(self) -> Gaussian:
-        """Mean and covariance of what was added. Call it once, at the end.
+        """Mean and covariance of all rows. Call it once, at the end.
 
         Raises:
           ValueError: fewer than two rows were added, so there is no covariance.
@@ -89,7 +89,7 @@ class Moments:
 
 
 def gaussian(features: np.ndarray) -> Gaussian:
-    """The `Gaussian` of features (n, D) that are at hand."""
+    """The `Gaussian` of features (n, D)."""
     moments = Moments(features.shape[1])
     moments.update(features)
     return moments.result()

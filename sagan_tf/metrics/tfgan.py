@@ -1,12 +1,11 @@
-"""TF-GAN's evaluation functions on a TensorFlow that TF-GAN's own `__init__` cannot stand.
+"""TF-GAN's evaluation functions, imported without TF-GAN's own `__init__`. Only this file imports TF-GAN.
 
-`import tensorflow_gan` touches `tf.estimator`, which TensorFlow 2.16 removed. The evaluation code
-(`tensorflow_gan.python.eval`) does not use it. So its two parent packages are registered as bare
-modules that know only where their files lie: their `__init__` never runs, and the evaluation code
-is imported from there unchanged. This is the only place in the project that imports TF-GAN.
+`import tensorflow_gan` fails: it uses `tf.estimator`, which TensorFlow 2.16 removed. The evaluation code
+(`tensorflow_gan.python.eval`) does not use it. So its two parent packages are registered as empty modules
+with only a path. Their `__init__` never runs, and the evaluation code is imported unchanged.
 
 On Python 3.12 and later two of TF-GAN's requirements, tensorflow-probability and tensorflow-hub,
-still import `distutils` and `pkg_resources`, which setuptools (below version 81) provides.
+still import `distutils` and `pkg_resources`, which setuptools below version 81 provides.
 """
 
 import functools
@@ -23,7 +22,7 @@ def evaluation() -> types.ModuleType:
     """The module `tensorflow_gan.python.eval`.
 
     Raises:
-      ImportError: TF-GAN, or something that it needs, is not installed.
+      ImportError: TF-GAN, or a package that it needs, is not installed.
     """
     spec = importlib.util.find_spec(_PARENTS[0])  # finds the folder without running its code
     if spec is None:

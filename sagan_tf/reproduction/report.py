@@ -7,16 +7,16 @@ import typing
 import numpy as np
 
 from sagan_tf.evaluation import results
-from sagan_tf.evaluation.scores import METRICS
 from sagan_tf.inspection import comparison
+from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.reproduction import experiments
 from sagan_tf.reproduction.sweep import Run, Sweep
 
 # By what Inception and another network print: key, larger is better.
 _KEYS = {
-    title: key for metric in METRICS.values() for key, titles in metric.names.items() for title in titles
+    title: key for metric in METRICS.values() for key, titles in metric.titles_of.items() for title in titles
 }
-_BETTER = {key: metric.larger_is_better for metric in METRICS.values() for key in metric.names}
+_BETTER = {key: metric.larger_is_better for metric in METRICS.values() for key in metric.titles_of}
 _PAPER_NAMES = {"fid": "FID", "is": "IS", "intra_fid": "intra-FID"}
 
 
@@ -107,7 +107,7 @@ class Reporter:
     def section(self, name: str) -> list[str]:
         """An experiment's table."""
         about = experiments.EXPERIMENTS[name]
-        keys = [key for metric in self._sweep.scoring.metrics for key in METRICS[metric].names]
+        keys = [key for metric in self._sweep.scoring.metrics for key in METRICS[metric].titles_of]
         head = [
             "row",
             "seeds",

@@ -10,7 +10,7 @@ import time
 import typing
 
 from sagan_tf.evaluation import results
-from sagan_tf.evaluation.scores import METRICS
+from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.runs import run_files
 from sagan_tf.runs.config import TRAINING_METRICS, Config
 from sagan_tf.system import files

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from sagan_tf.evaluation import results
-from sagan_tf.evaluation.scores import Score
 from sagan_tf.metrics.frechet import ClassDistance
+from sagan_tf.metrics.metric import Score
 from sagan_tf.system.errors import UserError
 
 PROTOCOL = results.Protocol(
@@ -24,7 +24,7 @@ PROTOCOL = results.Protocol(
     network_fingerprint="0123456789abcdef",
     resize="to 299x299",
 )
-SCORE = Score("is", "inception_score", 51.25, 0.5, "standard deviation over 10 splits")
+SCORE = Score("is", 51.25, 0.5, "standard deviation over 10 splits")
 
 
 def test_record_has_everything():
@@ -67,10 +67,10 @@ def test_lines_of_a_lost_run_are_set_aside(tmp_path):
 
 def test_done_means_the_same_protocol():
     lines = [json.loads(json.dumps(results.record(SCORE, PROTOCOL)))]
-    assert results.is_done(lines, "is", True, PROTOCOL)
-    assert results.is_done(lines, "is", True, PROTOCOL._replace(reference=None))  # IS compares with none
-    assert not results.is_done(lines, "is", False, PROTOCOL)
-    assert not results.is_done(lines, "fid", True, PROTOCOL)
+    assert results.is_done(lines, "is", PROTOCOL)
+    assert results.is_done(lines, "is", PROTOCOL.replace(reference=None))  # IS compares with none
+    assert not results.is_done(lines, "is", PROTOCOL.replace(network="digits classifier"))
+    assert not results.is_done(lines, "fid", PROTOCOL)
     for key, value in {
         "step": 2000,
         "precision": "float32",
@@ -80,17 +80,41 @@ def test_done_means_the_same_protocol():
         "network_fingerprint": "f",
         "weights": "raw",
     }.items():
-        assert not results.is_done(lines, "is", True, PROTOCOL._replace(**{key: value})), key
+        assert not results.is_done(lines, "is", PROTOCOL.replace(**{key: value})), key
     older = {key: value for key, value in lines[0].items() if key != "real_test"}
-    assert results.is_done([older], "is", True, PROTOCOL._replace(real_test="digits test"))
-    recall = results.record(Score("recall", "recall", 0.5), PROTOCOL)
-    assert not results.is_done([recall], "precision_recall", True, PROTOCOL)  # half of it
-    precision = results.record(Score("precision", "precision", 0.5), PROTOCOL)
-    assert results.is_done([recall, precision], "precision_recall", True, PROTOCOL)
+    assert results.is_done([older], "is", PROTOCOL.replace(real_test="digits test"))
+    recall = results.record(Score("recall", 0.5), PROTOCOL)
+    assert not results.is_done([recall], "precision_recall", PROTOCOL)  # half of it
+    precision = results.record(Score("precision", 0.5), PROTOCOL)
+    assert results.is_done([recall, precision], "precision_recall", PROTOCOL)
+
+
+def test_only_scores_with_inception_are_called_by_inception_names():
+    other = PROTOCOL.replace(network="digits classifier")
+    scores = [Score(key, 1.0) for key in ("is", "fid", "intra_fid", "kid", "recall")]
+    assert [PROTOCOL.title(score) for score in scores] == "inception_score fid intra_fid kid recall".split()
+    titles = "classifier_score frechet_distance intra_frechet_distance kernel_distance recall".split()
+    assert [results.record(score, other)["metric"] for score in scores] == titles
+
+
+def test_a_line_says_only_what_concerns_its_metric():
+    protocol = PROTOCOL.replace(real_test="digits test")
+    fields = ("splits", "reference", "real_test")
+    concerns = {
+        key: [name for name in fields if results.record(Score(key, 1.0), protocol)[name] is not None]
+        for key in ("is", "fid", "precision", "agreement", "cas")
+    }
+    assert concerns == {
+        "is": ["splits"],
+        "fid": ["reference"],
+        "precision": ["reference"],
+        "agreement": [],
+        "cas": ["real_test"],
+    }
 
 
 def test_table_shows_value_and_protocol():
-    text = results.table([SCORE, Score("fid", "fid", 18.6512345)], PROTOCOL)
+    text = results.table([SCORE, Score("fid", 18.6512345)], PROTOCOL)
     for part in (
         "51.25",
         "+/- 0.5",
@@ -109,10 +133,10 @@ def test_table_shows_value_and_protocol():
 
 
 def test_classes_in_a_table_of_their_own(tmp_path):
-    score = Score(
-        "intra_fid", "intra_fid", 1.5, classes=(ClassDistance(0, 1.0, 7, 5), ClassDistance(1, 2.0, 8, 6))
+    score = Score("intra_fid", 1.5, classes=(ClassDistance(0, 1.0, 7, 5), ClassDistance(1, 2.0, 8, 6)))
+    first, second = (
+        results.write_classes(str(tmp_path / "c"), score, "intra_fid", ("a", "b,c")) for _ in range(2)
     )
-    first, second = (results.write_classes(str(tmp_path / "c"), score, ("a", "b,c")) for _ in range(2))
     assert (first, second) == (str(tmp_path / "c.csv"), str(tmp_path / "c-2.csv"))  # nothing is overwritten
     with open(first, newline="") as file:
         rows = list(csv.reader(file))
@@ -125,4 +149,4 @@ def test_unwritable_places_are_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         results.append(str(tmp_path / "file" / "x.jsonl"), {})
     with pytest.raises(UserError, match="cannot be written"):
-        results.write_classes(str(tmp_path / "none" / "x"), SCORE, ())
+        results.write_classes(str(tmp_path / "none" / "x"), SCORE, "is", ())

@@ -137,9 +137,9 @@ def test_truncated_image_is_named(tmp_path):
 
 
 def test_oblong_and_missing_and_empty_folders(tmp_path):
-    with pytest.raises(UserError, match="--generated=.*no such folder"):
+    with pytest.raises(UserError, match="no such folder"):
         samples.FolderSamples(str(tmp_path / "none"), 100, 0)
-    with pytest.raises(UserError, match="--generated=.*holds no images"):
+    with pytest.raises(UserError, match="holds no images"):
         samples.FolderSamples(str(tmp_path), 100, 0)
     Image.new("RGB", (12, 16)).save(tmp_path / "x.png")
     with pytest.raises(UserError, match="12x16"):

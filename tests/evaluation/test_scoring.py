@@ -3,20 +3,21 @@
 import numpy as np
 import pytest
 
-from sagan_tf.evaluate import METRIC_NAMES
 from sagan_tf.evaluation import pipeline, reference, samples
-from sagan_tf.evaluation.scores import METRICS, metric_of, value_keys
 from sagan_tf.evaluation.scoring import Scorer
+from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.density_coverage import density_coverage
 from sagan_tf.metrics.frechet import frechet_distance
+from sagan_tf.metrics.inception_score import SplitSums
 from sagan_tf.metrics.kernel_distance import kernel_distance
+from sagan_tf.metrics.metric import Batch, Measurement
 from sagan_tf.metrics.moments import gaussian
 from sagan_tf.metrics.precision_recall import precision_recall
-from sagan_tf.metrics.statistics import CLASS_MOMENTS, MOMENTS, SOFTMAX, Statistics
+from sagan_tf.metrics.statistics import AllMoments, ClassMoments
 from sagan_tf.system.errors import UserError
 from tests.metrics.shapes import CLASSES, make_dataset, make_images
 
-ALL_BUT_CAS = tuple(name for name in METRIC_NAMES if name != "cas")
+ALL_BUT_CAS = tuple(name for name in METRICS if name != "cas")
 
 
 class _Images:
@@ -74,40 +75,32 @@ def test_statistics_are_the_same_to_the_last_bit_in_batches_of_any_size():
     labels = rng.integers(3, size=1500)
 
     def stream(batch_size):
-        statistics = Statistics({MOMENTS, CLASS_MOMENTS, SOFTMAX}, 1500, seed=1)
+        measurement = Measurement(1500, labels, CLASSES, None, seed=1)
+        gatherers = [cls(measurement) for cls in (AllMoments, ClassMoments, SplitSums)]
         for start in range(0, 1500, batch_size):
             part = slice(start, start + batch_size)
-            statistics.update(features[part], logits[part], labels[part])
-        return statistics
+            for gatherer in gatherers:
+                gatherer.update(Batch(start, None, features[part], logits[part], labels[part]))
+        return gatherers
 
     one, many = stream(1500), stream(11)
-    np.testing.assert_array_equal(one.moments().root, many.moments().root)
+    np.testing.assert_array_equal(one[0].gaussian().root, many[0].gaussian().root)
     for label in range(3):
-        np.testing.assert_array_equal(one.class_moments()[label].root, many.class_moments()[label].root)
-    np.testing.assert_allclose(one.softmax_sums.scores(), many.softmax_sums.scores(), rtol=1e-12)
+        np.testing.assert_array_equal(one[1].gaussians()[label].root, many[1].gaussians()[label].root)
+    np.testing.assert_allclose(one[2].scores(), many[2].scores(), rtol=1e-12)
 
 
 def test_order_by_class_does_not_spoil_the_inception_score():
     """Consecutive splits of images in order of class would each hold one class, and score 1."""
     logits = np.eye(10)[np.arange(1000) // 100] * 50.0
-    statistics = Statistics({SOFTMAX}, 1000)
-    statistics.update(np.zeros((1000, 2)), logits)
-    assert statistics.softmax_sums.scores().min() > 8.5
-
-
-def test_scores_are_not_called_inception_scores_with_another_network(network, real, inception_folder):
-    printed = {score.metric for score in _scorer(network, real).score(_Images())}
-    assert not printed & {"inception_score", "fid", "kid", "intra_fid"}
-    assert {"classifier_score", "frechet_distance", "kernel_distance", "intra_frechet_distance"} <= printed
-    from sagan_tf.metrics.features import load_network
-
-    (score,) = Scorer(load_network(inception_folder), None, ["is"], ()).score(_Images())
-    assert score.metric == "inception_score" and score.key == "is"
+    sums = SplitSums(Measurement(1000, None, (), None))
+    sums.update(Batch(0, None, np.zeros((1000, 2)), logits))
+    assert sums.scores().min() > 8.5
 
 
 def test_each_metric_is_there_as_soon_as_it_is_known(network, real, monkeypatch):
     scores = _scorer(network, real, ("fid", "kid")).score(_Images())
-    monkeypatch.setattr("sagan_tf.evaluation.scores.kernel_distance", None)  # fails when its turn comes
+    monkeypatch.setattr("sagan_tf.metrics.kernel_distance.kernel_distance", None)  # fails when its turn comes
     assert next(scores).key == "fid"
     with pytest.raises(TypeError):
         next(scores)
@@ -116,8 +109,8 @@ def test_each_metric_is_there_as_soon_as_it_is_known(network, real, monkeypatch)
 @pytest.mark.parametrize(
     ("metrics", "images", "message"),
     [
-        (("kid",), _Images(19), "--metrics=kid: needs at least 20 images; there are 19"),
-        (("is",), _Images(9), "--metrics=is: needs at least 10 images; there are 9"),
+        (("kid",), _Images(19), "kid needs at least 20 images; there are 19"),
+        (("is",), _Images(9), "is needs at least 10 images; there are 9"),
         (("fid",), _Images(1), "needs at least 2 images"),
         (("precision_recall",), _Images(3), "needs at least 4 images"),
         (("density_coverage",), _Images(5), "needs at least 6 images"),
@@ -126,8 +119,8 @@ def test_each_metric_is_there_as_soon_as_it_is_known(network, real, monkeypatch)
             _Images(5),
             "needs at least 2 images of every class; of 'star' there are 1 generated",
         ),
-        (("intra_fid",), _Images(labels=False), "--metrics=intra_fid: needs the class of each image"),
-        (("agreement",), _Images(labels=False), "--metrics=agreement: needs the class of each image"),
+        (("intra_fid",), _Images(labels=False), "intra_fid needs the class of each image"),
+        (("agreement",), _Images(labels=False), "agreement needs the class of each image"),
         (("fid",), _Images(size=32), "image_size 16 there, 32 here"),
     ],
 )
@@ -160,13 +153,8 @@ def test_agreement_needs_a_network_that_knows_the_classes(network, real, incepti
 def test_reference_distribution_needs_a_reference(network):
     scorer = Scorer(network, None, ["is"], CLASSES)
     generator = samples.Generator(None, 4, 16, True)
-    with pytest.raises(UserError, match="--class_distribution=reference"):
+    with pytest.raises(UserError, match="needs real images"):
         pipeline.generator_samples(scorer, generator, num_samples=10, distribution="reference")
-
-
-def test_names_of_the_command_are_those_of_the_table():
-    assert tuple(METRICS) == METRIC_NAMES
-    assert {metric_of(key) for key in value_keys()} == set(METRICS)
 
 
 def test_unused_reference_is_not_checked(network, real):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf import data
 from sagan_tf.evaluation import results, training_scores
-from sagan_tf.evaluation.run_scoring import score_and_keep
+from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.training_scores import TrainingScores
 from sagan_tf.metrics import classifier
 from sagan_tf.monitoring.guards import Diverged, Guards

@@ -130,4 +130,6 @@ def test_no_network_names_both_ways_out(monkeypatch, tmp_path):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     with pytest.raises(UserError) as error:
         features.load_network("https://127.0.0.1:9/inception/1")
-    assert "--inception=DIR" in str(error.value) and "sagan_tf.train_classifier" in str(error.value)
+    assert "give the unpacked directory" in str(error.value) and "sagan_tf.train_classifier" in str(
+        error.value
+    )

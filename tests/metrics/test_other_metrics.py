@@ -9,6 +9,7 @@ from sagan_tf.metrics.density_coverage import density_coverage
 from sagan_tf.metrics.inception_score import SoftmaxSums
 from sagan_tf.metrics.kernel_distance import block_estimates, kernel_distance
 from sagan_tf.metrics.label_agreement import Agreement
+from sagan_tf.metrics.metric import Batch
 from sagan_tf.metrics.precision_recall import precision_recall
 
 
@@ -131,7 +132,7 @@ def test_identical_and_collapsed_sets():
 def test_agreement():
     agreement = Agreement()
     logits = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
-    agreement.update(logits[:3], np.array([1, 1, 1]))
-    agreement.update(logits[3:], np.array([0]))
+    agreement.update(Batch(0, None, None, logits[:3], np.array([1, 1, 1])))
+    agreement.update(Batch(3, None, None, logits[3:], np.array([0])))
     share, error = agreement.result()
     assert share == 0.75 and error == pytest.approx(np.sqrt(0.75 * 0.25 / 4))

@@ -2,19 +2,11 @@
 
 import dataclasses
 
+from sagan_tf.metrics import catalog
 from sagan_tf.system.options import option
 
 INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
-# Metrics that can be had while training, and the values that each yields.
-TRAINING_METRICS = {
-    "is": ("is",),
-    "fid": ("fid",),
-    "intra_fid": ("intra_fid",),
-    "kid": ("kid",),
-    "precision_recall": ("precision", "recall"),
-    "density_coverage": ("density", "coverage"),
-    "agreement": ("agreement",),
-}
+TRAINING_METRICS = catalog.while_training()
 
 
 def batch_statistics_option(section: str):
