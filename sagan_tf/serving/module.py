@@ -75,7 +75,8 @@ class ServedGenerator(tf.Module):
             with keras.StatelessScope(state_mapping=[(v, self._stored[v.path]) for v in variables]):
                 return function(z, labels)
 
-        return call
+        # A tf.function among a module's attributes would be saved as a function of its own.
+        return lambda z, labels: call(z, labels)
 
     @property
     def inputs(self) -> dict[str, list[tf.TensorSpec]]:
