@@ -108,7 +108,7 @@ def _configure(options: Options, given, found: dict, classes: int, numbers: dict
         fields["discriminator_steps"] = max(1, round(numbers["d_step"] / numbers["g_step"]))
     config = Config(**fields | found)
     check_options(config)
-    return objects.resolve_precision(config, runtime.environment(device_names(config.devices)))
+    return objects.resolve_speed(config, runtime.environment(device_names(config.devices)))
 
 
 def _read_class_names(path: str, classes: int) -> list[str]:

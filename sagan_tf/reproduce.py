@@ -182,7 +182,7 @@ def _resolved(arguments: list[str]) -> Config:
     from sagan_tf.system.devices import device_names
 
     config = flags.parse(Config, arguments)[0]
-    return objects.resolve_precision(config, runtime.environment(device_names(config.devices)))
+    return objects.resolve_speed(config, runtime.environment(device_names(config.devices)))
 
 
 def _arguments(options: Options, row: str, seed: int) -> list[str]:

@@ -24,7 +24,7 @@ def main(config: Config, given) -> int:
 
     config = _resolve(config, given)
     environment = runtime.environment(device_names(config.devices))
-    config = objects.resolve_precision(config, environment)
+    config = objects.resolve_speed(config, environment)
     if config.dry_run:
         print(options.to_flagfile(config), end="")
         return 0
@@ -64,8 +64,9 @@ def _resolve(config: Config, given) -> Config:
     if not config.decay_steps:  # as the run began, whatever its --train_steps are now
         given -= {"decay_steps"}
     changed = {name: getattr(config, name) for name in given | {"workdir"}}
-    if config.precision == AUTO:
-        changed.pop("precision", None)  # what it became when the run began
+    for name in ("precision", "fast_forms"):
+        if getattr(config, name) == AUTO:
+            changed.pop(name, None)  # what it became when the run began
     new = dataclasses.replace(old, **changed)
     options.check(new)
     changes = options.difference(old, new)

@@ -190,18 +190,18 @@ def test_page_holds_what_the_layers_say(varied_run, command, tmp_path):
     members = [np.flatnonzero(dataset.source.labels == label) for label in (3, 1)]
     real = dataset.source.read(np.array([members[0][0], members[1][0], members[0][1]]))[0]
     np.testing.assert_array_equal(_images(data, "real"), real)
-    both = {"return_attention": True, "return_shares": True}
-    generated, *of_generator = run.generator(samples.draw_z(np.arange(34), 5, 8, 0.5), labels, **both)
+    of_generator = run.generator.look(samples.draw_z(np.arange(34), 5, 8, 0.5), labels)
+    generated = of_generator.output
     assert np.abs(_images(data, "generated") - (generated + 1) * 127.5).max() < 0.51
     assert np.ptp(generated, axis=0).max() > 0.5
     expected = {
         ("generator", "generated"): of_generator,
-        ("discriminator", "generated"): run.discriminator(generated, labels, **both)[1:],
-        ("discriminator", "real"): run.discriminator(real * np.float32(2 / 255) - 1, labels[:3], **both)[1:],
+        ("discriminator", "generated"): run.discriminator.look(generated, labels),
+        ("discriminator", "real"): run.discriminator.look(real * np.float32(2 / 255) - 1, labels[:3]),
     }
     assert len(checkpoint["views"]) == 4
     for view in checkpoint["views"]:
-        betas, shares = expected[view["network"], view["source"]]
+        _, betas, shares = expected[view["network"], view["source"]]
         beta, (maps, _) = betas[view["queries"]].numpy(), unpacked(view)
         np.testing.assert_allclose(beta.sum(axis=-1), 1, rtol=1e-5)
         assert np.all(np.abs(maps - beta) <= beta.max(axis=-1, keepdims=True) * (0.5 / 255 + 1e-4))

@@ -96,7 +96,11 @@ def _generator(options: Options):
 
     keras.utils.set_random_seed(0)
     generator = Generator(
-        options.image_size, channels=options.channels, classes=options.classes, attention=options.attention
+        options.image_size,
+        channels=options.channels,
+        classes=options.classes,
+        attention=options.attention,
+        fast=True,
     )
     generator.build()
     return generator

@@ -93,13 +93,11 @@ class Observer:
         generated, size, count = [], self._batch_size(), len(labels)
         for start in range(0, count, size):
             part = labels[start : start + size]
-            images, maps, shares = generator(
-                z[start : start + size], part, training=False, return_attention=True, return_shares=True
-            )
-            generated.append(to_uint8(images))
-            self._add(generator, "generated", count, generated[-1], maps, shares)
+            seen = generator.look(z[start : start + size], part)
+            generated.append(to_uint8(seen.output))
+            self._add(generator, "generated", count, generated[-1], seen)
             if discriminator.attention_layers:
-                self._discriminate("generated", count, generated[-1], images, part)
+                self._discriminate("generated", count, generated[-1], seen.output, part)
             progress(start + len(part))
         sources = {"generated": Source(np.concatenate(generated), self._classes(labels))}
         if real is not None and discriminator.attention_layers:
@@ -126,11 +124,11 @@ class Observer:
 
     def _discriminate(self, source: str, count: int, pixels, images, labels) -> None:
         discriminator = self._run.discriminator
-        _, maps, shares = discriminator(images, labels, return_attention=True, return_shares=True)
-        self._add(discriminator, source, count, pixels, maps, shares)
+        self._add(discriminator, source, count, pixels, discriminator.look(images, labels))
 
-    def _add(self, network, source: str, count: int, images, maps, shares) -> None:
-        for resolution, beta in maps.items():
+    def _add(self, network, source: str, count: int, images, seen) -> None:
+        """Takes in what `network.look` returned for these images of a source."""
+        for resolution, beta in seen.maps.items():
             key = (network.name, resolution, source)
             if beta.shape[-1] == 1:
                 if key[:2] not in self._left_out:
@@ -147,7 +145,7 @@ class Observer:
                 )
             if key not in self._builders:
                 self._builders[key] = _ViewBuilder(network, resolution, source, count, self._drawing)
-            self._builders[key].add(images, beta.numpy(), shares[resolution].numpy())
+            self._builders[key].add(images, beta.numpy(), seen.shares[resolution].numpy())
 
 
 def check_run(config: Config, positions) -> None:

@@ -87,12 +87,10 @@ def mixed_classes(network: networks.Generator, weights: np.ndarray) -> networks.
       network: conditional.
       weights: float32 (mixtures, classes), rows that sum to 1; a one-hot row is the class itself.
     """
-    config = network.get_config() | {"classes": len(weights), "name": "mixed_generator"}
-    mixed = networks.Generator.from_config(config)
-    mixed.build()
+    mixed = network.copy(classes=len(weights), name="mixed_generator")
     embedding = network.embedding.kernel if network.embedding else None
     for old, new in zip(network.variables, mixed.variables, strict=True):
-        value = old.numpy()
-        is_table = value.ndim == 2 and (old.name in ("gain", "bias") or old is embedding)
-        new.assign(weights @ value if is_table else value)
+        is_table = len(old.shape) == 2 and (old.name in ("gain", "bias") or old is embedding)
+        if is_table:
+            new.assign(weights @ old.numpy())
     return mixed

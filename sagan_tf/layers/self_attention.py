@@ -5,6 +5,7 @@ import typing
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.fast_attention import mix_large
 from sagan_tf.layers.mixing import attention_weights, mix, mix_by
 from sagan_tf.layers.spectral_normalization import SNDense
 
@@ -24,6 +25,20 @@ ATTENTION_FORMS = {
 }
 
 
+class Attended(typing.NamedTuple):
+    """What `SelfAttention.look` returns.
+
+    Attributes:
+      output: what the layer returns.
+      beta: the attention map, float32 (B, N, M); rows sum to 1; M = N, or the number of pooled positions.
+      share: |gamma o| / |x| of each image, float32 (B,); Euclidean norms over positions and channels.
+    """
+
+    output: tf.Tensor
+    beta: tf.Tensor
+    share: tf.Tensor
+
+
 @keras.saving.register_keras_serializable("sagan_tf")
 class SelfAttention(keras.layers.Layer):
     """y = gamma * o + x, where o mixes the values of all positions (SAGAN, equations 1 to 3).
@@ -41,16 +56,14 @@ class SelfAttention(keras.layers.Layer):
       key_ratio: queries and keys have C / key_ratio channels, at least 1 (k in the paper).
       spectral_norm: whether the projections are spectrally normalized.
       kernel_initializer: of the projections.
+      fast: whether large maps are mixed image by image (`fast_attention.py`): the same function but for
+        rounding, faster on CPUs.
 
     Call arguments:
       inputs: (B, L, C), (B, H, W, C) or (B, D, H, W, C); N positions in all.
       update_u: whether this pass stores the new u of the projections.
-      return_attention: whether to return beta as well.
-      return_share: whether to return the size of what is added to x as well.
 
-    Returns: the shape of `inputs`; with `return_attention` also beta, float32 (B, N, M), whose rows
-      sum to 1. M = N, or the number of pooled positions. With `return_share` also |gamma o| / |x| of
-      each image, float32 (B,), Euclidean norms over positions and channels.
+    Returns: the shape and dtype of `inputs`. For the attention map see `look`.
     """
 
     def __init__(
@@ -59,6 +72,7 @@ class SelfAttention(keras.layers.Layer):
         key_ratio: int = 8,
         spectral_norm: bool = True,
         kernel_initializer="glorot_uniform",
+        fast: bool = False,
         **layer_arguments,
     ):
         super().__init__(**layer_arguments)
@@ -70,6 +84,7 @@ class SelfAttention(keras.layers.Layer):
         self.key_ratio = key_ratio
         self.spectral_norm = spectral_norm
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.fast = fast
 
     def _projection(self, units: int, name: str, input_shape) -> SNDense:
         layer = SNDense(
@@ -98,24 +113,38 @@ class SelfAttention(keras.layers.Layer):
             name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False
         )
 
-    def call(self, inputs, update_u=False, return_attention=False, return_share=False):
-        query = _flatten(self.query(inputs, update_u=update_u))  # (B, N, C/k)
+    def call(self, inputs, update_u=False):
+        query, key, value = self._project(inputs, update_u)
+        mixed = mix_large(query, key, value) if self.fast else mix(query, key, value)  # (B, N, C_v)
+        return self._add(self._back(mixed, update_u), inputs)
+
+    def look(self, inputs) -> Attended:
+        """The same pass with the attention map and what it adds; it stores no u.
+
+        Args:
+          inputs: as of the layer, which is built.
+        """
+        inputs = tf.cast(inputs, self.compute_dtype)
+        query, key, value = self._project(inputs, update_u=False)
+        beta = attention_weights(query, key)
+        mixed = self._back(mix_by(beta, value), update_u=False)
+        share = tf.math.divide_no_nan(tf.abs(self.gamma.value) * _norm(mixed), _norm(inputs))
+        return Attended(self._add(mixed, inputs), beta, share)
+
+    def _project(self, inputs, update_u: bool):
+        """Query (B, N, C/k), key (B, M, C/k) and value (B, M, C_v)."""
+        query = self.query(inputs, update_u=update_u)
         key, value = self.key(inputs, update_u=update_u), self.value(inputs, update_u=update_u)
         if ATTENTION_FORMS[self.form].pooled:
             key, value = _pool(key), _pool(value)
-        key, value = _flatten(key), _flatten(value)  # (B, M, C/k), (B, M, C_v)
-        if return_attention:
-            beta = attention_weights(query, key)  # (B, N, M)
-            mixed = mix_by(beta, value)  # (B, N, C_v)
-        else:
-            mixed = mix(query, key, value)
-        if self.projection is not None:
-            mixed = self.projection(mixed, update_u=update_u)  # (B, N, C)
-        output = tf.cast(self.gamma.value, inputs.dtype) * tf.reshape(mixed, tf.shape(inputs)) + inputs
-        outputs = [output, *([beta] if return_attention else [])]
-        if return_share:
-            outputs.append(tf.math.divide_no_nan(tf.abs(self.gamma.value) * _norm(mixed), _norm(inputs)))
-        return tuple(outputs) if len(outputs) > 1 else output
+        return _flatten(query), _flatten(key), _flatten(value)
+
+    def _back(self, mixed, update_u: bool):
+        """What is mixed, with C channels: (B, N, C_v) -> (B, N, C)."""
+        return mixed if self.projection is None else self.projection(mixed, update_u=update_u)
+
+    def _add(self, mixed, inputs):
+        return tf.cast(self.gamma.value, inputs.dtype) * tf.reshape(mixed, tf.shape(inputs)) + inputs
 
     def compute_output_shape(self, input_shape, **_):
         return input_shape
@@ -126,6 +155,7 @@ class SelfAttention(keras.layers.Layer):
             "key_ratio": self.key_ratio,
             "spectral_norm": self.spectral_norm,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "fast": self.fast,
         }
 
 

@@ -11,7 +11,8 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.layers.biases import add_bias
-from sagan_tf.layers.resampling import convolve_prepared, convolve_resampled, prepare
+from sagan_tf.layers.fast_convolution import FAST_FORMS
+from sagan_tf.layers.resampling import downsample, upsample
 
 _EPSILON = 1e-12  # as the original's _l2normalize: added to the norm, not under the root
 
@@ -46,11 +47,7 @@ class SpectrallyNormalized(keras.layers.Layer):
 
     In bfloat16 on a CPU without oneDNN, TensorFlow truncates where it should round: outputs and gradients of
     matrix products are 0.3% short, and kernel gradients of convolutions 0.7% to 1%. With oneDNN they are not.
-
-    `fixed_kernel` stands in the place of W / sigma while it is not None: what `inference_kernel` gave.
     """
-
-    fixed_kernel = None
 
     def __init__(self, spectral_norm: bool, iterations: int, kernel_initializer, **layer_arguments):
         super().__init__(**layer_arguments)
@@ -101,13 +98,11 @@ class SpectrallyNormalized(keras.layers.Layer):
         return power_iteration(matrix, self.u.value, iterations or self.iterations)[0]
 
     def normalized_kernel(self, update_u: bool):
-        """W / sigma, in the layer's compute dtype; W itself where `spectral_norm` is off; or `fixed_kernel`.
+        """W / sigma, in the layer's compute dtype; W itself where `spectral_norm` is off.
 
         Args:
           update_u: whether the new u is stored. Exactly one pass of a training step stores it.
         """
-        if self.fixed_kernel is not None:
-            return tf.cast(self.fixed_kernel, self.compute_dtype)
         kernel = self.kernel.value
         if self.spectral_norm:
             sigma, new_u = power_iteration(self._matrix(), self.u.value, self.iterations)
@@ -115,10 +110,6 @@ class SpectrallyNormalized(keras.layers.Layer):
                 self.u.assign(new_u)
             kernel = kernel / sigma
         return tf.cast(kernel, self.compute_dtype)
-
-    def inference_kernel(self):
-        """What a pass at inference makes of the kernel, whatever its input; in the compute dtype."""
-        return self.normalized_kernel(update_u=False)
 
     def get_config(self):
         return super().get_config() | {
@@ -187,9 +178,11 @@ class SNConv2D(SpectrallyNormalized):
     Args:
       filters: channels of the output.
       kernel_size: height and width of the kernel.
-      resampling: "up" for the convolution of the input upsampled x2 by nearest neighbours, "down" for its
-        2x2 average pooling, both for 3x3 kernels only; None for neither. See `resampling.py`.
+      resampling: "up" upsamples the input x2 by nearest neighbours, "down" pools the output by 2x2 averages;
+        both need a 3x3 kernel. None does neither.
       spectral_norm, iterations, kernel_initializer: as of `SNDense`.
+      fast: whether convolution and resampling are computed as one (`fast_convolution.py`): the same function
+        but for rounding, faster on CPUs.
 
     Call arguments:
       inputs: (B, H, W, C_in).
@@ -208,6 +201,7 @@ class SNConv2D(SpectrallyNormalized):
         spectral_norm: bool = True,
         iterations: int = 1,
         kernel_initializer="glorot_uniform",
+        fast: bool = False,
         **layer_arguments,
     ):
         super().__init__(spectral_norm, iterations, kernel_initializer, **layer_arguments)
@@ -216,19 +210,22 @@ class SNConv2D(SpectrallyNormalized):
         self.filters = filters
         self.kernel_size = kernel_size
         self.resampling = resampling
+        self.fast = fast
 
     def build(self, input_shape):
         self._add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.filters), self.filters)
         self._add_bias(self.filters)
-        self._height = input_shape[1]
-
-    def inference_kernel(self):
-        return prepare(super().inference_kernel(), self.resampling, self._height)
 
     def call(self, inputs, update_u=False):
-        kernel = self.normalized_kernel(update_u)
-        apply = convolve_resampled if self.fixed_kernel is None else convolve_prepared
-        return add_bias(apply(inputs, kernel, self.resampling), self.bias.value)
+        return add_bias(self.convolve(inputs, self.normalized_kernel(update_u)), self.bias.value)
+
+    def convolve(self, x, kernel):
+        """The convolution with its resampling, without the bias; `kernel` (size, size, C_in, filters)."""
+        if self.fast and self.resampling:
+            return FAST_FORMS[self.resampling](x, kernel)
+        x = upsample(x) if self.resampling == "up" else x
+        x = tf.nn.conv2d(x, kernel, 1, "SAME")
+        return downsample(x) if self.resampling == "down" else x
 
     def compute_output_shape(self, input_shape, **_):
         batch, height, width, _ = input_shape
@@ -237,7 +234,7 @@ class SNConv2D(SpectrallyNormalized):
         return (batch, height, width, self.filters)
 
     def get_config(self):
-        names = ("filters", "kernel_size", "resampling")
+        names = ("filters", "kernel_size", "resampling", "fast")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 

@@ -3,7 +3,7 @@
 import math
 import typing
 
-from sagan_tf.layers import mixing, resampling
+from sagan_tf.layers import fast_attention
 from sagan_tf.layers.matched_residual_block import attention_parameters
 from sagan_tf.layers.self_attention import ATTENTION_FORMS
 from sagan_tf.networks import generator_resolutions
@@ -73,7 +73,9 @@ def _attention(layer, resolution: int, channels: int) -> Cost:
     flop = 2 * positions * (channels * projections + pooled * (keys + values))
     # Query, keys and values before and after pooling, what is mixed; twice the output.
     kept = positions * (2 * keys + 2 * values + 2 * channels) + pooled * (keys + values)
-    if mixing.is_by_image(positions, pooled):  # at work are the scores of two images, whatever the batch
+    if layer.fast and fast_attention.is_large(
+        positions, pooled
+    ):  # at work are the scores of two images, whatever the batch
         return Cost(flop, kept + positions * pooled, largest=positions * channels)
     return Cost(flop, kept, positions * pooled, largest=positions * max(pooled, channels))
 
@@ -93,9 +95,9 @@ def _placed(network, resolution: int, channels: int) -> Cost:
     return Cost()
 
 
-def _saved(flop: int) -> int:
-    """Of a 3x3 convolution at the high resolution, what joining it with the resampling saves."""
-    return flop * 3 // 4 if resampling.is_joined() else 0
+def _saved(convolution, flop: int) -> int:
+    """What the fast form of a 3x3 convolution with resampling saves of its `flop` at the high resolution."""
+    return flop * 3 // 4 if convolution.fast else 0
 
 
 def generator_cost(generator) -> Cost:
@@ -109,7 +111,10 @@ def _generator_parts(generator):
     channels = generator.first_width
     for resolution, block in zip(generator_resolutions(generator.image_size), generator.blocks, strict=True):
         width, wide, narrow = block.conv_1.filters, resolution**2, (resolution // 2) ** 2
-        joined, shortcut = _saved(2 * wide * 9 * channels * width), 2 * narrow * channels * width
+        joined, shortcut = (
+            _saved(block.conv_1, 2 * wide * 9 * channels * width),
+            2 * narrow * channels * width,
+        )
         yield Cost(
             flop=2 * wide * 9 * (channels + width) * width - joined + shortcut,
             # After each ReLU, before each norm, the upsampled input of the first convolution if there is one.
@@ -139,7 +144,7 @@ def _discriminator_parts(discriminator):
         resolution = resolution // 2 if block.downsampling else resolution
         narrow = resolution**2
         shortcut = 0 if block.shortcut is None else narrow * channels
-        joined = _saved(2 * wide * 9 * width**2) if block.downsampling else 0
+        joined = _saved(block.conv_2, 2 * wide * 9 * width**2) if block.downsampling else 0
         yield Cost(
             flop=2 * wide * 9 * (channels + width) * width - joined + 2 * shortcut * width,
             # After each ReLU, what a joined convolution sees, the pooled input of the shortcut, the output.

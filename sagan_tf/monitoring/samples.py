@@ -82,8 +82,8 @@ class Sampler:
     def _write_attention(self, step: int) -> None:
         """Overlays for one image a row: of the generator on its samples, of D on those and on real images."""
         looks = self._look(*self._looked_at)
-        for (network, kind), (images, maps, _) in looks.items():
-            for resolution, beta in maps.items():
+        for (network, kind), (images, inside) in looks.items():
+            for resolution, beta in inside.maps.items():
                 if beta.shape[-1] > 1:  # one key gets everything, always
                     picture = attention_grid(pictures.to_uint8(images), beta.numpy(), captions=self._captions)
                     self._reporter.picture(step, f"attention/{network}_{resolution}{kind}", picture)
@@ -93,21 +93,19 @@ class Sampler:
         looks = self._look(*self._looked_at)
         return {
             f"attention_share/{network}_{resolution}{kind}": float(np.mean(share))
-            for (network, kind), (_, _, shares) in looks.items()
-            for resolution, share in shares.items()
+            for (network, kind), (_, inside) in looks.items()
+            for resolution, share in inside.shares.items()
         }
 
     def _look_at(self, z, reals, labels):
-        """What passes through the networks, whose state it leaves alone, with maps and shares."""
+        """The images that each network sees or makes, and its `Look`; nothing is stored."""
         generator, discriminator = self._state.ema_generator, self._state.discriminator
-        asked = {"return_attention": True, "return_shares": True}
-        images, *of_generator = generator(z, labels, training=False, **asked)
-        _, *of_fakes = discriminator(images, labels, **asked)
-        _, *of_reals = discriminator(reals, labels, **asked)
+        of_generator = generator.look(z, labels)
+        images = of_generator.output
         return {
-            ("generator", ""): (images, *of_generator),
-            ("discriminator", "_fake"): (images, *of_fakes),
-            ("discriminator", "_real"): (reals, *of_reals),
+            ("generator", ""): (images, of_generator),
+            ("discriminator", "_fake"): (images, discriminator.look(images, labels)),
+            ("discriminator", "_real"): (reals, discriminator.look(reals, labels)),
         }
 
 

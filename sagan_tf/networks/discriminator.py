@@ -8,15 +8,20 @@ import tensorflow as tf
 from sagan_tf.layers import SNConv2D, SNDense, SNEmbedding
 from sagan_tf.networks.architectures import ARCHITECTURES, discriminator_resolutions
 from sagan_tf.networks.blocks import DownBlock
-from sagan_tf.networks.network import (
-    INITIALIZERS,
-    Network,
-    attributes,
-    check_attention,
-    check_initializer,
-    with_others,
-)
+from sagan_tf.networks.network import INITIALIZERS, Look, Network, check_attention, check_initializer
 
+_CONFIG = (
+    "image_size",
+    "channels",
+    "classes",
+    "attention",
+    "attention_form",
+    "attention_key_ratio",
+    "spectral_norm",
+    "class_conditioning",
+    "initializer",
+    "fast",
+)
 CLASS_CONDITIONING = ("projection", "auxiliary_classifier")
 
 
@@ -40,16 +45,8 @@ class Discriminator(Network):
       images: float32 (B, image_size, image_size, 3) in [-1, 1].
       labels: int32 (B,), in [0, classes); None where unconditional.
       update_u: whether this pass stores u.
-      return_attention: whether to return the attention maps as well.
-      return_shares: whether to return |gamma o| / |x| of every attention layer as well.
-      return_class_logits: whether to return the auxiliary classifier's logits as well.
 
-    Returns: float32 logits (B,); with `return_class_logits` also float32 (B, classes), with
-      `return_attention` a dictionary from resolution to float32 (B, N, M), with `return_shares` one to
-      float32 (B,), in this order.
-
-    Raises:
-      ValueError: class logits of a discriminator without auxiliary classifier are asked for.
+    Returns: float32 logits (B,). For attention maps see `look`, for class logits `class_logits`.
     """
 
     def __init__(
@@ -63,6 +60,7 @@ class Discriminator(Network):
         spectral_norm: bool = True,
         class_conditioning: str = "projection",
         initializer: str = "glorot",
+        fast: bool = False,
         name: str = "discriminator",
         **model_arguments,
     ):
@@ -71,10 +69,10 @@ class Discriminator(Network):
         self.attention = check_attention(attention, discriminator_resolutions(image_size), "discriminator")
         self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
         self.spectral_norm, self.class_conditioning = spectral_norm, class_conditioning
-        self.initializer = check_initializer(initializer)
+        self.initializer, self.fast = check_initializer(initializer), fast
         policy = self.dtype_policy
         kernels = {"spectral_norm": spectral_norm, "kernel_initializer": INITIALIZERS[initializer]}
-        conv = functools.partial(SNConv2D, dtype=policy, **kernels)
+        conv = functools.partial(SNConv2D, dtype=policy, fast=fast, **kernels)
         architecture = ARCHITECTURES[image_size]
         self.blocks, self.attention_layers, self.residual_layers = [], {}, {}
         resolution = image_size
@@ -119,30 +117,39 @@ class Discriminator(Network):
             self.classifier.build((None, shape[-1]))
         self.built = True
 
-    def call(
-        self,
-        images,
-        labels=None,
-        update_u=False,
-        return_attention=False,
-        return_shares=False,
-        return_class_logits=False,
-    ):
-        if return_class_logits and self.classifier is None:
-            raise ValueError("return_class_logits: this discriminator has no auxiliary classifier")
-        maps, shares = {} if return_attention else None, {} if return_shares else None
+    def call(self, images, labels=None, update_u=False):
+        return self.logits(self.features(images, update_u), labels, update_u)
+
+    def look(self, images, labels=None) -> Look:
+        """Logits, with the maps and shares of every attention layer; no u is stored."""
+        inside = Look(None, {}, {})
+        return inside._replace(output=self.logits(self.features(images, inside=inside), labels))
+
+    def features(self, images, update_u: bool = False, inside: Look | None = None):
+        """The sum over positions of the last feature map, float32 (B, C); `inside` takes maps and shares."""
         x = tf.cast(images, self.compute_dtype)
         for block in self.blocks:
             x = self._run(block, x, update_u=update_u)
             if block.downsampling:
-                x = self._attend(x, update_u, maps, shares)
-        h = tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))  # (B, C)
+                x = self._attend(x, update_u, inside)
+        return tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))
+
+    def logits(self, h, labels=None, update_u: bool = False):
+        """The logits float32 (B,) of `features` and labels."""
         logits = self.dense(h, update_u=update_u)[:, 0]
         if self.embedding is not None:
             logits += tf.reduce_sum(h * self.embedding(labels, update_u=update_u), axis=1)
-        class_logits = self.classifier(h, update_u=update_u) if return_class_logits else None  # (B, classes)
-        return with_others(logits, class_logits, maps, shares)
+        return logits
+
+    def class_logits(self, h, update_u: bool = False):
+        """The auxiliary classifier's logits float32 (B, classes) of `features`.
+
+        Raises:
+          ValueError: there is no auxiliary classifier.
+        """
+        if self.classifier is None:
+            raise ValueError("class_logits: this discriminator has no auxiliary classifier")
+        return self.classifier(h, update_u=update_u)
 
     def get_config(self):
-        names = "image_size channels classes attention attention_form attention_key_ratio spectral_norm"
-        return super().get_config() | attributes(self, f"{names} class_conditioning initializer")
+        return super().get_config() | {name: getattr(self, name) for name in _CONFIG}

@@ -5,25 +5,27 @@ import functools
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers import (
-    ConditionalBatchNormalization,
-    LinearConditionalBatchNormalization,
-    SNConv2D,
-    SNDense,
-    SNEmbedding,
-)
+from sagan_tf.layers import ConditionalBatchNormalization, SNConv2D, SNDense
 from sagan_tf.networks.architectures import ARCHITECTURES, FIRST_RESOLUTION, generator_resolutions
 from sagan_tf.networks.blocks import UpBlock
-from sagan_tf.networks.network import (
-    INITIALIZERS,
-    Network,
-    attributes,
-    check_attention,
-    check_initializer,
-    with_others,
-)
+from sagan_tf.networks.conditioning import ClassTable, EmbeddingAndZParts, SharedEmbedding
+from sagan_tf.networks.network import INITIALIZERS, Look, Network, check_attention, check_initializer
 
-_CONDITIONING = "embedding_size hierarchical_z initializer"
+_CONFIG = (
+    "image_size",
+    "channels",
+    "classes",
+    "z_dim",
+    "attention",
+    "attention_form",
+    "attention_key_ratio",
+    "spectral_norm",
+    "synchronized",
+    "embedding_size",
+    "hierarchical_z",
+    "initializer",
+    "fast",
+)
 
 
 @keras.saving.register_keras_serializable("sagan_tf")
@@ -52,17 +54,15 @@ class Generator(Network):
         others for the norms of the blocks. With classes it needs `embedding_size`.
       initializer: of all kernels and of the embedding: "glorot" (uniform), or "orthogonal" (of
         the matrix (fan-in, outputs) the rows or the columns, whichever are fewer, are orthonormal).
+      fast: whether convolutions and attention have their fast forms, see `SNConv2D` and `SelfAttention`.
 
     Call arguments:
       z: float32 (B, z_dim), standard normal.
       labels: int32 (B,), in [0, classes); None where unconditional.
       training: whether batch norm uses the batch's statistics.
       update_state: whether this pass stores u and moves the moving averages.
-      return_attention: whether to return the attention maps as well.
-      return_shares: whether to return |gamma o| / |x| of every attention layer as well.
 
-    Returns: float32 images (B, image_size, image_size, 3) in [-1, 1]; with `return_attention` also
-      a dictionary from resolution to float32 (B, N, M), with `return_shares` one to float32 (B,).
+    Returns: float32 images (B, image_size, image_size, 3) in [-1, 1]. For attention maps see `look`.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Generator(Network):
         embedding_size: int = 0,
         hierarchical_z: bool = False,
         initializer: str = "glorot",
+        fast: bool = False,
         name: str = "generator",
         **model_arguments,
     ):
@@ -88,18 +89,19 @@ class Generator(Network):
         self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
         self.spectral_norm, self.synchronized = spectral_norm, synchronized
         self.embedding_size, self.hierarchical_z = embedding_size, hierarchical_z
-        self.initializer = check_initializer(initializer)
-        self._check_conditions()
+        self.initializer, self.fast = check_initializer(initializer), fast
         policy = self.dtype_policy
         kernels = {"spectral_norm": spectral_norm, "kernel_initializer": INITIALIZERS[initializer]}
-        conv = functools.partial(SNConv2D, dtype=policy, **kernels)
-        norm = self._norm(kernels)
+        conv = functools.partial(SNConv2D, dtype=policy, fast=fast, **kernels)
+        self.conditioning = self._make_conditioning(kernels)
         widths = [channels * multiple for multiple in ARCHITECTURES[image_size].generator]
         self.first_width = widths[0]
         self.dense = SNDense(FIRST_RESOLUTION**2 * widths[0], dtype=policy, name="dense", **kernels)
         self.blocks, self.attention_layers, self.residual_layers = [], {}, {}
         for resolution, width in zip(generator_resolutions(image_size), widths, strict=True):
-            block = UpBlock(width, conv, norm, dtype=policy, name=f"block_{resolution}")
+            block = UpBlock(
+                width, conv, self.conditioning.make_norm, dtype=policy, name=f"block_{resolution}"
+            )
             self.blocks.append(block)
             if resolution in self.attention:
                 self._place(resolution)
@@ -107,37 +109,19 @@ class Generator(Network):
             0, momentum=0.9999, synchronized=synchronized, dtype=policy, name="last_norm"
         )
         self.last_conv = conv(3, name="last_conv")
-        self.embedding = None
-        if embedding_size:
-            kernels |= {"spectral_norm": False}
-            self.embedding = SNEmbedding(
-                classes, embedding_size, dtype="float32", name="embedding", **kernels
-            )
+        self.embedding = self.conditioning.make_embedding()
 
-    def _check_conditions(self) -> None:
-        if self.embedding_size and not self.classes:
-            raise ValueError(f"embedding_size={self.embedding_size}: there are no classes")
-        if self.hierarchical_z and self.classes and not self.embedding_size:
-            raise ValueError("hierarchical_z: needs embedding_size where there are classes")
-        if self.z_dim % self._z_parts:
-            raise ValueError(
-                f"z_dim={self.z_dim}: with hierarchical_z a multiple of {self._z_parts} is needed"
-            )
-
-    @property
-    def _z_parts(self) -> int:
-        return len(ARCHITECTURES[self.image_size].generator) + 1 if self.hierarchical_z else 1
-
-    def _norm(self, kernels: dict):
-        """The norm of the blocks: a function of its name."""
-        shared = {"synchronized": self.synchronized, "dtype": self.dtype_policy}
-        size = self.embedding_size + (self.z_dim // self._z_parts if self.hierarchical_z else 0)
-        if size:
-            return functools.partial(LinearConditionalBatchNormalization, size, **kernels, **shared)
-        return functools.partial(ConditionalBatchNormalization, self.classes, **shared)
+    def _make_conditioning(self, kernels: dict):
+        blocks = len(ARCHITECTURES[self.image_size].generator)
+        norms = {"synchronized": self.synchronized, "dtype": self.dtype_policy}
+        if self.hierarchical_z:
+            return EmbeddingAndZParts(self.classes, self.embedding_size, self.z_dim, blocks, norms, kernels)
+        if self.embedding_size:
+            return SharedEmbedding(self.classes, self.embedding_size, blocks, norms, kernels)
+        return ClassTable(self.classes, blocks, norms)
 
     def build(self, input_shape=None):
-        self.dense.build((None, self.z_dim // self._z_parts))
+        self.dense.build((None, self.z_dim // self.conditioning.z_parts))
         if self.embedding is not None:
             self.embedding.build((None,))
         shape = (None, FIRST_RESOLUTION, FIRST_RESOLUTION, self.first_width)
@@ -150,36 +134,24 @@ class Generator(Network):
         self.last_conv.build(shape)
         self.built = True
 
-    def call(
-        self,
-        z,
-        labels=None,
-        training=False,
-        update_state=False,
-        return_attention=False,
-        return_shares=False,
-    ):
-        maps, shares = {} if return_attention else None, {} if return_shares else None
-        z, *conditions = self._conditions(z, labels)
-        x = self.dense(tf.cast(z, self.compute_dtype), update_u=update_state)
+    def call(self, z, labels=None, training=False, update_state=False):
+        return self._images(z, labels, training, update_state)
+
+    def look(self, z, labels=None) -> Look:
+        """Images at inference, with the maps and shares of every attention layer; nothing is stored."""
+        inside = Look(None, {}, {})
+        return inside._replace(output=self._images(z, labels, False, False, inside))
+
+    def _images(self, z, labels, training: bool, update_state: bool, inside: Look | None = None):
+        z = tf.cast(z, self.compute_dtype)
+        z, conditions = self.conditioning.inputs(z, labels, self.embedding)
+        x = self.dense(z, update_u=update_state)
         x = tf.reshape(x, (-1, FIRST_RESOLUTION, FIRST_RESOLUTION, self.first_width))
         for block, condition in zip(self.blocks, conditions, strict=True):
             x = self._run(block, x, condition, training=training, update_state=update_state)
-            x = self._attend(x, update_state, maps, shares)
+            x = self._attend(x, update_state, inside)
         x = tf.nn.relu(self.last_norm(x, training=training, update_statistics=update_state))
-        images = tf.tanh(tf.cast(self.last_conv(x, update_u=update_state), tf.float32))
-        return with_others(images, maps, shares)
-
-    def _conditions(self, z, labels) -> list:
-        """What the dense layer gets, then what the norms of each block get: labels, or float (B, size)."""
-        first, *parts = tf.split(z, self._z_parts, axis=1)
-        embedded = [] if self.embedding is None else [self.embedding(labels)]
-        if not parts:
-            parts = [*embedded, labels][:1] * len(self.blocks)
-        elif embedded:
-            parts = [tf.concat([tf.cast(part, tf.float32), *embedded], axis=1) for part in parts]
-        return [first, *parts]
+        return tf.tanh(tf.cast(self.last_conv(x, update_u=update_state), tf.float32))
 
     def get_config(self):
-        names = "image_size channels classes z_dim attention attention_form attention_key_ratio"
-        return super().get_config() | attributes(self, f"{names} spectral_norm synchronized {_CONDITIONING}")
+        return super().get_config() | {name: getattr(self, name) for name in _CONFIG}

@@ -13,15 +13,10 @@ def inference_copy(generator: Generator, *, bake: bool, dtype: str) -> Generator
         not stored then, it is a constant, and so the function is the same.
       dtype: dtype policy of the copy, "float32" or "mixed_bfloat16".
     """
-    spectral_norm = generator.spectral_norm and not bake
-    config = generator.get_config() | {"spectral_norm": spectral_norm, "dtype": dtype}
-    copy = Generator.from_config(config)
-    copy.build()
-    values = {variable.path: variable.value for variable in generator.variables}
-    if generator.spectral_norm and bake:
-        for layer in generator.kernel_layers:
-            if layer.spectral_norm:
-                values[layer.kernel.path] = layer.kernel.value / layer.sigma()
-    for variable in copy.variables:
-        variable.assign(values[variable.path])
+    copy = generator.copy(spectral_norm=generator.spectral_norm and not bake, dtype=dtype)
+    if bake:
+        normalized = {layer.kernel.path: layer for layer in generator.kernel_layers if layer.spectral_norm}
+        for layer in copy.kernel_layers:
+            if layer.kernel.path in normalized:
+                layer.kernel.assign(layer.kernel.value / normalized[layer.kernel.path].sigma())
     return copy

@@ -1,12 +1,29 @@
 """What both networks do alike."""
 
+import typing
+
 import keras
+import tensorflow as tf
 
 from sagan_tf.layers import MatchedResidualBlock, SelfAttention, SpectrallyNormalized
 from sagan_tf.layers.recomputation import recompute
 
 INITIALIZERS = {"glorot": "glorot_uniform", "orthogonal": "orthogonal"}  # and Keras's names of them
-RESIDUAL = "residual"  # the form of attention that is none
+RESIDUAL = "residual"  # in the place of a form of attention: a `MatchedResidualBlock`
+
+
+class Look(typing.NamedTuple):
+    """What a network's `look` returns.
+
+    Attributes:
+      output: what the network returns: images or logits.
+      maps: the attention map float32 (B, N, M) of every attention layer, by its resolution.
+      shares: |gamma o| / |x| of every attention layer, float32 (B,), by its resolution.
+    """
+
+    output: tf.Tensor
+    maps: dict[int, tf.Tensor]
+    shares: dict[int, tf.Tensor]
 
 
 class Network(keras.Model):
@@ -30,6 +47,21 @@ class Network(keras.Model):
             layer for layer in self.inner_layers if isinstance(layer, SpectrallyNormalized) and layer.built
         ]
 
+    def copy(self, **changes):
+        """A built network of the same configuration but for `changes`, e.g. `name="ema_generator"`.
+
+        Its weights are copies of those of the same path below the network's name and of the same shape; the
+        others are new.
+        """
+        copy = type(self).from_config(self.get_config() | changes)
+        copy.build()
+        own = {_below(variable): variable for variable in self.variables}
+        for variable in copy.variables:
+            source = own.get(_below(variable))
+            if source is not None and source.shape == variable.shape:
+                variable.assign(source.numpy())
+        return copy
+
     def _run(self, block, *tensors, **keywords):
         if self.recompute_blocks:
             return recompute(block, *tensors, **keywords)
@@ -46,7 +78,8 @@ class Network(keras.Model):
             layer = MatchedResidualBlock(**arguments, name=f"residual_{resolution}")
             self.residual_layers[str(resolution)] = layer
         else:
-            layer = SelfAttention(self.attention_form, **arguments, name=f"attention_{resolution}")
+            name = f"attention_{resolution}"
+            layer = SelfAttention(self.attention_form, **arguments, fast=self.fast, name=name)
             self.attention_layers[str(resolution)] = layer
 
     def _build_placed(self, shape) -> None:
@@ -54,19 +87,17 @@ class Network(keras.Model):
             if str(shape[1]) in layers:
                 layers[str(shape[1])].build(shape)
 
-    def _attend(self, x, update_u: bool, maps: dict | None, shares: dict | None):
-        """x after the layer that stands at its resolution, if there is one; adds to maps and shares."""
+    def _attend(self, x, update_u: bool, inside: Look | None):
+        """x after the layer that stands at its resolution, if there is one; adds to `inside` if given."""
         size = x.shape[1]
-        if str(size) in self.attention_layers:
-            asked = {"return_attention": maps is not None, "return_share": shares is not None}
-            outputs = self.attention_layers[str(size)](x, update_u=update_u, **asked)
-            x, *others = outputs if any(asked.values()) else (outputs,)
-            if shares is not None:
-                shares[size] = others.pop()
-            if maps is not None:
-                maps[size] = others.pop()
         if str(size) in self.residual_layers:
-            x = self.residual_layers[str(size)](x, update_u=update_u)
+            return self.residual_layers[str(size)](x, update_u=update_u)
+        layer = self.attention_layers.get(str(size))
+        if layer is None:
+            return x
+        if inside is None:
+            return layer(x, update_u=update_u)
+        x, inside.maps[size], inside.shares[size] = layer.look(x)
         return x
 
 
@@ -83,11 +114,6 @@ def check_initializer(initializer: str) -> str:
     return initializer
 
 
-def with_others(output, *others):
-    """The output alone, or in a tuple with those of the others that are not None."""
-    outputs = (output, *(other for other in others if other is not None))
-    return outputs if len(outputs) > 1 else output
-
-
-def attributes(instance, names: str) -> dict:
-    return {name: getattr(instance, name) for name in names.split()}
+def _below(variable) -> str:
+    """A variable's path below its network's name."""
+    return variable.path.partition("/")[2]

@@ -44,21 +44,38 @@ def open_dataset(config: Config):
     )
 
 
-def resolve_precision(config: Config, environment: runtime.Environment) -> Config:
-    """The configuration with a precision in the place of `auto`: bfloat16 where that is native.
+def resolve_speed(config: Config, environment: runtime.Environment) -> Config:
+    """The configuration with what these devices compute fast in the place of every `auto`.
+
+    precision becomes bfloat16 where that is native, fast_forms what `uses_fast_forms` says.
 
     Raises:
       UserError: bfloat16 where TensorFlow would fail at the first product.
     """
-    if config.precision == AUTO:
+    precision = config.precision
+    if precision == AUTO:
         precision = "bfloat16" if environment.native_bfloat16 else "float32"
-        return dataclasses.replace(config, precision=precision)
-    if config.precision == "bfloat16" and environment.onednn and lacks_bfloat16():
+    elif precision == "bfloat16" and environment.onednn and lacks_bfloat16():
         raise UserError(
             f"--precision=bfloat16: TensorFlow cannot compute in it with {onednn_limit()}; unset that, or"
             " give --precision=float32"
         )
-    return config
+    fast_forms = "yes" if uses_fast_forms(config, bool(environment.gpus)) else "no"
+    return dataclasses.replace(config, precision=precision, fast_forms=fast_forms)
+
+
+def uses_fast_forms(config: Config, on_gpus: bool | None = None) -> bool:
+    """Whether the networks of a configuration have their fast forms.
+
+    Args:
+      config: one whose fast_forms is `auto` is new, or of a run that an earlier version began.
+      on_gpus: whether `auto` is to be decided for GPUs; None: for those that TensorFlow sees.
+    """
+    if config.fast_forms != AUTO:
+        return config.fast_forms == "yes"
+    if on_gpus is None:
+        on_gpus = bool(tf.config.list_physical_devices("GPU"))
+    return not (on_gpus or config.xla)
 
 
 def make_generator(config: Config, classes: int) -> Generator:
@@ -76,6 +93,7 @@ def make_generator(config: Config, classes: int) -> Generator:
         embedding_size=config.generator_embedding,
         hierarchical_z=config.hierarchical_z,
         initializer=config.initializer,
+        fast=uses_fast_forms(config),
         dtype=PRECISIONS[config.precision],
     )
     generator.build()
@@ -94,6 +112,7 @@ def make_discriminator(config: Config, classes: int) -> Discriminator:
         spectral_norm=config.discriminator_spectral_norm,
         class_conditioning=config.class_conditioning,
         initializer=config.initializer,
+        fast=uses_fast_forms(config),
         dtype=PRECISIONS[config.precision],
     )
     discriminator.build()
@@ -103,7 +122,6 @@ def make_discriminator(config: Config, classes: int) -> Discriminator:
 def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -> State:
     """Networks, optimizers and step of a run, with the initial weights that the seed decides."""
     keras.utils.set_random_seed(config.seed)
-    # Here, as what layers compute, and so the estimate of the memory, depends on it.
     tf.config.optimizer.set_jit("autoclustering" if config.xla else False)
     with strategy.scope():
         return State(

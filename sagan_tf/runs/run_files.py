@@ -4,7 +4,6 @@ import json
 import os
 import time
 
-from sagan_tf.layers import resampling
 from sagan_tf.runs import best
 from sagan_tf.runs.config import Config
 from sagan_tf.system import options, runtime
@@ -61,7 +60,7 @@ def write_description(config: Config, class_names, directory: str | None = None)
 def write_environment(config: Config, step: int, environment: runtime.Environment) -> None:
     """Adds a line to `environment.jsonl`: what a run computes with from this step on."""
     line = {"step": step, "time": round(time.time(), 3), "precision": config.precision}
-    line["joined_convolutions"] = resampling.is_joined()  # which rounds otherwise than one after the other
+    line["fast_forms"] = config.fast_forms  # they round otherwise than the plain ones
     with open(os.path.join(config.workdir, _ENVIRONMENT_FILE), "a", encoding="utf-8") as file:
         file.write(json.dumps(line | environment.record()) + "\n")
 

@@ -1,10 +1,10 @@
 """The generator as a TensorFlow module with the signatures that are served: it needs nothing of this package.
 
 The network is not written a second time: Keras's own call of the Generator is traced, with the module's
-variables in the place of the network's.
+variables in the place of the network's. Kernels that stay as they are have been prepared for it, see
+`serving.prepared`.
 """
 
-import contextlib
 import functools
 
 import keras
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from sagan_tf.networks import Generator
 from sagan_tf.networks.sampling import draw_one_z, to_uint8
+from sagan_tf.serving.prepared import prepare_layers
 
 WEIGHTS = ("float32", "bfloat16", "float16")
 _SAMPLE_SEED = 0  # a picture of seed i is sample i of this seed, as `sagan_tf.evaluate` draws it
@@ -38,8 +39,8 @@ class ServedGenerator(tf.Module):
       generator: built; see `inference_copy`.
       class_file: text file with the name of a class a line, kept as an asset.
       weights: dtype that matrices are stored in, one of `WEIGHTS`; vectors stay float32, and kernels that
-        are computed with in 16 bits are stored in those. Without spectral normalization kernels are stored
-        as `inference_kernel` gives them: calls transform none, and cast them only from a narrower `weights`.
+        are computed with in 16 bits are stored in those. Kernels without spectral normalization are stored as
+        `prepare_layers` gives them: calls transform none, and cast them only from a narrower `weights`.
 
     Raises:
       ValueError: a weight is not finite in that dtype.
@@ -49,30 +50,33 @@ class ServedGenerator(tf.Module):
         super().__init__(name="sagan")
         self.class_names = tf.saved_model.Asset(class_file)
         self._classes, self._z_dim = generator.classes, generator.z_dim
-        layers = {layer.kernel.path: layer for layer in generator.kernel_layers if not layer.spectral_norm}
-        values = {variable.path: variable.value for variable in generator.variables}
-        values |= {path: layer.inference_kernel() for path, layer in layers.items()}
         matrices = {v.path for v in generator.trainable_variables if len(v.shape) > 1}
-        self._stored = {
-            path: _stored(
-                path, value, weights if path in matrices and value.dtype == tf.float32 else value.dtype
-            )
-            for path, value in values.items()
-        }
-        self._generate = self._substituted(generator, layers)
+        self._stored = {}
+
+        def store(path, value):
+            dtype = weights if path in matrices and value.dtype == tf.float32 else value.dtype
+            self._stored[path] = _stored(path, value, dtype)
+            return self._stored[path]
+
+        network = generator.copy()
+        replaced = prepare_layers(network, store)
+        variables = [variable for variable in network.variables if variable.path not in replaced]
+        for variable in variables:
+            store(variable.path, variable.value)
+        self._generate = self._on_own_weights(variables, network)
+        self._look = self._on_own_weights(variables, network.look)
         self._attends = bool(generator.attention_layers)
 
-    def _substituted(self, generator: Generator, layers: dict):
-        """The generator's call, on the variables of this module; `layers`: those with fixed kernels."""
-        stored = self._stored
+    def _on_own_weights(self, variables, function):
+        """The network or its `look`, functions of z and labels, on this module's weights."""
 
         @functools.partial(tf.function, autograph=False)  # one copy in the file, whatever calls it
-        def call(z, labels, return_attention):
-            mapping = [(v, stored[v.path]) for v in generator.variables if v.path not in layers]
-            with keras.StatelessScope(state_mapping=mapping), _fixed_kernels(layers, stored):
-                return generator(z, labels, training=False, return_attention=return_attention)
+        def call(z, labels):
+            with keras.StatelessScope(state_mapping=[(v, self._stored[v.path]) for v in variables]):
+                return function(z, labels)
 
-        return lambda z, labels, return_attention=False: call(z, labels, return_attention)
+        # A tf.function among a module's attributes would be saved as a function of its own.
+        return lambda z, labels: call(z, labels)
 
     @property
     def inputs(self) -> dict[str, list[tf.TensorSpec]]:
@@ -105,8 +109,8 @@ class ServedGenerator(tf.Module):
 
     def _attention(self, z, labels=None):
         z, labels = self._checked(z=z, labels=labels)
-        images, maps = self._generate(z, labels, return_attention=True)
-        return {"images": images} | {f"attention_{size}": beta for size, beta in maps.items()}
+        seen = self._look(z, labels)
+        return {"images": seen.output} | {f"attention_{size}": beta for size, beta in seen.maps.items()}
 
     def _drawn(self, seed, truncation, labels=None):
         seed, truncation, labels = self._checked(seed=seed, truncation=truncation, labels=labels)
@@ -155,18 +159,6 @@ def _stored(path: str, value, dtype) -> tf.Variable:
     if not bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))):
         raise ValueError(f"{path} is not finite in {tf.as_dtype(dtype).name}")
     return tf.Variable(value, trainable=False, name=path)
-
-
-@contextlib.contextmanager
-def _fixed_kernels(layers: dict, stored: dict):
-    """Meanwhile the layers use the stored kernels as they are."""
-    try:
-        for path, layer in layers.items():
-            layer.fixed_kernel = stored[path].value()
-        yield
-    finally:
-        for layer in layers.values():
-            layer.fixed_kernel = None
 
 
 def _refuse(wrong, text: str, *values):

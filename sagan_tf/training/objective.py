@@ -96,10 +96,11 @@ class Objective(typing.NamedTuple):
         return self.orthogonal_weight * tf.add_n([orthogonality(matrix) for matrix in matrices])
 
     def _discriminate(self, discriminator, images, labels, update_u: bool):
-        """Logits (B,), and those of the classes (B, classes) where they are needed, else None."""
+        """Logits (B,) and, with an auxiliary term, class logits (B, classes); otherwise None."""
         if not self.auxiliary_weight:
             return discriminator(images, labels, update_u=update_u), None
-        return discriminator(images, labels, update_u=update_u, return_class_logits=True)
+        h = discriminator.features(images, update_u)
+        return discriminator.logits(h, labels, update_u), discriminator.class_logits(h, update_u)
 
     def _class_term(self, class_logits, labels):
         return self.auxiliary_weight * tf.reduce_sum(class_cross_entropy(class_logits, labels))

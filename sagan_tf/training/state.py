@@ -45,9 +45,7 @@ class State:
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         generator_optimizer.build(generator.trainable_variables)
         discriminator_optimizer.build(discriminator.trainable_variables)
-        self.ema_generator = Generator.from_config(generator.get_config() | {"name": "ema_generator"})
-        self.ema_generator.build()
-        self.ema_generator.set_weights(generator.get_weights())
+        self.ema_generator = generator.copy(name="ema_generator")
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         self.step = tf.Variable(0, dtype=tf.int64, aggregation=first)
         self.restores = tf.Variable(0, dtype=tf.int64, aggregation=first)

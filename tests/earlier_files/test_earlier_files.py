@@ -38,6 +38,8 @@ def assert_near(found, wanted, relative=1e-5):
 def test_run_gives_the_same_networks(expected, ema, images):
     run = restoring.restore(str(HERE / "run"), "latest", ema=ema)
     assert run.step == 4 and run.class_names == ("bars", "discs")
+    assert run.config.fast_forms == "auto"  # it names none: decided when it is read
+    assert run.generator.fast == run.discriminator.fast == (not tf.config.list_physical_devices("GPU"))
     z, labels = expected["z"], expected["labels"]
     assert_near(run.generator(z, labels, training=False), expected[images])
     assert_near(run.discriminator(expected["images"], labels), expected["scores"])

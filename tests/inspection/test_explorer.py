@@ -97,7 +97,7 @@ def test_pointer_shows_what_the_layer_said(page, run):
     png = base64.b64decode(data["images"][source["images"][0]].partition(",")[2])
     image = np.asarray(Image.open(io.BytesIO(png)), np.float32)[None] * (2 / 255) - 1
     network = restoring.restore(str(run)).discriminator
-    beta = network(image, np.array(source["labels"][:1]), return_attention=True)[1][16].numpy()[0]
+    beta = network.look(image, np.array(source["labels"][:1])).maps[16].numpy()[0]
     stored = unpacked(views[number])[1][0]
     seen = []
     for row, column in ((2, 3), (8, 12), (15, 0)):

@@ -143,10 +143,10 @@ def test_sampler_shows_samples_and_attention_and_leaves_the_state_alone(state, t
     grid = picture_of(found["samples/ema"][0][1])
     np.testing.assert_allclose(grid[-64::2, -64::2].astype(int), expected[-1], atol=1)
     assert picture_of(found["attention/generator_8"][0][1]).shape[0] > 10 * 64
-    _, inner = state.ema_generator(z[::10], labels[::10], return_shares=True)
+    inner = state.ema_generator.look(z[::10], labels[::10]).shares
     assert shares["attention_share/generator_8"] == pytest.approx(float(np.mean(inner[8])), rel=1e-4)
     reals = dataset.read([np.flatnonzero(dataset.source.labels == label)[0] for label in range(10)])[0]
-    _, inner = state.discriminator(reals * np.float32(2 / 255) - 1, np.arange(10), return_shares=True)
+    inner = state.discriminator.look(reals * np.float32(2 / 255) - 1, np.arange(10)).shares
     share = shares["attention_share/discriminator_16_real"]
     assert share == pytest.approx(float(np.mean(inner[16])), rel=1e-4) and share > 1e-3
     assert len(shares) == 4

@@ -175,10 +175,11 @@ def test_auxiliary_classifier(small, inputs_of, spectral_norm):
     discriminator = small(Discriminator, class_conditioning="auxiliary_classifier", **arguments)
     discriminator.attention_layers["8"].gamma.assign(0.0)
     images, labels = inputs_of(discriminator)
-    logits, class_logits, maps = discriminator(
-        images, labels, return_class_logits=True, return_attention=True
+    logits, class_logits = (
+        discriminator(images, labels),
+        discriminator.class_logits(discriminator.features(images)),
     )
-    assert (class_logits.dtype, list(maps)) == (tf.float32, [8])
+    assert class_logits.dtype == tf.float32
     h = features_oracle(discriminator, 2, images)
     expected = h @ kernel_of(discriminator.classifier) + array(discriminator.classifier.bias)
     assert_equal_to_rounding(class_logits.numpy(), expected)
@@ -213,7 +214,8 @@ def test_a_generator_pass_that_may_not_changes_nothing(small, inputs_of, variant
     generator = small(Generator, attention=(16,), **variant)
     before = snapshot(generator)
     generator(*inputs_of(generator))
-    generator(*inputs_of(generator), training=True, return_attention=True)
+    generator(*inputs_of(generator), training=True)
+    generator.look(*inputs_of(generator))
     assert_same(before, snapshot(generator), before)
 
 
@@ -239,9 +241,18 @@ def test_a_discriminator_pass_moves_u_once_if_it_may(small, inputs_of, classifie
     conditioning = "auxiliary_classifier" if classifier else "projection"
     discriminator = small(Discriminator, attention=(16,), channels=4, class_conditioning=conditioning)
     before = snapshot(discriminator)
-    discriminator(*inputs_of(discriminator), return_attention=True, return_class_logits=classifier)
+    images, labels = inputs_of(discriminator)
+
+    def passes(update_u):
+        h = discriminator.features(images, update_u)
+        discriminator.logits(h, labels, update_u)
+        if classifier:
+            discriminator.class_logits(h, update_u)
+
+    discriminator.look(images, labels)
+    passes(update_u=False)
     assert_same(before, snapshot(discriminator), before)
-    discriminator(*inputs_of(discriminator), update_u=True, return_class_logits=classifier)
+    passes(update_u=True)
     after = snapshot(discriminator)
     moved = assert_one_power_iteration(before, after)
     assert len(moved) == len(before) - len(discriminator.trainable_variables)

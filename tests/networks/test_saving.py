@@ -41,6 +41,21 @@ def test_configuration_and_saved_file_give_the_same_network(small, inputs_of, ne
         np.testing.assert_array_equal(other(*inputs), instance(*inputs))
 
 
+def test_a_copy_has_the_weights_that_fit(small, inputs_of):
+    generator = small(Generator, attention=(16,), attention_key_ratio=2)
+    copy = generator.copy(name="other", classes=4, fast=True)
+    assert (copy.name, copy.classes, copy.fast) == ("other", 4, True)
+    below = {v.path.partition("/")[2]: v for v in generator.variables}
+    for variable in copy.variables:
+        own = below[variable.path.partition("/")[2]]
+        if own.shape == variable.shape:
+            np.testing.assert_array_equal(variable, own, err_msg=variable.path)
+        else:
+            assert own.name in ("gain", "bias") and own.shape[0] == 3
+    same, inputs = generator.copy(), inputs_of(generator)
+    np.testing.assert_array_equal(same(*inputs), generator(*inputs))
+
+
 BIGGAN = {"embedding_size": 128, "hierarchical_z": True, "z_dim": 120}
 
 

@@ -69,15 +69,15 @@ def test_attention_is_used_where_it_is_placed(small, inputs_of, network, resolut
     layer.gamma.assign(0.0)
     np.testing.assert_allclose(instance(*inputs), plain(*inputs), rtol=1e-5, atol=1e-6)
     layer.gamma.assign(1.0)
-    outputs, maps = instance(*inputs, return_attention=True)
+    outputs, maps, shares = instance.look(*inputs)
     assert np.abs(outputs - plain(*inputs)).max() > 1e-3
     assert list(maps) == [resolution]
     assert maps[resolution].shape == (3, resolution**2, resolution**2 // 4)
     np.testing.assert_allclose(np.sum(maps[resolution], axis=-1), 1, rtol=1e-5)
-    _, all_maps, shares = instance(*inputs, return_attention=True, return_shares=True)
-    assert list(all_maps) == list(shares) == [resolution] and shares[resolution].shape == (3,)
+    np.testing.assert_allclose(instance(*inputs), outputs, rtol=1e-5, atol=1e-6)
+    assert list(shares) == [resolution] and shares[resolution].shape == (3,)
     layer.gamma.assign(-0.5)
-    half = instance(*inputs, return_shares=True)[1][resolution]  # what comes before the layer is the same
+    half = instance.look(*inputs).shares[resolution]  # what comes before the layer is the same
     np.testing.assert_allclose(half, 0.5 * shares[resolution], rtol=1e-5)
     assert np.min(half) > 1e-3
 
@@ -97,8 +97,8 @@ def test_a_residual_block_in_the_place_of_attention(small, inputs_of, network):
     instance, attentive = small(network, attention_form="residual", **arguments), small(network, **arguments)
     assert list(instance.residual_layers) == list(attentive.attention_layers)
     assert not instance.attention_layers and not attentive.residual_layers
-    outputs, maps, shares = instance(*inputs_of(instance), return_attention=True, return_shares=True)
-    assert (maps, shares) == ({}, {})
+    seen = instance.look(*inputs_of(instance))
+    assert (seen.maps, seen.shares) == ({}, {})
     others, inner = (
         [v.path for v in network.variables if not re.search("/(residual|attention)_", v.path)]
         for network in (instance, attentive)
@@ -148,8 +148,8 @@ def test_labels_matter_where_there_are_classes(small, inputs_of, network):
 
 def test_class_logits_where_there_are_none_are_refused(small, inputs_of):
     projecting = small(Discriminator)
-    with pytest.raises(ValueError, match="return_class_logits: .* no auxiliary classifier"):
-        projecting(*inputs_of(projecting), return_class_logits=True)
+    with pytest.raises(ValueError, match="class_logits: .* no auxiliary classifier"):
+        projecting.class_logits(projecting.features(inputs_of(projecting)[0]))
     with pytest.raises(ValueError, match="class_conditioning='auxiliary_classifier': there are no classes"):
         small(Discriminator, classes=0, class_conditioning="auxiliary_classifier")
     with pytest.raises(ValueError, match="'acgan': allowed are projection, auxiliary_classifier"):
@@ -222,7 +222,8 @@ def test_bfloat16_inside_float32_outside(small, inputs_of, network):
     assert {variable.dtype for variable in mixed.variables} == {"float32"}
     assert {block.compute_dtype for block in mixed.blocks} == {"bfloat16"}
     mixed.set_weights(exact.get_weights())
-    outputs, maps = mixed(*inputs_of(mixed), return_attention=True)
+    outputs, maps, _ = mixed.look(*inputs_of(mixed))
+    np.testing.assert_array_equal(mixed(*inputs_of(mixed)), outputs)
     assert (outputs.dtype, maps[16].dtype) == (tf.float32, tf.float32)
     expected = exact(*inputs_of(exact)).numpy()
     assert 0 < np.abs(outputs - expected).mean() < 0.02 * np.abs(expected).mean()

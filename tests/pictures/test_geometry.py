@@ -54,7 +54,7 @@ def test_a_key_lies_where_the_layer_took_it_from(form, side):
         features = np.zeros((1, side, side, 2), np.float32)
         features[..., 1] = 1.0
         features[0, position // side, position % side, 0] = 9.0
-        _, beta = layer(features, return_attention=True)
+        beta = layer.look(features).beta
         assert geometry.sides(beta) == (side, -(-side // 2) if form == "original" else side)
         maps = geometry.to_pixels(beta.numpy()[0], side, 2 * side)
         row, column = np.unravel_index(maps[0].argmax(), maps[0].shape)

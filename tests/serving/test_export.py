@@ -84,7 +84,7 @@ def generate_as(signatures, labels):
 def test_attention_maps_are_those_of_the_network(signatures, generator):
     z, labels = _z(5), _labels(5)
     outputs = _call(signatures["attention"], {"z": z, "labels": labels})
-    images, maps = generator(z, labels, return_attention=True)
+    images, maps, _ = generator.look(z, labels)
     assert set(outputs) == {"images", "attention_16"} and set(maps) == {16}
     np.testing.assert_allclose(outputs["images"], images, atol=ROUNDING)
     np.testing.assert_allclose(outputs["attention_16"], maps[16], atol=1e-5)
@@ -245,8 +245,7 @@ def test_weights_of_16_bits_are_the_rounded_ones(dtype, generator, tmp_path):
 
 
 def test_weights_too_large_for_16_bits_are_refused(generator, tmp_path):
-    copy = Generator.from_config(generator.get_config())
-    copy.build()
+    copy = generator.copy()
     copy.last_conv.kernel.assign(copy.last_conv.kernel * 1e8)
     with pytest.raises(ValueError, match="last_conv/kernel is not finite in float16"):
         ServedGenerator(copy, str(tmp_path / "labels.txt"), weights="float16")

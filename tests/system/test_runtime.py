@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sagan_tf import train
+from sagan_tf.monitoring import estimate
 from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, runtime
@@ -95,24 +96,51 @@ def config(**changes) -> Config:
 
 def test_auto_becomes_what_is_native(monkeypatch):
     new, old = on(monkeypatch, "avx512_bf16"), on(monkeypatch, "avx2")
-    assert objects.resolve_precision(config(), new).precision == "bfloat16"
-    assert objects.resolve_precision(config(), old).precision == "float32"
+    assert objects.resolve_speed(config(), new).precision == "bfloat16"
+    assert objects.resolve_speed(config(), old).precision == "float32"
     for precision in ("float32", "bfloat16"):
         for environment in (new, old):
             asked = config(precision=precision)
-            assert objects.resolve_precision(asked, environment) == asked
+            assert objects.resolve_speed(asked, environment) == asked
 
 
 def test_bfloat16_is_refused_where_tensorflow_would_fail(monkeypatch):
     old = on(monkeypatch, "avx2", limit="AVX2")
     monkeypatch.setattr(processors, "processor", lambda: old.processor)
     asked = config(precision="bfloat16")
-    assert objects.resolve_precision(asked, old) == asked  # without AVX-512 TensorFlow has other kernels
+    assert objects.resolve_speed(asked, old) == asked  # without AVX-512 TensorFlow has other kernels
     environment = on(monkeypatch, "avx512f", "avx512_bf16", limit="AVX2")
     monkeypatch.setattr(processors, "processor", lambda: environment.processor)
     with pytest.raises(UserError, match="--precision=bfloat16: .* with ONEDNN_MAX_CPU_ISA=AVX2"):
-        objects.resolve_precision(asked, environment)
-    assert objects.resolve_precision(config(), environment).precision == "float32"
+        objects.resolve_speed(asked, environment)
+    assert objects.resolve_speed(config(), environment).precision == "float32"
+
+
+def test_auto_has_fast_forms_on_cpus_without_xla(monkeypatch):
+    cpu = on(monkeypatch, "avx2")
+    gpu = cpu._replace(gpus=("NVIDIA X",))
+
+    def became(environment, **changes):
+        return objects.resolve_speed(config(**changes), environment).fast_forms
+
+    assert became(cpu) == "yes"
+    assert became(gpu) == became(cpu, xla=True) == "no"
+    assert became(gpu, fast_forms="yes") == became(cpu, fast_forms="yes", xla=True) == "yes"
+    assert became(cpu, fast_forms="no") == "no"
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_fast_forms_reach_every_layer(fast):
+    """The networks' own, and what the estimate of their cost goes by."""
+    sizes = {"image_size": 32, "generator_channels": 1, "discriminator_channels": 1, "precision": "float32"}
+    attention = {"generator_attention": (16,), "discriminator_attention": (16,)}
+    asked = config(**sizes, **attention, fast_forms="yes" if fast else "no")
+    networks = objects.make_generator(asked, 2), objects.make_discriminator(asked, 2)
+    for network in networks:
+        kinds = [layer for layer in network.inner_layers if hasattr(layer, "fast")]
+        assert len(kinds) > 5 and {layer.fast for layer in kinds} == {fast}
+    costs = estimate.generator_cost(networks[0]), estimate.discriminator_cost(networks[1])
+    assert all((cost.saved > 2 * 1e5) == fast for cost in costs)
 
 
 def run(monkeypatch, *arguments) -> int:
@@ -123,18 +151,21 @@ def run(monkeypatch, *arguments) -> int:
 
 def test_a_run_stays_what_it_became(tmp_path, monkeypatch, capfd):
     workdir = f"--workdir={tmp_path}/run"
-    native = runtime.environment(["CPU:0"])._replace(native_bfloat16=True)
+    native = runtime.environment(["CPU:0"])._replace(native_bfloat16=True, gpus=("NVIDIA X",))
     assert run(monkeypatch, workdir) == 0
     monkeypatch.setattr(runtime, "environment", lambda devices: native)
-    assert run(monkeypatch, workdir, "--train_steps=2", "--precision=auto") == 0
+    assert run(monkeypatch, workdir, "--train_steps=2", "--precision=auto", "--fast_forms=auto") == 0
     saved = options.from_flagfile(Config, f"{tmp_path}/run/config.cfg")
-    assert saved.precision == "float32"
+    assert (saved.precision, saved.fast_forms) == ("float32", "yes")
     lines = [json.loads(line) for line in open(f"{tmp_path}/run/environment.jsonl", encoding="utf-8")]
     assert [line["step"] for line in lines] == [0, 1]
+    assert [line["fast_forms"] for line in lines] == ["yes", "yes"]
     assert lines[0]["precision"] == "float32" and lines[0]["tensorflow"] and lines[0]["processor"]
     assert f": {native}\n" in capfd.readouterr().out
     assert run(monkeypatch, workdir, "--precision=bfloat16") == 2
     assert "'float32' before, 'bfloat16' now" in capfd.readouterr().err
+    assert run(monkeypatch, workdir, "--fast_forms=no") == 2
+    assert "--fast_forms: 'yes' before, 'no' now" in capfd.readouterr().err
 
 
 def test_dry_run_prints_what_auto_becomes(monkeypatch, capfd):
@@ -145,7 +176,7 @@ def test_dry_run_prints_what_auto_becomes(monkeypatch, capfd):
 def test_emulated_bfloat16_is_one_warning(tmp_path, monkeypatch, capfd):
     emulated = runtime.environment(["CPU:0"])._replace(native_bfloat16=False)
     monkeypatch.setattr(runtime, "environment", lambda devices: emulated)
-    monkeypatch.setattr(objects, "resolve_precision", lambda config, environment: config)
+    monkeypatch.setattr(objects, "resolve_speed", lambda config, environment: config)
     stopped = RuntimeError("before the first step")
 
     def stop(*_, **__):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import mixing
+from sagan_tf.layers import fast_attention
 from sagan_tf.runs import objects
 from sagan_tf.training.step import Alternation
 from tests.training import game
@@ -153,7 +153,7 @@ def test_penalties_through_attention_image_by_image(monkeypatch):
         return compute()
 
     expected = gradients(recompute=False)
-    monkeypatch.setattr(mixing, "_LARGE", 0)
+    monkeypatch.setattr(fast_attention, "_LARGE", 0)
     for ours, theirs in zip(gradients(recompute=True), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5 * np.abs(theirs).max())
 
@@ -176,7 +176,8 @@ def test_class_terms_of_an_auxiliary_classifier():
     """AC-GAN: D minimizes the cross entropy of real images' classes and of fakes', G that of fakes'."""
     options = {"class_conditioning": "auxiliary_classifier", "auxiliary_weight": 0.25}
     discriminator, (images, labels, _) = discriminator_of(**options), images_of()
-    logits, class_logits = discriminator(images, labels, return_class_logits=True)
+    logits = discriminator(images, labels)
+    class_logits = discriminator.class_logits(discriminator.features(images))
     shares = np.exp(class_logits.numpy().astype(np.float64))
     shares /= shares.sum(axis=1, keepdims=True)
     # One of the two real images is of the class that the classifier names.

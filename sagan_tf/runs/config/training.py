@@ -110,6 +110,14 @@ class TrainingOptions:
         section="Speed",
         choices=(AUTO, *PRECISIONS),
     )
+    fast_forms: str = option(
+        AUTO,
+        "Compute convolutions with their resampling as one, and large attention maps image by image: the same"
+        " functions but for rounding. auto: yes on CPUs without --xla, otherwise no, as it was not measured;"
+        " decided once, when the run begins.",
+        section="Speed",
+        choices=(AUTO, "yes", "no"),
+    )
     xla: bool = option(
         False,
         "Compile with XLA: with one replica the whole iteration, with several what TensorFlow chooses (GPUs"

@@ -1,10 +1,11 @@
-"""The joined forms against layers one after the other: values and gradients, on both sides of each limit."""
+"""Resampling, and the fast forms of it with a convolution against the plain ones: values and gradients."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import SNConv2D, resampling
+from sagan_tf.layers import SNConv2D, fast_convolution
+from sagan_tf.layers import resampling as resamplings
 
 
 def repeat(x):
@@ -20,9 +21,9 @@ def plain(x, kernel):
 
 
 FORMS = {
-    "convolve": (resampling.convolve, plain),
-    "up": (resampling.upsample_convolve, lambda x, kernel: plain(repeat(x), kernel)),
-    "down": (resampling.convolve_downsample, lambda x, kernel: average(plain(x, kernel))),
+    None: plain,
+    "up": lambda x, kernel: plain(repeat(x), kernel),
+    "down": lambda x, kernel: average(plain(x, kernel)),
 }
 
 
@@ -42,46 +43,43 @@ def assert_alike(ours, theirs, *inputs):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+def convolution(resampling, fast, size=3, filters=5):
+    layer = SNConv2D(filters, size, resampling=resampling, fast=fast, spectral_norm=False)
+    layer.build((None, None, None, 3))
+    return layer.convolve
+
+
 @pytest.mark.parametrize("height, width", [(4, 6), (6, 4), (8, 10), (10, 8)])
-@pytest.mark.parametrize("form", FORMS)
-def test_joined_forms(form, height, width, monkeypatch):
+@pytest.mark.parametrize("resampling", FORMS)
+@pytest.mark.parametrize("fast", [False, True])
+def test_both_forms(fast, resampling, height, width):
+    """On both sides of the height up to which the fast form is a product."""
     random = np.random.default_rng(0)
     x = random.standard_normal((2, height, width, 3)).astype(np.float32)
     kernel = random.standard_normal((3, 3, 3, 5)).astype(np.float32)
-    ours, theirs = FORMS[form]
-    assert_alike(ours, theirs, x, kernel)
-    monkeypatch.setattr(resampling, "is_joined", lambda: False)
-    assert_alike(ours, theirs, x, kernel)
+    assert_alike(convolution(resampling, fast), FORMS[resampling], x, kernel)
 
 
-@pytest.mark.parametrize("height, width", [(4, 6), (8, 10), (10, 8)])
-@pytest.mark.parametrize(
-    "form, size, filters", [(None, 3, 5), (None, 3, 3), (None, 1, 5), ("up", 3, 5), ("up", 3, 3)]
-)
-def test_prepared_forms(form, size, filters, height, width, monkeypatch):
-    random = np.random.default_rng(0)
-    x = random.standard_normal((2, height, width, 3)).astype(np.float32)
-    kernel = random.standard_normal((size, size, 3, filters)).astype(np.float32)
-
-    def ours(x, kernel):
-        return resampling.convolve_prepared(x, resampling.prepare(kernel, form, height), form)
-
-    theirs = FORMS["up" if form else "convolve"][1]
-    assert_alike(ours, theirs, x, kernel)
-    monkeypatch.setattr(resampling, "is_joined", lambda: False)
-    assert resampling.prepare(kernel, form, height) is kernel
-    assert_alike(ours, theirs, x, kernel)
+@pytest.mark.parametrize("resampling", ["up", "down"])
+def test_the_layers_argument_alone_decides(resampling, monkeypatch):
+    """The devices of the process do not."""
+    called = []
+    monkeypatch.setitem(fast_convolution.FAST_FORMS, resampling, lambda x, kernel: called.append(1) or x)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    for fast, calls in ((False, 0), (True, 1)):
+        convolution(resampling, fast)(tf.zeros((1, 4, 4, 3)), tf.zeros((3, 3, 3, 5)))
+        assert len(called) == calls
 
 
-@pytest.mark.parametrize("ours, theirs", [(resampling.upsample, repeat), (resampling.downsample, average)])
+@pytest.mark.parametrize("ours, theirs", [(resamplings.upsample, repeat), (resamplings.downsample, average)])
 def test_resampling_alone(ours, theirs):
     assert_alike(ours, theirs, np.random.default_rng(0).standard_normal((2, 4, 6, 3)).astype(np.float32))
 
 
-@pytest.mark.parametrize("resampling, size", [("up", 12), ("down", 3)])
-def test_layer(run_layer_test, resampling, size):
+@pytest.mark.parametrize("resampling, size, fast", [("up", 12, True), ("down", 3, True), ("down", 3, False)])
+def test_layer(run_layer_test, resampling, size, fast):
     def make(dtype):
-        return SNConv2D(5, resampling=resampling, name="layer", dtype=dtype)
+        return SNConv2D(5, resampling=resampling, fast=fast, name="layer", dtype=dtype)
 
     inputs = np.random.default_rng(0).standard_normal((2, 6, 6, 4)).astype(np.float32)
     assert make("float32")(inputs).shape == (2, size, size, 5)

@@ -1,12 +1,10 @@
 """Values mixed image by image, and gradients of both orders, against a NumPy oracle in float64."""
 
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import mixing
+from sagan_tf.layers import SelfAttention, fast_attention, mixing
 
 SHAPES = (3, 24, 4), (3, 6, 4), (3, 6, 5)  # query, key, value
 
@@ -40,15 +38,15 @@ def oracle(query, key, value, upstream):
 def mixed_and_gradients(query, key, value, upstream):
     with tf.GradientTape() as tape:
         tape.watch([query, key, value])
-        mixed = mixing.mix(query, key, value)
+        mixed = fast_attention.mix_large(query, key, value)
     return [mixed, *tape.gradient(mixed, [query, key, value], upstream)]
 
 
 def mixing_plain(query, key, value, upstream):
-    """`mixed_and_gradients` of the form for small maps."""
+    """`mixed_and_gradients` of the plain form."""
     with tf.GradientTape() as tape:
         tape.watch([query, key, value])
-        mixed = mixing.mix_by(mixing.attention_weights(query, key), value)
+        mixed = mixing.mix(query, key, value)
     return [mixed, *tape.gradient(mixed, [query, key, value], upstream)]
 
 
@@ -62,7 +60,7 @@ def errors(found, expected):
 
 @pytest.fixture
 def by_image(monkeypatch):
-    monkeypatch.setattr(mixing, "_LARGE", 0)
+    monkeypatch.setattr(fast_attention, "_LARGE", 0)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -92,7 +90,7 @@ def test_bfloat16_by_image(by_image, monkeypatch, scale, offset, limit, exact_so
     expected = oracle(*(tf.cast(x, tf.float64) for x in given))
     plain = errors(mixing_plain(*given), expected)
     if exact_softmax is not None:
-        monkeypatch.setattr(mixing, "_rounds_once", lambda: exact_softmax)
+        monkeypatch.setattr(fast_attention, "_rounds_once", lambda: exact_softmax)
     found = mixed_and_gradients(*given)
     assert {tensor.dtype for tensor in found} == {tf.bfloat16}
     for ours, theirs in zip(errors(found, expected), plain, strict=True):
@@ -115,7 +113,7 @@ def test_bfloat16_where_attention_is_nearly_uniform(by_image):
     exact = [x.numpy().astype(np.float64) for x in given]
     beta = np.exp(exact[0] @ exact[1].transpose(0, 2, 1))
     expected = beta / beta.sum(axis=2, keepdims=True) @ exact[2]
-    assert errors([mixing.mix(*given)], [expected])[0] < 0.005
+    assert errors([fast_attention.mix_large(*given)], [expected])[0] < 0.005
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -149,19 +147,23 @@ def test_second_order_against_differences_of_the_oracle(by_image, compiled):
 def loops(batch, queries, keys) -> bool:
     """Whether the graph of such tensors holds a loop."""
     specs = [tf.TensorSpec((batch, n, 4), tf.float32) for n in (queries, keys, keys)]
-    operations = tf.function(mixing.mix).get_concrete_function(*specs).graph.get_operations()
+    operations = tf.function(fast_attention.mix_large).get_concrete_function(*specs).graph.get_operations()
     return any("While" in operation.type for operation in operations)
 
 
-def test_large_maps_alone_are_mixed_by_image_and_not_where_it_was_not_measured(monkeypatch):
-    assert mixing.is_by_image(64**2, 32**2) and not mixing.is_by_image(32**2, 16**2)
-    monkeypatch.setattr(mixing, "_LARGE", 100)
+def test_only_large_maps_of_known_size_are_mixed_by_image(monkeypatch):
+    assert fast_attention.is_large(64**2, 32**2) and not fast_attention.is_large(32**2, 16**2)
+    monkeypatch.setattr(fast_attention, "_LARGE", 100)
     assert loops(2, 10, 10)
     assert not loops(2, 10, 9)
     assert not loops(None, 10, 10) and not loops(2, None, 10)
-    with monkeypatch.context() as patch:
-        patch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-        assert not loops(2, 10, 10)
-    with monkeypatch.context() as patch:
-        patch.setattr(tf.config.optimizer, "get_jit", functools.partial(str, "autoclustering"))
-        assert not loops(2, 10, 10)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_layers_argument_alone_decides(by_image, monkeypatch, fast):
+    """Neither the devices nor the compiler do."""
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    layer, inputs = SelfAttention(fast=fast), tf.random.stateless_normal((2, 4, 4, 8), (0, 0))
+    layer.build(inputs.shape)
+    operations = tf.function(layer).get_concrete_function(inputs).graph.get_operations()
+    assert any("While" in operation.type for operation in operations) == fast
