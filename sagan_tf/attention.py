@@ -136,8 +136,10 @@ def _restore(options: Options, checkpoint: str):
         return restoring.restore(
             options.workdir, checkpoint, options.weights == "ema", options.batch_statistics
         )
-    except UserError as error:  # which names the flag of commands that take one checkpoint
-        raise UserError(str(error).replace("--checkpoint=", "--checkpoints=")) from error
+    except UserError as error:
+        if error.option == "checkpoint":  # as of the commands that take one
+            error.option = "checkpoints"
+        raise
 
 
 def _make_output(options: Options) -> str:

@@ -106,8 +106,10 @@ class Dataset:
             return ShuffledOrder(self.num_examples, seed)
         if self.source.labels is None:
             raise UserError(
-                f"--balanced_classes: the labels of {self.name} are not known beforehand; prepare it as"
-                " records first (sagan_tf.prepare_data), or hold it in memory (--in_memory=yes)"
+                f"the labels of {self.name} are not known beforehand; prepare it as records first"
+                " (sagan_tf.prepare_data), or hold it in memory",
+                option="balanced_classes",
+                remedy={"in_memory": "yes"},
             )
         return BalancedOrder(self.source.labels, seed)
 

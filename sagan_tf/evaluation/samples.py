@@ -9,7 +9,7 @@ from PIL import Image
 from sagan_tf.data import images as image_files
 from sagan_tf.data.folder import FolderExamples
 from sagan_tf.networks.sampling import draw_z, to_uint8
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 
 DISTRIBUTIONS = ("uniform", "balanced", "reference")
 
@@ -133,10 +133,8 @@ class FolderSamples:
     """
 
     def __init__(self, path: str, limit: int, seed: int):
-        try:
+        with naming("generated", path):
             self._examples = FolderExamples(path)
-        except UserError as error:  # which names the flag that training has for it
-            raise UserError(str(error).replace("--dataset=folder:", "--generated=")) from error
         order = np.random.default_rng(seed).permutation(len(self._examples))
         self._order = np.sort(order[:limit])
         self.count = len(self._order)

@@ -209,7 +209,7 @@ def test_folders_laid_out_wrongly(folder, tmp_path_factory):
         data.open_dataset(f"folder:{empty}", image_size=8)
     high = tmp_path_factory.mktemp("high")
     os.symlink(folder, high / "train")
-    with pytest.raises(UserError, match=f"one level too high.*--dataset=folder:{high}/train"):
+    with pytest.raises(UserError, match=f"--dataset=folder:{high}: is one level too high.*e.g. {high}/train"):
         data.open_dataset(f"folder:{high}", image_size=8)
     _save(str(folder / "stray.png"), 0)
     with pytest.raises(UserError, match="both images .*and folders"):
