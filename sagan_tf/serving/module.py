@@ -11,7 +11,8 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.networks import Generator
-from sagan_tf.networks.sampling import draw_one_z, to_uint8
+from sagan_tf.networks.pixels import to_uint8
+from sagan_tf.networks.sampling import draw_one_z
 
 WEIGHTS = ("float32", "bfloat16", "float16")
 _SAMPLE_SEED = 0  # a picture of seed i is sample i of this seed, as `sagan_tf.evaluate` draws it

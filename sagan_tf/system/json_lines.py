@@ -22,9 +22,8 @@ def append(path: str, line: dict, *, flush: bool = False) -> None:
         if file.tell() and not _ends_line(file):  # a killed process's half line must not spoil this one
             file.write(b"\n")
         file.write(json.dumps(line).encode() + b"\n")
-        if flush:
-            file.flush()
-            os.fsync(file.fileno())
+    if flush:
+        files.sync(path)
 
 
 def _ends_line(file) -> bool:

@@ -19,6 +19,8 @@ from tools import ceilings
 # Where each of these may be named. Every other place would need its own way out.
 PLACES = {
     "fcntl": {"sagan_tf/system/files.py"},
+    "flock": {"sagan_tf/system/files.py"},
+    "fsync": {"sagan_tf/system/files.py"},
     "sched_getaffinity": {"sagan_tf/system/processor.py"},
     "cpu_count": {"sagan_tf/system/processor.py"},
     "preadv": {"sagan_tf/data/tfrecord.py"},
@@ -159,12 +161,3 @@ def test_hash_of_files(tmp_path):
     assert (
         files.sha256(tmp_path / "a", tmp_path / "b") == hashlib.sha256(b"12" * (1 << 20) + b"3").hexdigest()
     )
-
-
-# What each of these is written with, and the only place that may name it. Downloads of images come in parts,
-# serving_client.py is one file for people without this package.
-ONCE = {
-    "fsync": {"sagan_tf/system/files.py", "sagan_tf/system/json_lines.py"},
-    "flock": {"sagan_tf/system/files.py"},
-    "tqdm": {"sagan_tf/system/progress.py"},
-}
