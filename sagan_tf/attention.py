@@ -8,6 +8,7 @@ from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import MAX_SEED, option
+from sagan_tf.system.run_directory import RunFiles
 
 _CLASSES = 24  # at most, where none are asked for
 _PAGE = "attention.html"
@@ -136,13 +137,15 @@ def _restore(options: Options, checkpoint: str):
         return restoring.restore(
             options.workdir, checkpoint, options.weights == "ema", options.batch_statistics
         )
-    except UserError as error:  # which names the flag of commands that take one checkpoint
-        raise UserError(str(error).replace("--checkpoint=", "--checkpoints=")) from error
+    except UserError as error:
+        if error.option == "checkpoint":  # as of the commands that take one
+            error.option = "checkpoints"
+        raise
 
 
 def _make_output(options: Options) -> str:
     """Makes the directory. Raises UserError if it holds something else, or cannot be written."""
-    output = options.output or os.path.join(options.workdir, "attention")
+    output = options.output or RunFiles(options.workdir).attention
     try:
         os.makedirs(output, exist_ok=True)
         found = os.listdir(output)

@@ -39,6 +39,7 @@ def main(options: Options, given) -> int:
     """Compares. Returns the exit code."""
     del given
     from sagan_tf.inspection import comparison
+    from sagan_tf.system import files
     from sagan_tf.system.output_folder import OutputFolder
 
     runs = comparison.read_runs(options.runs)
@@ -48,8 +49,7 @@ def main(options: Options, given) -> int:
     figure = comparison.figure(runs, panels)
     for ending in ("png", "svg"):
         figure.savefig(folder.file(f"compare.{ending}"), dpi=120)
-    with open(folder.file("compare.md"), "w", encoding="utf-8") as file:
-        file.write(text)
+    files.write(folder.file("compare.md"), text)
     print(f"{text}\n{folder.path}: compare.png, compare.svg, compare.md")
     return 0
 

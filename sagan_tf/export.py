@@ -8,6 +8,7 @@ from sagan_tf.runs.config import PRECISIONS, batch_statistics_option
 from sagan_tf.system import cli
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
+from sagan_tf.system.run_directory import RunFiles
 
 _CLASSES_FILE = "labels.txt"
 _CARD_FILE = "MODEL_CARD.md"
@@ -138,7 +139,7 @@ def _card(options: Options, run, version: int) -> str:
     from sagan_tf.evaluation import results
     from sagan_tf.serving.model_card import model_card
 
-    lines = results.read(os.path.join(options.workdir, "scores", "scores.jsonl"))
+    lines = results.read(RunFiles(options.workdir).scores)
     exported = results.EXPORTED | {"step": run.step, "batch_statistics": options.batch_statistics}
     scores = [line for line in lines if exported.items() <= line.items()]
     return model_card(

@@ -9,7 +9,7 @@ import os
 import shutil
 
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli, runtime
+from sagan_tf.system import cli, files, runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import check as check_options
 from sagan_tf.system.options import format_value, option, to_flagfile
@@ -208,7 +208,7 @@ def _write(config: Config, class_names, state, step: int) -> None:
         os.makedirs(partial)
         run_files.checkpoints(partial).save(state.checkpoint(), step)
         run_files.write_description(config, class_names, partial)
-        os.rename(partial, config.workdir)  # fails where somebody has put files in the meantime
+        files.publish(partial, config.workdir)  # fails where somebody has put files in the meantime
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", None)
         raise UserError(f"--workdir={config.workdir}: cannot be written ({reason})") from error

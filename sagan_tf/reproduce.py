@@ -20,6 +20,7 @@ from sagan_tf.system import options as flags
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.processor import processor, usable_cpus
+from sagan_tf.system.run_directory import RunFiles
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TRIAL_STEPS = 60
@@ -129,11 +130,10 @@ def _perform(sweep, missing, clock, write_report) -> None:
         place = f"[{number}/{len(missing)}] {run.name}"
         print(f"{place}: {sweep.status(run)}", flush=True)
 
-        def tell(line, run=run, place=place):
-            words = line.split()
-            if words[:1] == ["step"] and "/" in words[1]:
-                left = clock.left(run, int(words[1].split("/")[0]))
-                print(f"{place}: {line}" + (f"; sweep {left} to go" if left else ""), flush=True)
+        def tell(scalars, run=run, place=place):
+            left = clock.left(run, scalars["step"])
+            line = f"{place}: {_at(scalars, run)}"
+            print(line + (f"; sweep {left} to go" if left else ""), flush=True)
 
         worked = sweep.perform(run, tell)
         clock.finished(run)
@@ -141,6 +141,16 @@ def _perform(sweep, missing, clock, write_report) -> None:
         why = "" if worked or not failure else f": {failure['last_line']} ({sweep.folder}/{run.name}.log)"
         print(f"{place}: {sweep.status(run)}{why}", flush=True)
         write_report()
+
+
+def _at(scalars: dict, run) -> str:
+    """How far a run is, by the last line of its metrics."""
+    from sagan_tf.runs import run_files
+
+    losses = {"D": scalars.get("loss/discriminator"), "G": scalars.get("loss/generator")}
+    parts = [f"step {scalars['step']:,}/{run.config.train_steps:,}"]
+    parts += [f"{name} {value:.3f}" for name, value in losses.items() if value is not None]
+    return "  ".join([*parts, f"{scalars[run_files.SPEED]:.3g} steps/s"])
 
 
 def _reported(options: Options) -> list[str]:
@@ -157,7 +167,11 @@ def _reported(options: Options) -> list[str]:
 def _found_seeds(output: str, row: str) -> set[int]:
     folder = os.path.join(output, row)
     names = os.listdir(folder) if os.path.isdir(folder) else ()
-    seeds = {name.removeprefix("seed_") for name in names if os.path.isfile(f"{folder}/{name}/config.cfg")}
+    seeds = {
+        name.removeprefix("seed_")
+        for name in names
+        if os.path.isfile(RunFiles(os.path.join(folder, name)).config)
+    }
     return {int(seed) for seed in seeds if seed.isdigit()}
 
 
@@ -219,18 +233,17 @@ def _machine() -> str:
 
 def _try(run) -> float | None:
     """Steps per second of a run's first steps, on digits for speed."""
-    from sagan_tf.evaluation import results
+    from sagan_tf.reproduction.sweep import environment
+    from sagan_tf.runs import run_files
 
     with tempfile.TemporaryDirectory() as workdir:
         command = [sys.executable, "-m", "sagan_tf.train", *run.arguments, f"--workdir={workdir}"]
         command += ["--dataset=digits", f"--train_steps={_TRIAL_STEPS}", "--evaluate_every_steps=0"]
         command += [f"--summary_every_steps={_TRIAL_STEPS // 3}"]
-        path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
-        ended = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONPATH": path})
+        ended = subprocess.run(command, capture_output=True, env=environment())
         if ended.returncode:
             return None
-        speeds = [line.get("speed/steps_per_second") for line in results.read(f"{workdir}/metrics.jsonl")]
-        return [speed for speed in speeds if speed][-1]
+        return run_files.read_last_metrics(workdir)[run_files.SPEED]
 
 
 def console() -> None:

@@ -8,6 +8,7 @@ from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
+from sagan_tf.system.run_directory import RunFiles
 
 _KINDS = (
     "grid",
@@ -124,7 +125,7 @@ def main(options: Options, given) -> int:
         source = sources.from_run(
             options.workdir, options.checkpoint, options.weights == "ema", options.batch_statistics
         )
-        output = os.path.join(options.workdir, "pictures", f"step_{source.run.step:08d}")
+        output = os.path.join(RunFiles(options.workdir).pictures, f"step_{source.run.step:08d}")
         options = dataclasses.replace(options, checkpoint=str(source.run.step))
     else:
         source = sources.from_saved_model(options.savedmodel)

@@ -104,6 +104,13 @@ def test_what_was_run_before_stays_in_the_report(tmp_path):
     ]
 
 
+def test_a_run_is_as_far_as_its_metrics_say(tmp_path):
+    (run,) = reproduce._runs(Options(output=str(tmp_path), scale="small", steps=5000, seeds=(0,)), ["sn_d"])
+    scalars = {"step": 1200, "loss/discriminator": 1.0, "loss/generator": -0.25}
+    line = reproduce._at(scalars | {"speed/steps_per_second": 2.5}, run)
+    assert line == "step 1,200/5,000  D 1.000  G -0.250  2.5 steps/s"
+
+
 def test_mistakes_are_one_line(tmp_path, command):
     output = f"--output={tmp_path / 'out'}"
     assert "--output is missing" in refusal(command)

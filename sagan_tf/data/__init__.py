@@ -3,7 +3,7 @@
 from sagan_tf.data import images
 from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.sources import EncodedSource, in_memory_if_small
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 
 __all__ = ["WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples"]
 
@@ -21,7 +21,7 @@ def open_dataset(
     in_memory: str = "auto",
     random_crop: bool = False,
 ) -> Dataset:
-    """Opens the dataset that `--dataset` names.
+    """Opens a dataset.
 
     All sources give the same pixels for the same picture: centre crop to the short side, then
     Pillow's antialiased bilinear filter (see `sagan_tf.data.images`).
@@ -48,7 +48,8 @@ def open_dataset(
         from sagan_tf.data.records import RecordSource
 
         _check_split(spec, split)
-        source = RecordSource(place, size)
+        with naming("dataset", spec):
+            source = RecordSource(place, size)
         class_names = source.class_names
     else:
         examples = open_examples(spec, split, data_dir)
@@ -56,8 +57,11 @@ def open_dataset(
     source = in_memory_if_small(source, spec, size, in_memory)
     if kind == "hdf5" and not source.in_memory:
         raise UserError(
-            f"--dataset={spec}: HDF5 that is not held in memory (it is up to 1 GiB) is too slow for single"
-            " images: prepare records from it (sagan_tf.prepare_data), or train with --in_memory=yes"
+            "HDF5 that is not held in memory (it is up to 1 GiB) is too slow for single images: prepare"
+            " records from it (sagan_tf.prepare_data), or hold it in memory",
+            option="dataset",
+            value=spec,
+            remedy={"in_memory": "yes"},
         )
     preprocessing = f"{images.METHOD}; centre cut from {size}x{size}" if random_crop else images.METHOD
     return Dataset(spec, source, class_names, image_size, preprocessing)
@@ -82,6 +86,11 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
     Raises:
       UserError: the source is missing, empty or laid out wrongly.
     """
+    with naming("dataset", spec):
+        return _open_examples(spec, split, data_dir)
+
+
+def _open_examples(spec: str, split: str, data_dir: str):
     kind, _, place = spec.partition(":")
     if kind == "tfds":
         from sagan_tf.data.tfds_builder import TfdsExamples
@@ -94,9 +103,7 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
             return arrays.open_digits(split)
         return arrays.open_npz(place, split) if kind == "npz" else arrays.open_hdf5(place, split)
     if kind not in ("folder", "archive"):
-        raise UserError(
-            f"--dataset={spec}: allowed are digits, tfds:NAME, folder:PATH, archive:FILE, npz:FILE, hdf5:FILE"
-        )
+        raise UserError("allowed are digits, tfds:NAME, folder:PATH, archive:FILE, npz:FILE, hdf5:FILE")
     _check_split(spec, split)
     if kind == "folder":
         from sagan_tf.data.folder import FolderExamples
@@ -109,4 +116,6 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
 
 def _check_split(spec, split):
     if split != "train":
-        raise UserError(f"--split={split}: {spec} has no splits; give the place of the split instead")
+        raise UserError(
+            f"{spec} has no splits; give the place of the split instead", option="split", value=split
+        )

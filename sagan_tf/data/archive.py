@@ -28,9 +28,9 @@ class ArchiveExamples:
           UserError: no such file, no archive, a compressed .tar, or images in folders that are not
             side by side.
         """
-        self._spec, self._path = f"archive:{path}", path
+        self._path = path
         if not os.path.isfile(path):
-            raise UserError(f"--dataset={self._spec}: no such file")
+            raise UserError("no such file")
         if zipfile.is_zipfile(path):
             members, self._read = self._open_zip()
         else:
@@ -41,11 +41,11 @@ class ArchiveExamples:
             if not any(is_clutter(part) for part in name.split("/"))
         )
         if not self._members:
-            raise UserError(f"--dataset={self._spec}: holds no images")
+            raise UserError("holds no images")
         folders = sorted({posixpath.dirname(name) for name, _, _ in self._members})
         if len({posixpath.dirname(folder) for folder in folders}) > 1 or (len(folders) > 1 and "" in folders):
             raise UserError(
-                f"--dataset={self._spec}: images lie in folders that are not side by side"
+                "images lie in folders that are not side by side"
                 f" ({', '.join(folders[:3])}, ...); allowed are one folder a class, or images alone"
             )
         numbers = {folder: number for number, folder in enumerate(folders)}
@@ -77,9 +77,7 @@ class ArchiveExamples:
                     if item.isreg()
                 ]
         except (tarfile.TarError, OSError) as error:
-            raise UserError(
-                f"--dataset={self._spec}: cannot be read ({error}); allowed are .zip and uncompressed .tar"
-            ) from error
+            raise UserError(f"cannot be read ({error}); allowed are .zip and uncompressed .tar") from error
         reader = RecordReader([self._path])
         return members, lambda place, size: reader.read(0, place, size)
 

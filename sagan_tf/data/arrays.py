@@ -76,11 +76,11 @@ def open_digits(split: str) -> ArrayExamples:
       UserError: another split, or scikit-learn is not installed.
     """
     if split not in ("train", "test", "all"):
-        raise UserError(f"--split={split}: digits has train, test and all")
+        raise UserError("digits has train, test and all", option="split", value=split)
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise UserError(f"--dataset=digits: needs scikit-learn ({error})") from error
+        raise UserError(f"needs scikit-learn ({error})") from error
     values, labels = load_digits(return_X_y=True)
     chosen = np.ones(len(labels), bool)
     if split != "all":
@@ -94,35 +94,35 @@ def open_digits(split: str) -> ArrayExamples:
 
 def open_npz(path: str, split: str) -> ArrayExamples:
     """A file written by `numpy.savez`; it is read into memory. Raises UserError as `_choose`."""
-    _check_is_file(f"npz:{path}", path)
+    _check_is_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"--dataset=npz:{path}: cannot be read ({error})") from error
+        raise UserError(f"cannot be read ({error})") from error
     pixels, labels, names = _choose(f"npz:{path}", arrays, split)
     return ArrayExamples(path, pixels, labels, names)
 
 
 def open_hdf5(path: str, split: str) -> ArrayExamples:
     """An HDF5 file with datasets at its root; images stay in the file. Raises UserError as `_choose`."""
-    _check_is_file(f"hdf5:{path}", path)
+    _check_is_file(path)
     try:
         import h5py
     except ImportError as error:
-        raise UserError(f"--dataset=hdf5:{path}: needs h5py ({error})") from error
+        raise UserError(f"needs h5py ({error})") from error
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise UserError(f"--dataset=hdf5:{path}: cannot be read ({error})") from error
+        raise UserError(f"cannot be read ({error})") from error
     arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
     pixels, labels, names = _choose(f"hdf5:{path}", arrays, split)
     return ArrayExamples(path, pixels, labels, names, block=pixels.chunks[0] if pixels.chunks else _BLOCK)
 
 
-def _check_is_file(spec, path):
+def _check_is_file(path):
     if not os.path.isfile(path):
-        raise UserError(f"--dataset={spec}: no such file")
+        raise UserError("no such file")
 
 
 def _choose(spec, arrays, split):
@@ -131,14 +131,16 @@ def _choose(spec, arrays, split):
     images = {name: array for name, array in arrays.items() if len(array.shape) in (3, 4)}
     if images and split != "train" and not any(split in name for name in images):
         raise UserError(
-            f"--split={split}: {spec} has no images of that name among {shapes};"
-            " give the file of the split instead, and train as the split"
+            f"{spec} has no images of that name among {shapes};"
+            " give the file of the split instead, and train as the split",
+            option="split",
+            value=split,
         )
-    pixels = _the_one(spec, f"array of images (3 or 4 dimensions) among {shapes}", images, split)
+    pixels = _the_one(f"array of images (3 or 4 dimensions) among {shapes}", images, split)
     if pixels.dtype != np.uint8 or not len(pixels):
-        raise UserError(f"--dataset={spec}: images must be uint8, at least one: it has {shapes}")
+        raise UserError(f"images must be uint8, at least one: it has {shapes}")
     if len(pixels.shape) == 4 and not {pixels.shape[1], pixels.shape[3]} & {1, 3}:
-        raise UserError(f"--dataset={spec}: images must have 1 or 3 channels: it has {shapes}")
+        raise UserError(f"images must have 1 or 3 channels: it has {shapes}")
     count = len(pixels)
     candidates = {
         name: array
@@ -147,18 +149,18 @@ def _choose(spec, arrays, split):
     }
     if not candidates:
         return pixels, np.zeros(count, np.int32), ("all",)
-    labels = np.asarray(_the_one(spec, f"array of labels among {shapes}", candidates, split)).reshape(-1)
+    labels = np.asarray(_the_one(f"array of labels among {shapes}", candidates, split)).reshape(-1)
     if labels.min() < 0 or labels.max() >= max(count, 1000):
-        raise UserError(
-            f"--dataset={spec}: labels go from {labels.min()} to {labels.max()}; they must count from 0"
-        )
+        raise UserError(f"labels go from {labels.min()} to {labels.max()}; they must count from 0")
     return pixels, labels, [str(label) for label in range(labels.max() + 1)]
 
 
-def _the_one(spec, what, candidates, split):
+def _the_one(what, candidates, split):
     """The only candidate, or the only one that has the split in its name."""
     named = {name: array for name, array in candidates.items() if split in name}
     chosen = named if len(candidates) > 1 and named else candidates
     if len(chosen) != 1:
-        raise UserError(f"--dataset={spec}: must have one {what}; --split chooses by name, as x_train")
+        raise UserError(
+            f"must have one {what}; the split chooses by name, as x_train", remedy={"split": None}
+        )
     return next(iter(chosen.values()))

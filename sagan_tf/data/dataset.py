@@ -6,12 +6,8 @@ import tensorflow as tf
 from sagan_tf.data import images as image_files
 from sagan_tf.data.order import BalancedOrder, ShuffledOrder
 from sagan_tf.data.stream import stream
+from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.system.errors import UserError
-
-
-def scale(pixels):
-    """uint8 (b, h, w, c) in [0, 255] to float32 in [-1, 1], as the original: x * (2 / 255) - 1."""
-    return tf.cast(pixels, tf.float32) * (2.0 / 255.0) - 1.0
 
 
 def _mirror(pixels: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
@@ -99,15 +95,19 @@ class Dataset:
             return pixels, labels
 
         # Scaled after the queue, by TensorFlow: a quarter of the bytes to hand over, and a third of the time.
-        return self._stream(make, start_batch, None, rows).map(lambda images, labels: (scale(images), labels))
+        return self._stream(make, start_batch, None, rows).map(
+            lambda images, labels: (from_uint8(images), labels)
+        )
 
     def _order(self, seed, balanced):
         if not balanced:
             return ShuffledOrder(self.num_examples, seed)
         if self.source.labels is None:
             raise UserError(
-                f"--balanced_classes: the labels of {self.name} are not known beforehand; prepare it as"
-                " records first (sagan_tf.prepare_data), or hold it in memory (--in_memory=yes)"
+                f"the labels of {self.name} are not known beforehand; prepare it as records first"
+                " (sagan_tf.prepare_data), or hold it in memory",
+                option="balanced_classes",
+                remedy={"in_memory": "yes"},
             )
         return BalancedOrder(self.source.labels, seed)
 

@@ -24,11 +24,11 @@ class FolderExamples:
         """Lists the files. Raises UserError if `path` is missing or not laid out as one folder a class."""
         self._root = path
         if not os.path.isdir(path):
-            raise UserError(f"--dataset=folder:{path}: no such folder")
+            raise UserError("no such folder")
         folders, files = _list(path)
         if files and folders:
             raise UserError(
-                f"--dataset=folder:{path}: has both images ({files[0]}, ...) and folders ({folders[0]}, ...);"
+                f"has both images ({files[0]}, ...) and folders ({folders[0]}, ...);"
                 " allowed are one folder a class, or images alone"
             )
         self._flat = not folders
@@ -37,7 +37,7 @@ class FolderExamples:
         else:
             self.class_names, self._files = tuple(folders), _list_classes(path, folders)
         if not self._files:
-            raise UserError(f"--dataset=folder:{path}: holds no images")
+            raise UserError("holds no images")
         self.labels = np.array([label for label, _ in self._files], np.int32)
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class FolderExamples:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder of this name is none that a person put there."""
+    """Whether this is an OS file such as .DS_Store."""
     return name.startswith(".") or name.lower() in _CLUTTER
 
 
@@ -83,7 +83,7 @@ def _list(path: str) -> tuple[list[str], list[str]]:
                 if not is_clutter(entry.name):
                     (folders if os.path.isdir(entry.path) else files).append(entry.name)
     except OSError as error:
-        raise UserError(f"--dataset=folder: {path} cannot be read ({error.strerror})") from error
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
     return sorted(folders), sorted(files)
 
 
@@ -97,8 +97,8 @@ def _list_classes(path: str, folders: list[str]) -> list[tuple[int, str]]:
     if deeper:
         example = os.path.join(path, deeper[0])
         raise UserError(
-            f"--dataset=folder:{path}: is one level too high: {deeper[0]} holds folders and no images;"
-            f" name the folder that holds the class folders, e.g. --dataset=folder:{example}"
+            f"is one level too high: {deeper[0]} holds folders and no images;"
+            f" name the folder that holds the class folders, e.g. {example}"
         )
     if below:
         print(

@@ -8,7 +8,9 @@ import typing
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sagan_tf.system.errors import UserError
+from sagan_tf import pictures
+from sagan_tf.system import files
+from sagan_tf.system.errors import UserError, with_remedy
 
 GRID_FILE, TEXT_FILE = "data_check.png", "data_check.txt"
 
@@ -76,9 +78,8 @@ def preflight(dataset, directory: str, report=print, full: bool = False) -> Pref
     grid = _grid(dataset, look)
     try:
         os.makedirs(directory, exist_ok=True)
-        Image.fromarray(grid).save(os.path.join(directory, GRID_FILE))
-        with open(os.path.join(directory, TEXT_FILE), "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        pictures.save(os.path.join(directory, GRID_FILE), grid)
+        files.write(os.path.join(directory, TEXT_FILE), "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise UserError(f"{directory}: cannot be written ({error.strerror})") from error
     for line in [*lines, f"sample images: {os.path.join(directory, GRID_FILE)}"]:
@@ -144,10 +145,11 @@ def _sizes(dataset) -> tuple[float, list[str]]:
 def _warnings(dataset, counts, counted_all, look, small) -> list[str]:
     found = []
     if dataset.num_classes == 1:
-        found.append(
+        text = (
             "there is one class: every label is 0. If there should be more, name the folder that holds the"
-            " class folders; if not, train with --noconditional"
+            " class folders; if not, train without classes"
         )
+        found.append(with_remedy(text, conditional=False))
     present = counts[counts > 0]
     empty = [name for name, count in zip(dataset.class_names, counts, strict=True) if not count]
     if empty and counted_all:
@@ -156,12 +158,12 @@ def _warnings(dataset, counts, counted_all, look, small) -> list[str]:
             f"{len(empty)} of {len(counts)} classes have no images ({names}): their samples will be noise"
         )
     if counted_all and present.max() > _IMBALANCE * present.min():
-        found.append(
-            f"the largest class has {present.max():,} images, the smallest {present.min():,}:"
-            " --balanced_classes shows each equally often"
-        )
+        most, least = present.max(), present.min()
+        text = f"the largest class has {most:,} images, the smallest {least:,}: show each equally often"
+        found.append(with_remedy(text, balanced_classes=True))
     if counted_all and present.min() < _FEW and dataset.num_classes > 1:
-        found.append(f"{np.sum(present < _FEW)} classes have fewer than {_FEW} images: see --augment")
+        text = f"{np.sum(present < _FEW)} classes have fewer than {_FEW} images: augment them"
+        found.append(with_remedy(text, augment=None))
     if look.duplicates > _DUPLICATES * len(look.indices):
         found.append(f"{look.duplicates / len(look.indices):.1%} of the images are the same as another")
     if small > 0.5:

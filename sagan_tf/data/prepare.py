@@ -14,9 +14,9 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.data import images, records, tfrecord
-from sagan_tf.data.progress import Progress
 from sagan_tf.system import files
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system.progress import Progress
 
 _STATE = "preparing.json"  # the settings, as long as the records are incomplete
 _IMAGES_IN_FLIGHT = 32  # for each worker
@@ -58,7 +58,7 @@ def prepare(examples, settings: records.Settings, output: str, workers: int, rep
     Raises:
       UserError: an image that cannot be read, or a directory that holds something else.
     """
-    with _lock(output):
+    with naming("output", output), _lock(output):
         finished = _claim(output, settings)
         if finished:
             report(f"{output}: complete already, {finished.num_examples:,} images")
@@ -69,29 +69,25 @@ def prepare(examples, settings: records.Settings, output: str, workers: int, rep
 @contextlib.contextmanager
 def _lock(output):
     """Makes the directory and keeps other processes out of it. Raises UserError."""
-    try:
-        os.makedirs(output, exist_ok=True)
-        directory = os.open(output, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
-    try:
-        files.lock(directory)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(files.locked(output))
+        except BlockingIOError:
+            raise UserError("another process is preparing it") from None
+        except OSError as error:
+            raise UserError(f"cannot be written ({error.strerror})") from error
         yield
-    except BlockingIOError:
-        raise UserError(f"--output={output}: another process is preparing it") from None
-    finally:
-        os.close(directory)
 
 
 def _prepare(examples, settings, output, workers, report):
     total = -(-len(examples) // settings.images_per_shard)
-    progress = Progress(len(examples), report)
     paths = [os.path.join(output, f"images-{number:05d}-of-{total:05d}.tfrecord") for number in range(total)]
     waiting = []
     # A file is put on the disk and read again while the next one is made.
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         concurrent.futures.ThreadPoolExecutor(1) as closer,
+        Progress(output, len(examples), report=report, seconds_between_lines=5.0) as progress,
     ):
         try:
             for number, path in enumerate(paths):
@@ -102,10 +98,10 @@ def _prepare(examples, settings, output, workers, report):
                         path, examples, indices, settings, pool, workers * _IMAGES_IN_FLIGHT, progress
                     )
                 waiting.append(closer.submit(_close, path))
-                progress.advance_to(indices.stop)
+                progress(indices.stop)
             shards = [future.result() for future in waiting]
         except (tf.errors.OpError, OSError) as error:
-            raise UserError(f"--output={output}: cannot be written ({error})") from error
+            raise UserError(f"cannot be written ({error})") from error
     skipped, short_sides = [], collections.Counter()
     for path in paths:
         notes = _read_json(_notes_path(path))
@@ -123,35 +119,33 @@ def _claim(output, settings) -> records.Manifest | None:
         state = os.path.join(output, _STATE)
         if records.MANIFEST in present:
             manifest = records.read_manifest(output)
-            _refuse_other(output, dataclasses.asdict(manifest.settings), settings)
+            _refuse_other(dataclasses.asdict(manifest.settings), settings)
             return manifest
         if _STATE in present:
-            _refuse_other(output, _read_json(state), settings)
-        elif [name for name in present if name != f"{_STATE}.partial"]:
-            raise UserError(f"--output={output}: holds other files; name a new or an empty directory")
+            _refuse_other(_read_json(state), settings)
+        elif set(present) - {_STATE + files.PARTIAL}:
+            raise UserError("holds other files; name a new or an empty directory")
         else:
-            _write(state, json.dumps(dataclasses.asdict(settings)).encode())
+            files.write(state, json.dumps(dataclasses.asdict(settings)))
     except OSError as error:
-        raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
+        raise UserError(f"cannot be written ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{state}: is damaged ({error}); remove {output}") from error
     return None
 
 
-def _refuse_other(output, before, settings) -> None:
+def _refuse_other(before, settings) -> None:
     now = dataclasses.asdict(settings)
     changed = [
         f"{key}: {before.get(key)} before, {now[key]} now" for key in now if before.get(key) != now[key]
     ]
     if changed:
-        raise UserError(
-            f"--output={output}: holds records of other settings ({'; '.join(changed)}); name another folder"
-        )
+        raise UserError(f"holds records of other settings ({'; '.join(changed)}); name another folder")
 
 
 def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -> None:
     skipped, short_sides = [], collections.Counter()
-    with tf.io.TFRecordWriter(f"{path}.partial") as writer:
+    with tf.io.TFRecordWriter(path + files.PARTIAL) as writer:
         for index, converted in _in_order(
             lambda index: _convert(examples, index, settings), indices, pool, in_flight
         ):
@@ -160,16 +154,15 @@ def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -
             else:
                 writer.write(_serialize(converted.data, converted.label))
                 short_sides[converted.short_side] += 1
-            progress.advance_to(index + 1)
+            progress(index + 1)
     # First the notes: where the images are complete, so are they.
     notes = {"skipped": skipped, "short_sides": short_sides}
-    _write(_notes_path(path), json.dumps(notes, ensure_ascii=False).encode())
+    files.write(_notes_path(path), json.dumps(notes, ensure_ascii=False))
 
 
 def _close(path) -> Shard:
     if not os.path.isfile(path):
-        _sync(f"{path}.partial")
-        os.replace(f"{path}.partial", path)
+        files.publish(path + files.PARTIAL, path)
     return _scan(path)
 
 
@@ -200,8 +193,10 @@ def _convert(examples, index, settings) -> Converted | str:
     except (images.BadImageError, OSError) as error:
         if settings.bad_images == "refuse":
             raise UserError(
-                f"{examples.describe(index)}: {error}; mend or remove it, or leave such images out with"
-                " --bad_images=skip"
+                f"{examples.describe(index)}: {error}; mend or remove it, or leave such images out",
+                option="dataset",
+                value=settings.source,
+                remedy={"bad_images": "skip"},
             ) from error
         return str(error)
 
@@ -237,7 +232,7 @@ def _scan(path) -> Shard:
     return Shard(
         os.path.basename(path),
         os.path.getsize(path),
-        records.sha256(path),
+        files.sha256(path),
         np.array(offsets, np.int64),
         np.array(lengths, np.int32),
         np.array(labels, np.int32),
@@ -256,7 +251,7 @@ def _read_json(path):
 def _finish(output, class_names, settings, shards, short_sides, skipped) -> records.Manifest:
     labels = np.concatenate([shard.labels for shard in shards])
     if not len(labels):
-        raise UserError("none of the images can be read")
+        raise UserError("none of the images can be read", option="dataset", value=settings.source)
     index = io.BytesIO()
     np.savez(
         index,
@@ -265,7 +260,7 @@ def _finish(output, class_names, settings, shards, short_sides, skipped) -> reco
         labels=labels,
     )
     index_path = os.path.join(output, records.INDEX)
-    _write(index_path, index.getvalue())
+    files.write(index_path, index.getvalue())
     manifest = records.Manifest(
         settings,
         list(class_names),
@@ -274,25 +269,12 @@ def _finish(output, class_names, settings, shards, short_sides, skipped) -> reco
             {"file": shard.file, "examples": len(shard.labels), "bytes": shard.bytes, "sha256": shard.sha256}
             for shard in shards
         ],
-        records.sha256(index_path),
+        files.sha256(index_path),
         {side: short_sides[side] for side in sorted(short_sides, key=int)},
         skipped,
     )
-    _write(os.path.join(output, records.MANIFEST), manifest.to_json().encode())
+    files.write(os.path.join(output, records.MANIFEST), manifest.to_json())
     for name in os.listdir(output):
-        if name == _STATE or name.endswith((".partial", ".notes.json")):
+        if name == _STATE or name.endswith((files.PARTIAL, ".notes.json")):
             os.remove(os.path.join(output, name))
     return manifest
-
-
-def _write(path: str, data: bytes) -> None:
-    """Writes a file that is there in full or not at all, whenever the power fails."""
-    with open(f"{path}.partial", "wb") as file:
-        file.write(data)
-    _sync(f"{path}.partial")
-    os.replace(f"{path}.partial", path)
-
-
-def _sync(path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Prepared records: what `sagan_tf.prepare_data` writes and `--dataset=records:DIR` reads.
+"""Prepared records: what `sagan_tf.prepare_data` writes and the dataset `records:DIR` reads.
 
 A directory holds
 - `images-00000-of-00042.tfrecord`, ...: TFRecords of `tf.train.Example` with `image` (bytes) and
@@ -10,7 +10,6 @@ A directory holds
 
 import collections
 import dataclasses
-import hashlib
 import json
 import os
 
@@ -19,6 +18,7 @@ import tensorflow as tf
 
 from sagan_tf.data.sources import ArraySource
 from sagan_tf.data.tfrecord import RecordReader
+from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 
 MANIFEST, INDEX = "manifest.json", "index.npz"
@@ -87,10 +87,10 @@ def read_manifest(directory: str) -> Manifest:
     """Reads a directory's manifest. Raises UserError if there is none that this version understands."""
     path = os.path.join(directory, MANIFEST)
     if not os.path.isdir(directory):
-        raise UserError(f"--dataset=records:{directory}: no such directory")
+        raise UserError("no such directory")
     if not os.path.isfile(path):
         raise UserError(
-            f"--dataset=records:{directory}: has no {MANIFEST}: not prepared by sagan_tf.prepare_data,"
+            f"has no {MANIFEST}: not prepared by sagan_tf.prepare_data,"
             " or not to the end (the same command continues it)"
         )
     try:
@@ -103,21 +103,12 @@ def read_manifest(directory: str) -> Manifest:
         raise UserError(f"{path}: is damaged ({error}); prepare the records again") from error
 
 
-def sha256(path: str) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def verify(directory: str) -> None:
     """Compares every file with its checksum. Raises UserError naming the first that differs."""
     manifest = read_manifest(directory)
     checksums = {INDEX: manifest.index_sha256} | {shard["file"]: shard["sha256"] for shard in manifest.shards}
     for name, expected in checksums.items():
-        if sha256(os.path.join(directory, name)) != expected:
+        if files.sha256(os.path.join(directory, name)) != expected:
             raise UserError(
                 f"{os.path.join(directory, name)}: is not what was written; prepare the records again"
             )
@@ -141,9 +132,9 @@ class RecordSource:
         self._size = manifest.settings.image_size
         if self._size != image_size:
             raise UserError(
-                f"--dataset=records:{directory}: holds images of {self._size} x {self._size}, and"
-                f" {image_size} is needed (--image_size; an eighth more with --random_crop):"
-                " prepare them in that size"
+                f"holds images of {self._size} x {self._size}, and {image_size} is needed (random crops need"
+                " an eighth more than the image size): prepare them in that size",
+                remedy={"image_size": image_size},
             )
         self._encoding = manifest.settings.encoding
         self.class_names = tuple(manifest.class_names)
@@ -173,7 +164,7 @@ class RecordSource:
                 state = "is missing" if size < 0 else f"has {size} bytes instead of {shard['bytes']}"
                 raise UserError(f"{path}: {state}; prepare the records again")
         path = os.path.join(directory, INDEX)
-        if not os.path.isfile(path) or sha256(path) != manifest.index_sha256:
+        if not os.path.isfile(path) or files.sha256(path) != manifest.index_sha256:
             raise UserError(f"{path}: is missing or damaged; prepare the records again")
 
     def __len__(self) -> int:

@@ -155,7 +155,8 @@ class EncodedSource:
             name = self._examples.describe(index)
             if not self._skip_bad:
                 raise UserError(
-                    f"{name}: {error}; mend or remove it, or leave such images out with --bad_images=skip"
+                    f"{name}: {error}; mend or remove it, or leave such images out",
+                    remedy={"bad_images": "skip"},
                 ) from error
             with self._lock:
                 if index not in self._named:

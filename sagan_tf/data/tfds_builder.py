@@ -33,7 +33,7 @@ class TfdsExamples:
           UserError: no such set or split, no download, or a set without a single image a record.
         """
         builder = _builder(name, data_dir)
-        self._image_key, self._label_key, self.class_names = _keys(name, builder.info)
+        self._image_key, self._label_key, self.class_names = _keys(builder.info)
         _prepare(builder, name)
         self._version = str(builder.info.full_name)
         self._name = f"tfds:{name} {split}"
@@ -76,10 +76,10 @@ def _builder(name, data_dir):
         return tfds.builder(name, data_dir=data_dir or None)
     except (tfds.core.DatasetNotFoundError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"--dataset=tfds:{name}: TFDS has no such set ({reason})") from error
+        raise UserError(f"TFDS has no such set ({reason})") from error
 
 
-def _keys(name, info):
+def _keys(info):
     import tensorflow_datasets as tfds
 
     features = info.features
@@ -90,8 +90,8 @@ def _keys(name, info):
         labels = [key for key in info.supervised_keys[1:] if key in labels] or labels
     if len(images) != 1 or len(labels) > 1:
         raise UserError(
-            f"--dataset=tfds:{name}: is no image classification set: it has {len(images)} images"
-            f" and {len(labels)} class labels an example"
+            f"is no image classification set: it has {len(images)} images and {len(labels)} class labels"
+            " an example"
         )
     if not labels:
         return images[0], None, ("all",)
@@ -101,17 +101,19 @@ def _keys(name, info):
 def _prepare(builder, name) -> None:
     if builder.is_prepared():
         return
-    missing = f"--dataset=tfds:{name}: is not in {os.fspath(builder.data_dir)}"
-    advice = "--data_dir names the folder where TFDS has its data"
+    missing = f"is not in {os.fspath(builder.data_dir)}"
+    advice, remedy = "name the folder where TFDS has its data", {"data_dir": None}
     # TFDS's own attempts go on for minutes without a network.
     if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not _has_network():
-        raise UserError(f"{missing} and there is no network to download it; {advice}")
+        raise UserError(f"{missing} and there is no network to download it; {advice}", remedy=remedy)
     print(f"tfds:{name} is not in {os.fspath(builder.data_dir)}: TFDS downloads and prepares it", flush=True)
     try:
         builder.download_and_prepare()
     except Exception as error:  # a network, a website, a missing manual download: TFDS has no common error
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
-        raise UserError(f"{missing} and TFDS could not prepare it ({reason}); {advice}") from error
+        raise UserError(
+            f"{missing} and TFDS could not prepare it ({reason}); {advice}", remedy=remedy
+        ) from error
 
 
 def _has_network() -> bool:
@@ -127,15 +129,17 @@ def _has_network() -> bool:
 def _instructions(builder, name, split):
     info = builder.info
     if str(info.file_format.value) != "tfrecord":
-        raise UserError(f"--dataset=tfds:{name}: is stored as {info.file_format.value}; allowed is tfrecord")
+        raise UserError(f"is stored as {info.file_format.value}; allowed is tfrecord")
     try:
         instructions = info.splits[split].file_instructions
     except (KeyError, ValueError, AssertionError) as error:
         raise UserError(
-            f"--split={split}: tfds:{name} has {', '.join(info.splits)}, and parts as in train[:10%]"
+            f"tfds:{name} has {', '.join(info.splits)}, and parts as in train[:10%]",
+            option="split",
+            value=split,
         ) from error
     if not instructions:
-        raise UserError(f"--split={split}: is empty in tfds:{name}")
+        raise UserError(f"is empty in tfds:{name}", option="split", value=split)
     return instructions
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import sagan_tf
 from sagan_tf.data.subset import draw, read_once
 from sagan_tf.metrics.moments import Gaussian, Moments
+from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 
 _FORMAT = 1
@@ -165,7 +166,7 @@ def write(
             _fill(file, dataset, network, keep_features, batch_size, progress)
             file.attrs["format"] = _FORMAT
             file.attrs["protocol"] = json.dumps(about | {"version": sagan_tf.__version__})
-        os.rename(partial, path)
+        files.publish(partial, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:

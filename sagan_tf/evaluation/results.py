@@ -4,15 +4,14 @@ import contextlib
 import csv
 import dataclasses
 import itertools
-import json
-import os
 import time
 import typing
 
 import sagan_tf
 from sagan_tf.metrics.catalog import METRICS, metric_of
 from sagan_tf.metrics.metric import INCEPTION_NAME, Metric, Need, Score
-from sagan_tf.system.errors import UserError
+from sagan_tf.system import json_lines
+from sagan_tf.system.errors import UserError, writing
 
 # Two lines with the same metric and the same values of these fields are the same measurement.
 IDENTITY = (
@@ -95,36 +94,14 @@ def record(score: Score, protocol: Protocol) -> dict:
 
 
 def append(path: str, line: dict) -> None:
-    """Adds a line to a file of JSON lines, and flushes it to the disk. Raises UserError."""
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with open(path, "a+b") as file:
-            if file.tell() and not _ends_line(file):  # a killed process's half line must not spoil this one
-                file.write(b"\n")
-            file.write(json.dumps(line).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _ends_line(file) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+    """Adds a line to a file of JSON lines, which is on the disk when this returns. Raises UserError."""
+    with writing("output", path):
+        json_lines.append(path, line, flush=True)
 
 
 def read(path: str) -> list[dict]:
-    """The complete lines of a file that `append` wrote; an empty list if there is no file."""
-    if not os.path.exists(path):
-        return []
-    lines = []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                continue
-    return lines
+    """The lines of a file that `append` wrote, less any that was cut short; none if there is no file."""
+    return json_lines.read(path)
 
 
 def set_aside(path: str, after: int) -> None:
@@ -136,9 +113,7 @@ def set_aside(path: str, after: int) -> None:
     for line in lines:
         if line not in kept:
             append(f"{path.removesuffix('.jsonl')}.diverged.jsonl", line)
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in kept)
-    os.replace(f"{path}.partial", path)
+    json_lines.replace(path, kept)
 
 
 def is_done(lines: typing.Sequence[dict], name: str, protocol: Protocol) -> bool:

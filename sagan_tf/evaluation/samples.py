@@ -8,7 +8,8 @@ from PIL import Image
 
 from sagan_tf.data import images as image_files
 from sagan_tf.data.folder import FolderExamples
-from sagan_tf.networks.sampling import draw_z, to_uint8
+from sagan_tf.networks.pixels import to_uint8
+from sagan_tf.networks.sampling import draw_z
 from sagan_tf.system.errors import UserError
 
 DISTRIBUTIONS = ("uniform", "balanced", "reference")

@@ -6,9 +6,9 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.data.dataset import scale
 from sagan_tf.evaluation import samples
 from sagan_tf.inspection.views import Look, Source, StoredMaps, View
+from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.pictures import figures, to_uint8
 from sagan_tf.pictures.geometry import choose_positions, position_at
 from sagan_tf.runs import objects, restoring
@@ -105,7 +105,7 @@ class Observer:
             for start in range(0, len(real.images), size):
                 images = real.images[start : start + size]
                 part = real_labels[start : start + size]
-                self._discriminate("real", len(real.images), images, scale(images), part)
+                self._discriminate("real", len(real.images), images, from_uint8(images), part)
             sources["real"] = real
         views = [builder.view() for builder in self._builders.values()]
         if not views:

@@ -8,14 +8,14 @@ import numpy as np
 from sagan_tf.evaluation import results
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.runs import run_files
-from sagan_tf.system import options
+from sagan_tf.system import json_lines, options
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.run_directory import RunFiles
 
 # Told apart by the colour-blind too (Okabe and Ito 2008); more runs than colours have other lines.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":", "-.")
 _SCORES = "scores"  # the group of curves that comes from scores.jsonl
-_SPEED = "speed/steps_per_second"
 _PROTOCOL = (*(name for name in results.IDENTITY if name not in ("source", "step")), "network")
 _LAST = 0.1  # share of the steps over whose end the table averages
 
@@ -55,17 +55,16 @@ class Panel(typing.NamedTuple):
 
 
 def read_runs(workdirs: typing.Sequence[str]) -> list[Run]:
-    """Reads runs. Raises UserError if one is none, or has reported nothing yet."""
+    """Reads runs. Raises UserError if a directory holds no run, or a run that has reported nothing yet."""
     return [_read_run(workdir, name) for workdir, name in zip(workdirs, short_names(workdirs), strict=True)]
 
 
 def _read_run(workdir: str, name: str) -> Run:
     config = run_files.read_config(workdir)
-    lines = results.read(os.path.join(workdir, "metrics.jsonl"))
-    lines = [line for line in lines if line.get(_SPEED)]
+    lines = run_files.read_metrics(workdir)
     if not lines:
-        raise UserError(f"--runs={workdir}: metrics.jsonl holds no metrics yet")
-    scores = results.read(os.path.join(workdir, "scores", "scores.jsonl"))
+        raise UserError("metrics.jsonl holds no metrics yet", option="runs", value=workdir)
+    scores = json_lines.read(RunFiles(workdir).scores)
     scores = [line for line in scores if line.get("step") is not None]
     return Run(name, config, lines, scores, training_hours(lines))
 
@@ -83,7 +82,7 @@ def short_names(paths: typing.Sequence[str]) -> list[str]:
 def training_hours(lines: typing.Sequence[dict]) -> np.ndarray:
     """Hours of training up to each line, from steps and speed: pauses, samples and scores do not count."""
     steps = np.array([line["step"] for line in lines], float)
-    speed = np.array([line[_SPEED] for line in lines], float)
+    speed = np.array([line[run_files.SPEED] for line in lines], float)
     return np.cumsum(np.diff(steps, prepend=0.0) / speed) / 3600.0
 
 
@@ -108,11 +107,13 @@ def panels(runs: typing.Sequence[Run], wanted: typing.Sequence[str]) -> list[Pan
         if not chosen:
             groups = sorted({tag.partition("/")[0] for tag in tags} | {_SCORES})
             raise UserError(
-                f"--curves={want}: no run has reported it; allowed are {', '.join(groups)}, and single tags"
+                f"no run has reported it; allowed are {', '.join(groups)}, and single tags",
+                option="curves",
+                value=want,
             )
         found += [Panel(tag, "", None, _curves(runs, tag)) for tag in chosen]
     if not found:
-        raise UserError("--curves=scores: no run has been scored (sagan_tf.evaluate does it)")
+        raise UserError("no run has been scored (sagan_tf.evaluate does it)", option="curves", value=_SCORES)
     return found
 
 

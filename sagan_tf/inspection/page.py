@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sagan_tf.inspection.views import Look, StoredMaps, View
+from sagan_tf.system import files
 
 LIMIT_BYTES = 14_000_000
 _LOSSLESS_UP_TO, _LARGEST = 128, 256  # pixels; larger images are stored as WebP, and made smaller
@@ -61,10 +62,7 @@ def write_page(
             for look, source in zip(looks, sources, strict=True)
         ],
     }
-    text = _filled(title, data)
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.partial", path)
+    files.write(path, _filled(title, data))
     return os.path.getsize(path)
 
 

@@ -5,6 +5,7 @@ import os
 import numpy as np
 from PIL import Image
 
+from sagan_tf.system import files
 from sagan_tf.system.output_folder import OutputFolder
 
 
@@ -28,11 +29,9 @@ class Folder(OutputFolder):
     def write_npz(self, images: np.ndarray, labels: np.ndarray, class_names) -> str:
         """Writes `samples.npz`, which `--dataset=npz:` reads too; returns its path."""
         path = self.file("samples.npz")
-        partial = f"{path}.partial.npz"
-        np.savez_compressed(
-            partial, images=images, labels=labels.astype(np.int32), class_names=np.array(class_names, str)
-        )
-        os.replace(partial, path)
+        names = np.array(class_names, str)
+        with files.whole(path, "wb") as file:
+            np.savez_compressed(file, images=images, labels=labels.astype(np.int32), class_names=names)
         return path
 
 

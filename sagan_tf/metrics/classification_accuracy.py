@@ -7,6 +7,7 @@ import tensorflow as tf
 from sagan_tf.metrics import classifier
 from sagan_tf.metrics.features import resize
 from sagan_tf.metrics.metric import Batch, Measurement
+from sagan_tf.networks.pixels import from_uint8, to_uint8
 
 _BATCH = 64
 _WIDTH = 16
@@ -24,7 +25,7 @@ class TrainingImages:
         """Adds a batch, which has labels."""
         images, size = batch.images, self.image_size
         if images.shape[1] != size:
-            images = tf.round((resize(tf.constant(images), size) + 1.0) * 127.5).numpy()
+            images = to_uint8(resize(tf.constant(images), size)).numpy()
         rows = slice(batch.start, batch.start + len(images))
         self._images[rows], self._labels[rows] = images, batch.labels
 
@@ -32,9 +33,7 @@ class TrainingImages:
         """Endless shuffled batches of (float32 images in [-1, 1], labels)."""
         examples = tf.data.Dataset.from_tensor_slices((self._images, self._labels))
         examples = examples.shuffle(len(self._labels), seed=seed).repeat().batch(_BATCH, drop_remainder=True)
-        return examples.map(
-            lambda images, labels: (tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0, labels)
-        )
+        return examples.map(lambda images, labels: (from_uint8(images), labels))
 
     def __len__(self) -> int:
         return len(self._labels)

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.metrics.features import CLASSIFIER_FILE, FEATURES, LOGITS, resize
+from sagan_tf.networks.pixels import from_uint8
+from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 
 _LAYOUT = "channels_last"  # set here, so keras.json does not matter
@@ -147,7 +149,7 @@ def save(model: Classifier, directory: str, about: dict) -> None:
     @tf.function(autograph=False)
     def call(images):
         if images.dtype == tf.uint8:
-            images = tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0
+            images = from_uint8(images)
         return model(images)
 
     as_floats, as_bytes = (
@@ -160,6 +162,6 @@ def save(model: Classifier, directory: str, about: dict) -> None:
     with open(os.path.join(partial, CLASSIFIER_FILE), "w", encoding="utf-8") as file:
         json.dump(about, file, indent=1)
     try:
-        os.rename(partial, directory)
+        files.publish(partial, directory)
     except OSError as error:
         raise UserError(f"cannot be written ({error.strerror})") from error

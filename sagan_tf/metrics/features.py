@@ -1,6 +1,5 @@
 """Networks that turn images into features: TF-GAN's Inception, or a classifier of the user's own."""
 
-import hashlib
 import json
 import os
 
@@ -9,6 +8,8 @@ import tensorflow as tf
 
 from sagan_tf.metrics import tfgan
 from sagan_tf.metrics.metric import INCEPTION_NAME
+from sagan_tf.networks.pixels import from_uint8
+from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 
 CLASSIFIER_FILE = "classifier.json"  # beside the SavedModel of `sagan_tf.train_classifier`
@@ -91,8 +92,9 @@ def resize(images: tf.Tensor, size: int) -> tf.Tensor:
 
     When the result is smaller the filter is widened (antialiased); when larger that changes nothing.
     """
-    images = tf.cast(images, tf.float32) * (2.0 / 255.0) - 1.0
-    return tf.ensure_shape(tf.image.resize(images, (size, size), antialias=True), (None, size, size, 3))
+    return tf.ensure_shape(
+        tf.image.resize(from_uint8(images), (size, size), antialias=True), (None, size, size, 3)
+    )
 
 
 def load_network(place: str) -> Network:
@@ -173,9 +175,4 @@ def _fingerprint(directory: str) -> str:
         paths += [os.path.join(variables, name) for name in sorted(os.listdir(variables))]
     if not os.path.isfile(paths[0]):
         raise UserError("is no SavedModel (saved_model.pb is missing)")
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()[:16]
+    return files.sha256(*paths)[:16]

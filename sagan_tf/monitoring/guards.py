@@ -1,7 +1,7 @@
 """Notices a run that is lost: NaN, a game that one side has won, samples all alike, weights that blow up.
 
-The limits are far from what healthy runs show (README, "A run that is lost"), so that what is noticed is
-lost.
+The limits are far from what healthy runs show (README, "A run that is lost"): a run that trips a guard
+really has failed.
 """
 
 import math

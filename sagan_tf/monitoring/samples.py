@@ -47,10 +47,10 @@ class Sampler:
         self._look = tf.function(self._look_at)
         reals = real_images(dataset, generator.classes)
         self._rows = len(self._captions) or 1
-        found = (reals.min(axis=(1, 2, 3)) < 255).reshape(self._rows, -1)  # those that there are
+        found = (reals.min(axis=(1, 2, 3)) < 255).reshape(self._rows, -1)  # others are white
         self._real_deviations = deviations(reals, self._rows) * found.all(axis=1)
         z, labels, reals = (values[::_COLUMNS] for values in (z, labels, reals))  # the first of each row
-        self._looked_at = (z, reals * np.float32(2.0 / 255.0) - 1.0, labels)
+        self._looked_at = (z, pictures.from_uint8(reals), labels)
 
     def write_samples(self, step: int) -> str:
         """Writes the grid of fixed z, and the attention in it, of the networks as they are now.

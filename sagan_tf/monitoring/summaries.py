@@ -4,7 +4,6 @@ Tags are in groups, which TensorBoard shows together: those of `GROUPS`, and for
 `samples`, `attention` and `data`, for texts `run` and `scores`.
 """
 
-import json
 import os
 import time
 import typing
@@ -20,6 +19,8 @@ from tensorboard.plugins.hparams import api as hparams
 
 from sagan_tf.monitoring.diagnostics import Kernel
 from sagan_tf.pictures import captioned_grid, enlarged
+from sagan_tf.system import json_lines
+from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training import histogram
 from sagan_tf.training.state import State
 
@@ -57,13 +58,10 @@ class Reporter:
     """
 
     def __init__(self, workdir: str, step: int):
-        self._workdir = workdir
-        self._metrics_path = os.path.join(workdir, "metrics.jsonl")
-        self._divergence_path = os.path.join(workdir, "divergence.jsonl")
-        self._samples = os.path.join(workdir, "samples")
-        os.makedirs(self._samples, exist_ok=True)
-        _drop_lines_after(self._metrics_path, step)
-        self._writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
+        self._paths = RunFiles(workdir)
+        os.makedirs(self._paths.samples, exist_ok=True)
+        self.rewind(step)
+        self._writer = tf.summary.create_file_writer(self._paths.tensorboard)
 
     def scalars(self, step: int, values: dict) -> None:
         """Writes scalars by tag, e.g. `loss/generator`; histograms among the values are passed over."""
@@ -71,8 +69,7 @@ class Reporter:
         with self._writer.as_default():
             for tag, value in values.items():
                 _write_scalar(tag, value, step)
-        with open(self._metrics_path, "a") as file:
-            file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | values) + "\n")
+        json_lines.append(self._paths.metrics, _stamped(step) | values)
 
     def diagnostics(self, step: int, scalars: dict[str, float], histograms: dict[str, np.ndarray]) -> None:
         """Writes scalars and histograms (see `sagan_tf.training.histogram`) to TensorBoard alone."""
@@ -92,17 +89,23 @@ class Reporter:
     def divergence(self, step: int, kind: str, reason: str, scalars: dict[str, float]) -> None:
         """Writes that and why a run is lost: a text, and a line of `divergence.jsonl`, which only grows."""
         self.text(step, "run/divergence", reason)
-        line = {"step": step, "time": round(time.time(), 3), "kind": kind, "reason": reason} | scalars
-        with open(self._divergence_path, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        json_lines.append(self._paths.divergence, _stamped(step) | {"kind": kind, "reason": reason} | scalars)
+
+    def ignored(self, step: int, kind: str, reason: str) -> None:
+        """Writes a line of `divergence.jsonl` about what a guard saw although the run goes on."""
+        about = {"kind": kind, "reason": reason, "ignored": True}
+        json_lines.append(self._paths.divergence, _stamped(step) | about)
 
     def has_diverged(self) -> bool:
         """Whether the run was ever lost, in this process or one before."""
-        return os.path.exists(self._divergence_path)
+        return any(not line.get("ignored") for line in json_lines.read(self._paths.divergence))
 
     def rewind(self, step: int) -> None:
         """Drops the lines of `metrics.jsonl` after a step, to which the run has gone back."""
-        _drop_lines_after(self._metrics_path, step)
+        if not os.path.exists(self._paths.metrics):
+            return
+        kept = [line for line in json_lines.read(self._paths.metrics) if line["step"] <= step]
+        json_lines.replace(self._paths.metrics, kept)
 
     def scores(self, step: int, values: dict[str, float], protocol: str) -> None:
         """Writes scores by name, and as a text how they were measured."""
@@ -131,7 +134,7 @@ class Reporter:
         """
         grid = captioned_grid(enlarged(images), columns, captions)
         self.picture(step, tag, grid)
-        path = os.path.join(self._samples, f"{tag.rpartition('/')[2]}_{step:08d}.png")
+        path = os.path.join(self._paths.samples, f"{tag.rpartition('/')[2]}_{step:08d}.png")
         Image.fromarray(grid).save(path)
         return path
 
@@ -160,7 +163,7 @@ class Reporter:
                 metrics=[hparams.Metric(tag, display_name=tag) for tag in tags],
             )
             chosen = {name: options[name] for name in hyperparameters}
-            hparams.hparams(chosen, trial_id=self._workdir)
+            hparams.hparams(chosen, trial_id=self._paths.workdir)
             layout = custom_scalar.pb(_layout(scores))
             tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
 
@@ -175,12 +178,16 @@ def write_scores(workdir: str, step: int, scores: dict[str, float], protocol: st
     They are a run of their own, `evaluate`: in that of the training TensorBoard would take an earlier
     step for a sign that the training had gone back to it, and no longer show the later ones.
     """
-    writer = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard", "evaluate"))
+    writer = tf.summary.create_file_writer(os.path.join(RunFiles(workdir).tensorboard, "evaluate"))
     with writer.as_default():
         for name, value in scores.items():
             _write_scalar(f"scores/{name}", value, step)
         tf.summary.text("scores/protocol", _preformatted(protocol), step)
     writer.close()
+
+
+def _stamped(step: int) -> dict:
+    return {"step": step, "time": round(time.time(), 3)}
 
 
 def _write_scalar(tag: str, value: float, step: int) -> None:
@@ -254,15 +261,3 @@ def state_scalars(state: State) -> dict[str, float]:
         for resolution, layer in network.attention_layers.items():
             scalars[f"gamma/{network.name}_{resolution}"] = float(layer.gamma.value.numpy())
     return scalars
-
-
-def _drop_lines_after(path: str, step: int) -> None:
-    if not os.path.exists(path):
-        return
-    with open(path) as file:
-        lines = file.readlines()
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    if kept != lines:
-        with open(f"{path}.partial", "w") as file:
-            file.writelines(kept)
-        os.replace(f"{path}.partial", path)

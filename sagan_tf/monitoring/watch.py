@@ -115,4 +115,5 @@ class Watch:
                 raise
             if error.kind not in self._ignored:
                 self._complain(f"step {self._step}: {error.reason} (ignored)")
+                self._reporter.ignored(self._step, error.kind, error.reason)
                 self._ignored.add(error.kind)

@@ -1,4 +1,4 @@
-"""What samples are made from, and of: z by seed and number, images rounded to 8 bits."""
+"""What samples are made from: z by seed and number."""
 
 import numpy as np
 import tensorflow as tf
@@ -34,11 +34,3 @@ def draw_one_z(index, seed, z_dim, truncation):
         return tf.clip_by_value(z, -truncation, truncation)  # of a probability of 0 it is infinite
 
     return tf.cond(truncation > 0, truncated, lambda: tf.random.stateless_normal((z_dim,), pair))
-
-
-@tf.function(reduce_retracing=True)
-def to_uint8(images):
-    """Images in [-1, 1] rounded to uint8 as in a picture file."""
-    return tf.cast(
-        tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8
-    )

@@ -3,10 +3,11 @@
 from sagan_tf.pictures.grids import (
     captioned_grid,
     enlarged,
+    from_uint8,
     image_grid,
     save,
     save_animation,
     to_uint8,
 )
 
-__all__ = ["captioned_grid", "enlarged", "image_grid", "save", "save_animation", "to_uint8"]
+__all__ = ["captioned_grid", "enlarged", "from_uint8", "image_grid", "save", "save_animation", "to_uint8"]

@@ -13,7 +13,6 @@ VEIL = 0.45  # brightness of the image below it
 _LUMA = (0.299, 0.587, 0.114)
 # Of queries: told apart by the colour-blind too (Okabe and Ito 2008).
 _COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#f0e442", "#000000")
-MOST_POSITIONS = len(_COLOURS)
 _TILE = 96  # pixels, at least
 _FRAME = 4  # pixels
 
@@ -38,7 +37,7 @@ def attention_row(image: np.ndarray, beta: np.ndarray, positions: typing.Sequenc
     Args:
       image: uint8 (S, S, 3).
       beta: float (N, M).
-      positions: numbers of the queries, at most `MOST_POSITIONS`.
+      positions: numbers of the queries, at most as many as there are colours.
 
     Returns: uint8 (1 + len(positions), T, T, 3); T is S or a multiple of it, and a frame.
     """

@@ -12,8 +12,13 @@ _FIRST_MS, _LAST_MS = 500, 2000  # how long an animation shows a frame, and its 
 
 
 def to_uint8(images) -> np.ndarray:
-    """float32 [-1, 1] -> uint8 [0, 255], rounded: the inverse of x * 2 / 255 - 1."""
+    """float32 in [-1, 1] -> uint8 in [0, 255], rounded; the inverse of `from_uint8`."""
     return np.clip(np.round((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def from_uint8(pixels: np.ndarray) -> np.ndarray:
+    """uint8 in [0, 255] -> float32 in [-1, 1]: x * (2 / 255) - 1."""
+    return pixels * np.float32(2.0 / 255.0) - np.float32(1.0)
 
 
 def image_grid(images: np.ndarray, columns: int, gap: int = _GAP) -> np.ndarray:

@@ -1,15 +1,14 @@
 """What a sweep will cost: from the layers' shapes, and from a step that was measured."""
 
-import os
 import time
 import typing
 
 import tensorflow as tf
 
-from sagan_tf.evaluation import results
 from sagan_tf.monitoring import estimate
 from sagan_tf.reproduction.sweep import Run, Sweep
-from sagan_tf.runs import objects
+from sagan_tf.runs import objects, run_files
+from sagan_tf.system.progress import hours
 
 _CLASSES = {"imagenet": 1000, "cifar10": 10, "digits": 10}
 
@@ -53,11 +52,10 @@ def measured_rate(sweep: Sweep, known: dict[str, Cost]) -> Rate | None:
     work = seconds = 0.0
     for run in sweep.runs:
         step = 0
-        for line in results.read(os.path.join(run.config.workdir, "metrics.jsonl")):
-            speed = line.get("speed/steps_per_second")
-            if speed and line["step"] > step:
+        for line in run_files.read_metrics(run.config.workdir):
+            if line["step"] > step:
                 work += (line["step"] - step) * known[run.row].step
-                seconds += (line["step"] - step) / speed
+                seconds += (line["step"] - step) / line[run_files.SPEED]
                 step = line["step"]
     return Rate(work / seconds, "of the steps of this sweep so far") if seconds else None
 
@@ -143,5 +141,4 @@ class Clock:
         done, left = self._done + doing, sum(self._left.values()) - doing
         if done <= 0:
             return ""
-        seconds = int((time.monotonic() - self._begin) * left / done)
-        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        return hours((time.monotonic() - self._begin) * left / done)

@@ -6,11 +6,12 @@ import typing
 
 import numpy as np
 
-from sagan_tf.evaluation import results
 from sagan_tf.inspection import comparison
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.reproduction import experiments
 from sagan_tf.reproduction.sweep import Run, Sweep
+from sagan_tf.runs import run_files
+from sagan_tf.system import files
 
 # By what Inception and another network print: key, larger is better.
 _KEYS = {
@@ -42,17 +43,11 @@ def write(sweep: Sweep, names: typing.Sequence[str], scale: str, curve_samples: 
             figure.savefig(os.path.join(sweep.folder, path), dpi=120)
             parts += ["", f"![{experiments.EXPERIMENTS[name].title}]({path})"]
     parts += ["", *reporter.failures(), "", *reporter.guards()]
-    _replace(os.path.join(sweep.folder, "report.md"), "\n".join(parts).rstrip() + "\n")
-    with open(os.path.join(sweep.folder, "report.csv"), "w", newline="", encoding="utf-8") as file:
+    files.write(os.path.join(sweep.folder, "report.md"), "\n".join(parts).rstrip() + "\n")
+    with files.whole(os.path.join(sweep.folder, "report.csv")) as file:
         writer = csv.writer(file)
         writer.writerow(["row", "seed", "step", "metric", "value", "samples"])
         writer.writerows(reporter.lines())
-
-
-def _replace(path: str, text: str) -> None:
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.partial", path)
 
 
 class Reporter:
@@ -154,8 +149,7 @@ class Reporter:
     def _hours(self, runs) -> str:
         hours = []
         for run in runs:
-            lines = results.read(os.path.join(run.config.workdir, "metrics.jsonl"))
-            lines = [line for line in lines if line.get("speed/steps_per_second")]
+            lines = run_files.read_metrics(run.config.workdir)
             if lines and self._sweep.is_trained(run):
                 hours.append(comparison.training_hours(lines)[-1])
         return f"{np.mean(hours):.3g}" if hours else ""
@@ -228,10 +222,9 @@ class Reporter:
     def guards(self) -> list[str]:
         """What the guards said of runs that went on all the same."""
         lines = [
-            f"- {run.name}: {text.removeprefix('train: ')}"
+            f"- {run.name}: step {line['step']}: {line['reason']} (ignored)"
             for run in self._sweep.runs
-            for record in self._sweep.records(run)
-            for text in record.get("guards", ())
+            for line in self._sweep.guarded(run)
         ]
         return ["## What the guards saw", "", *lines] if lines else []
 

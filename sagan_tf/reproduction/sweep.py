@@ -13,8 +13,9 @@ from sagan_tf.evaluation import results
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.runs import run_files
 from sagan_tf.runs.config import TRAINING_METRICS, Config
-from sagan_tf.system import files
+from sagan_tf.system import files, json_lines
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.run_directory import RunFiles
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of a process that a signal stopped; 128 + signal where it could save first.
@@ -67,7 +68,7 @@ class Sweep:
 
     def scores(self, run: Run) -> list[dict]:
         """All lines of scores of what would be exported of it."""
-        lines = results.read(os.path.join(run.config.workdir, "scores", "scores.jsonl"))
+        lines = json_lines.read(RunFiles(run.config.workdir).scores)
         return [line for line in lines if results.EXPORTED.items() <= line.items()]
 
     def is_trained(self, run: Run) -> bool:
@@ -89,7 +90,7 @@ class Sweep:
 
     def records(self, run: Run | None = None) -> list[dict]:
         """What is on record of a run's processes, or of all; see `_call`."""
-        return [line for line in results.read(self._record) if run is None or line["run"] == run.name]
+        return [line for line in json_lines.read(self._record) if run is None or line["run"] == run.name]
 
     def failure(self, run: Run) -> dict | None:
         """The record of its failure, if that is how it ended."""
@@ -111,12 +112,21 @@ class Sweep:
         """The runs that there is something left to do for."""
         return [run for run in self.runs if not self.is_done(run) and (retry_failed or not self.failure(run))]
 
-    def perform(self, run: Run, report: typing.Callable[[str], None]) -> bool:
+    def guarded(self, run: Run) -> list[dict]:
+        """What the guards saw while the run went on all the same: the first line of each kind."""
+        found = {}
+        for line in json_lines.read(RunFiles(run.config.workdir).divergence):
+            if line.get("ignored"):
+                found.setdefault(line["kind"], line)
+        return list(found.values())
+
+    def perform(self, run: Run, report: typing.Callable[[dict], None]) -> bool:
         """Trains and scores a run, as far as that is missing. Returns whether it worked.
 
         Args:
           run: one of `runs`.
-          report: called with every line that its processes print.
+          report: called with the scalars of a step, by tag, and `step`: the last line of `metrics.jsonl`,
+            whenever there is a new one.
 
         Raises:
           KeyboardInterrupt: it was stopped, by Ctrl-C or a signal; it saved first if it could.
@@ -137,18 +147,20 @@ class Sweep:
         """Runs a command in a process of its own, whose lines go to a log; puts its end on record."""
         log = os.path.join(self.folder, f"{run.name}.log")
         os.makedirs(os.path.dirname(log), exist_ok=True)
-        begin, last, guards, interrupted = time.monotonic(), "", [], False
+        begin, last, interrupted = time.monotonic(), "", False
+        known = run_files.read_last_metrics(run.config.workdir)
         with open(log, "a", encoding="utf-8") as file, self._process(command, arguments) as process:
 
             def follow():
-                nonlocal last
+                nonlocal last, known
                 for line in process.stdout:
                     file.write(line)
                     file.flush()
                     last = line.strip() or last
-                    if line.rstrip().endswith("(ignored)"):
-                        guards.append(last)
-                    report(line.rstrip())
+                    scalars = run_files.read_last_metrics(run.config.workdir)
+                    if scalars and scalars != known:
+                        known = scalars
+                        report(scalars)
 
             file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {command} {' '.join(arguments)}\n")
             try:
@@ -158,14 +170,14 @@ class Sweep:
                 process.terminate()
                 follow()  # it saves
         line = {"run": run.name, "command": command, "exit": process.returncode, "last_line": last}
-        line |= {"step": self.step(run), "seconds": round(time.monotonic() - begin, 1), "guards": guards}
-        results.append(self._record, line | {"machine": self._machine, "time": round(time.time())})
+        line |= {"step": self.step(run), "seconds": round(time.monotonic() - begin, 1)}
+        line |= {"machine": self._machine, "time": round(time.time())}
+        json_lines.append(self._record, line, flush=True)
         if interrupted or process.returncode in _STOPPED:
             raise KeyboardInterrupt
         return process.returncode
 
     def _process(self, command: str, arguments) -> subprocess.Popen:
-        path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
         return subprocess.Popen(
             [sys.executable, "-m", f"sagan_tf.{command}", *arguments],
             stdin=subprocess.DEVNULL,
@@ -174,7 +186,7 @@ class Sweep:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=os.environ | {"PYTHONPATH": path},
+            env=environment(),
             start_new_session=True,  # Ctrl-C is for this process, which passes it on
             pass_fds=(self._lock.fileno(),) if self._lock else (),
         )
@@ -196,7 +208,9 @@ class Sweep:
                 holder = file.read().strip()
                 if holder.isdigit() and _is_alive(int(holder)):
                     raise UserError(
-                        f"--output={self.folder}: another sweep (process {holder}) is at work in it"
+                        f"another sweep (process {holder}) is at work in it",
+                        option="output",
+                        value=self.folder,
                     ) from None
                 print("waiting for the last process of a sweep that was killed", flush=True)
                 files.lock(file, wait=True)
@@ -209,13 +223,19 @@ class Sweep:
 
     def _share_references(self, workdir: str) -> None:
         """Lets runs use each other's statistics of the real images: files whose names tell their protocol."""
-        shared, own = os.path.join(self.folder, "references"), os.path.join(workdir, "scores")
+        shared, own = os.path.join(self.folder, "references"), RunFiles(workdir).scores_folder
         for source, target in ((own, shared), (shared, own)):
             for name in os.listdir(source) if os.path.isdir(source) else ():
                 if name.startswith("reference-") and name.endswith(".h5"):
                     with contextlib.suppress(OSError):  # it is there, or each run must make its own
                         os.makedirs(target, exist_ok=True)
                         os.link(os.path.join(source, name), os.path.join(target, name))
+
+
+def environment() -> dict[str, str]:
+    """Of a process that imports this very package, wherever it is run."""
+    path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
+    return os.environ | {"PYTHONPATH": path}
 
 
 def _is_alive(process: int) -> bool:

@@ -4,6 +4,8 @@ import json
 import os
 import typing
 
+from sagan_tf.system import files
+
 _FILE = "best.json"
 
 
@@ -59,10 +61,8 @@ def write(folder: str, entries: typing.Iterable[Entry], measure: dict | None) ->
       measure: what their scores have in common, as lines of `metrics.results` name it. Scores of another
         measure cannot be compared with them. None: not known.
     """
-    path = os.path.join(folder, _FILE)
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        json.dump({"measure": measure, "entries": [list(entry) for entry in entries]}, file)
-    os.replace(f"{path}.partial", path)
+    content = {"measure": measure, "entries": [list(entry) for entry in entries]}
+    files.write(os.path.join(folder, _FILE), json.dumps(content))
 
 
 def read(folder: str, steps: typing.Container[int]) -> tuple[list[Entry], dict | None]:

@@ -82,4 +82,4 @@ def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[i
             return where, [int(checkpoint)]
     allowed = sorted({*saved.steps(), *kept.steps()})
     names = "allowed are latest, best" if saved.steps() else "only the best are left; allowed are best"
-    raise UserError(f"--checkpoint={checkpoint}: {', '.join([names, *map(str, allowed)])}")
+    raise UserError(", ".join([names, *map(str, allowed)]), option="checkpoint", value=checkpoint)

@@ -1,32 +1,26 @@
 """What stands in a run's directory: configuration, names of the classes, checkpoints."""
 
-import json
 import os
 import time
 
 from sagan_tf.runs import best
 from sagan_tf.runs.config import Config
-from sagan_tf.system import options, runtime
+from sagan_tf.system import files, json_lines, options, runtime
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 from sagan_tf.training.checkpoint import Checkpoints
 
-CONFIG_FILE = "config.cfg"
-
-
-_CLASSES_FILE = "classes.txt"
-
-
-_ENVIRONMENT_FILE = "environment.jsonl"
+SPEED = "speed/steps_per_second"  # which every line of metrics.jsonl has that training wrote
 
 
 def checkpoints(workdir: str, keep: int | None = None, keep_every: int = 0) -> Checkpoints:
     """The checkpoints of a run's directory."""
-    return Checkpoints(os.path.join(workdir, "checkpoints"), keep, keep_every)
+    return Checkpoints(RunFiles(workdir).checkpoints, keep, keep_every)
 
 
 def best_checkpoints(workdir: str) -> Checkpoints:
     """The checkpoints that are kept for their scores."""
-    return Checkpoints(os.path.join(workdir, "best"))
+    return Checkpoints(RunFiles(workdir).best)
 
 
 def read_best(workdir: str) -> list[best.Entry]:
@@ -35,11 +29,15 @@ def read_best(workdir: str) -> list[best.Entry]:
     return best.read(kept.directory, kept.steps())[0]
 
 
-def _replace_file(path: str, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.partial", path)
+def read_metrics(workdir: str) -> list[dict]:
+    """The lines of `metrics.jsonl` that training wrote, by rising step, without those of scores."""
+    return [line for line in json_lines.read(RunFiles(workdir).metrics) if line.get(SPEED)]
+
+
+def read_last_metrics(workdir: str) -> dict | None:
+    """The last of the lines that `read_metrics` gives, without reading the whole file; None without lines."""
+    lines = [line for line in json_lines.read_end(RunFiles(workdir).metrics) if line.get(SPEED)]
+    return lines[-1] if lines else None
 
 
 def write_description(config: Config, class_names, directory: str | None = None) -> None:
@@ -47,32 +45,30 @@ def write_description(config: Config, class_names, directory: str | None = None)
 
     `directory` is where it is written, if that is to become the workdir only later.
     """
-    directory = directory or config.workdir
-    with open(os.path.join(directory, _CLASSES_FILE), "w", encoding="utf-8") as file:
-        file.writelines(f"{name}\n" for name in class_names)
+    paths = RunFiles(directory or config.workdir)
+    files.write(paths.classes, "".join(f"{name}\n" for name in class_names))
     # Last, so that a directory with a configuration has the rest too.
     text = options.to_flagfile(
         config.with_decay_steps(), "The resolved configuration of this run: a flagfile."
     )
-    _replace_file(os.path.join(directory, CONFIG_FILE), text)
+    files.write(paths.config, text)
 
 
 def write_environment(config: Config, step: int, environment: runtime.Environment) -> None:
     """Adds a line to `environment.jsonl`: what a run computes with from this step on."""
     line = {"step": step, "time": round(time.time(), 3), "precision": config.precision}
     line["fast_forms"] = config.fast_forms  # they round otherwise than the plain ones
-    with open(os.path.join(config.workdir, _ENVIRONMENT_FILE), "a", encoding="utf-8") as file:
-        file.write(json.dumps(line | environment.record()) + "\n")
+    json_lines.append(RunFiles(config.workdir).environment, line | environment.record())
 
 
 def read_class_names(workdir: str) -> tuple[str, ...]:
-    with open(os.path.join(workdir, _CLASSES_FILE), encoding="utf-8") as file:
+    with open(RunFiles(workdir).classes, encoding="utf-8") as file:
         return tuple(file.read().splitlines())
 
 
 def check_classes(config: Config, dataset) -> None:
     """Raises UserError if the run in the workdir, if any, has another number of classes than the dataset."""
-    if not config.conditional or not os.path.isfile(os.path.join(config.workdir, _CLASSES_FILE)):
+    if not config.conditional or not os.path.isfile(RunFiles(config.workdir).classes):
         return
     names = read_class_names(config.workdir)
     if len(names) != dataset.num_classes:
@@ -84,7 +80,7 @@ def check_classes(config: Config, dataset) -> None:
 
 def read_config(workdir: str) -> Config:
     """The configuration of a run's directory. Raises UserError if it is none."""
-    path = os.path.join(workdir, CONFIG_FILE)
+    path = RunFiles(workdir).config
     if not os.path.isfile(path):
         raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
     return options.from_flagfile(Config, path).with_decay_steps()

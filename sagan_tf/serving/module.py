@@ -11,7 +11,8 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.networks import Generator
-from sagan_tf.networks.sampling import draw_one_z, to_uint8
+from sagan_tf.networks.pixels import to_uint8
+from sagan_tf.networks.sampling import draw_one_z
 from sagan_tf.serving.prepared import prepare_layers
 
 WEIGHTS = ("float32", "bfloat16", "float16")

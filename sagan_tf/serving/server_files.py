@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 
+from sagan_tf.system import files
+
 MODELS_FILE = "models.config"
 BATCHING_FILE = "batching.config"
 _GRPC_PORT, _REST_PORT = 8500, 8501
@@ -42,9 +44,7 @@ def write_server_files(export_dir: str, model_name: str) -> list[str]:
     for name, text in texts.items():
         place = os.path.join(export_dir, name)
         if not os.path.exists(place):
-            with open(f"{place}.partial", "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(f"{place}.partial", place)
+            files.write(place, text)
             written.append(place)
     return written
 
@@ -52,7 +52,7 @@ def write_server_files(export_dir: str, model_name: str) -> list[str]:
 def commands(export_dir: str) -> str:
     """How to serve a directory: with the server itself, or from its container with the same paths."""
     path = os.path.abspath(export_dir)
-    files = [
+    arguments = [
         f"--model_config_file={shlex.quote(os.path.join(path, MODELS_FILE))}",
         "--enable_batching",
         f"--batching_parameters_file={shlex.quote(os.path.join(path, BATCHING_FILE))}",
@@ -60,7 +60,7 @@ def commands(export_dir: str) -> str:
     ports = f"--port={_GRPC_PORT} --rest_api_port={_REST_PORT}"
     mount = shlex.quote(f"type=bind,source={path},target={path},readonly")
     return (
-        f"tensorflow_model_server {ports} {' '.join(files)}\n"
+        f"tensorflow_model_server {ports} {' '.join(arguments)}\n"
         f"docker run --rm -p {_GRPC_PORT}:{_GRPC_PORT} -p {_REST_PORT}:{_REST_PORT} --mount {mount}"
-        f" tensorflow/serving {' '.join(files)}"
+        f" tensorflow/serving {' '.join(arguments)}"
     )

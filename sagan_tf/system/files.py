@@ -1,4 +1,9 @@
-"""The lock that keeps a second process out of a file or a directory."""
+"""Files that are there whole or not at all, what makes sure of it, and the lock that keeps others out."""
+
+import contextlib
+import errno
+import hashlib
+import os
 
 try:
     import fcntl
@@ -6,6 +11,76 @@ except ImportError:  # Windows has no such module
     fcntl = None
 
 CAN_LOCK = fcntl is not None
+PARTIAL = ".partial"  # a file or directory has this at the end of its name until it is complete
+_CHUNK_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def whole(path: str, mode: str = "w"):
+    """Opens a file for writing that appears under its name only when the block ends well.
+
+    Whatever happens, `path` is either the old file or the new one: the text or the bytes go to
+    `path.partial`, which is flushed to the disk and then renamed. If the block fails, that file is removed.
+
+    Args:
+      path: the file; one that is there is replaced.
+      mode: "w" for text in UTF-8, "wb" for bytes.
+
+    Yields: the open file.
+    """
+    partial = path + PARTIAL
+    try:
+        with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+        publish(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise
+
+
+def write(path: str, content: str | bytes) -> None:
+    """Writes text or bytes as a file that is there whole or not at all. Raises OSError."""
+    with whole(path, "wb" if isinstance(content, bytes) else "w") as file:
+        file.write(content)
+
+
+def publish(partial: str, path: str) -> None:
+    """Gives a complete file or directory its name, after it has reached the disk.
+
+    A file replaces what is there. A directory does so only if that is an empty directory. Raises OSError.
+    """
+    for folder, _, names in os.walk(partial, topdown=False):
+        for name in names:
+            sync(os.path.join(folder, name))
+        sync(folder)
+    if not os.path.isdir(partial):
+        sync(partial)
+    os.rename(partial, path)
+    sync(os.path.dirname(path) or os.curdir)
+
+
+def sync(path: str) -> None:
+    """Waits until a file, or the list of names in a directory, is on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot flush a directory: there is nothing to wait for.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not os.path.isdir(path):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sha256(*paths: str) -> str:
+    """SHA-256 of a file's contents, or of those of several files one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def lock(file, wait: bool = False) -> None:
@@ -19,3 +94,20 @@ def lock(file, wait: bool = False) -> None:
       BlockingIOError: another process holds the lock, and `wait` is False.
     """
     fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def locked(directory: str):
+    """Makes a directory and keeps other processes out of it while the block runs.
+
+    Raises:
+      BlockingIOError: another process is in it.
+      OSError: it cannot be made.
+    """
+    os.makedirs(directory, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)

@@ -3,8 +3,8 @@
 import dataclasses
 import os
 
-from sagan_tf.system import options
-from sagan_tf.system.errors import UserError
+from sagan_tf.system import files, options
+from sagan_tf.system.errors import UserError, naming, writing
 
 
 class OutputFolder:
@@ -21,27 +21,21 @@ class OutputFolder:
 
     def __init__(self, path: str, made_by, record: str):
         self.path = path
-        try:
+        with naming("output", path), writing("output", path):
             os.makedirs(path, exist_ok=True)
             self._check(made_by, record)
             text = options.to_flagfile(made_by, "The options that made what is here: a flagfile.")
-            with open(self.file(record), "w", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise UserError(f"--output={path}: cannot be written ({error.strerror})") from error
+            files.write(self.file(record), text)
 
     def _check(self, made_by, record: str) -> None:
         if not os.listdir(self.path):
             return
         if not os.path.isfile(self.file(record)):
-            raise UserError(f"--output={self.path}: holds other files; name a new or empty directory")
+            raise UserError("holds other files; name a new or empty directory")
         old = options.from_flagfile(type(made_by), self.file(record))
         changes = options.difference(dataclasses.replace(old, output=made_by.output), made_by)
         if changes:
-            raise UserError(
-                f"--output={self.path}: holds what other options made ({'; '.join(changes)});"
-                " name another directory"
-            )
+            raise UserError(f"holds what other options made ({'; '.join(changes)}); name another directory")
 
     def file(self, *names: str) -> str:
         """The path of a file in it."""

@@ -5,7 +5,6 @@ the size and the SHA-256 of every file. It is written beside its place and renam
 a directory with a number for a name was complete when it was made.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import shutil
 import tensorflow as tf
 
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.files import sha256, sync
 
 _MANIFEST = "manifest.json"
 _PREFIX = "state"
@@ -64,7 +64,7 @@ class Checkpoints:
             raise
         self.delete(step)
         os.rename(temporary, final)
-        _flush(self.directory)
+        sync(self.directory)
         if self.keep is not None:
             latest = [step for step in self.steps() if not self.keep_every or step % self.keep_every]
             good = self.newest(good_until)
@@ -91,7 +91,7 @@ class Checkpoints:
         with open(os.path.join(directory, _MANIFEST), "w") as file:
             json.dump({"step": step, "files": files}, file, indent=1)
         for name in os.listdir(directory):
-            _flush(os.path.join(directory, name))
+            sync(os.path.join(directory, name))
 
     def delete(self, step: int) -> None:
         """Deletes a checkpoint, if it is there."""
@@ -169,19 +169,4 @@ class Checkpoints:
 
 
 def _fingerprint(path: str) -> dict:
-    with open(path, "rb") as file:
-        digest = (
-            hashlib.file_digest(file, "sha256")
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read())
-        )
-    return {"size": os.path.getsize(path), "sha256": digest.hexdigest()}
-
-
-def _flush(path: str) -> None:
-    """Waits until a file or directory is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return {"size": os.path.getsize(path), "sha256": sha256(path)}

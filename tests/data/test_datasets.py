@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf import data
+from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.system.errors import UserError
 
 
@@ -79,7 +80,7 @@ def test_images_and_labels_belong_together(digits):
 def test_scale_is_that_of_the_original():
     values = np.arange(256, dtype=np.uint8)
     expected = values.astype(np.float32) * np.float32(2.0 / 255.0) - np.float32(1.0)
-    np.testing.assert_array_equal(data.dataset.scale(values[:, None])[:, 0], expected)
+    np.testing.assert_array_equal(from_uint8(values[:, None])[:, 0], expected)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -209,7 +210,7 @@ def test_folders_laid_out_wrongly(folder, tmp_path_factory):
         data.open_dataset(f"folder:{empty}", image_size=8)
     high = tmp_path_factory.mktemp("high")
     os.symlink(folder, high / "train")
-    with pytest.raises(UserError, match=f"one level too high.*--dataset=folder:{high}/train"):
+    with pytest.raises(UserError, match=f"--dataset=folder:{high}: is one level too high.*e.g. {high}/train"):
         data.open_dataset(f"folder:{high}", image_size=8)
     _save(str(folder / "stray.png"), 0)
     with pytest.raises(UserError, match="both images .*and folders"):

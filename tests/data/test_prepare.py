@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf import data
-from sagan_tf.data import images, prepare, progress, records
+from sagan_tf.data import images, prepare, records
 from sagan_tf.data.folder import FolderExamples
 from sagan_tf.system.errors import UserError
 
@@ -198,20 +198,6 @@ def test_mistakes(prepared, tmp_path):
 def test_two_at_once_are_kept_apart(folder, tmp_path):
     with prepare._lock(str(tmp_path)), pytest.raises(UserError, match="another process is preparing"):
         _prepare(folder, tmp_path)
-
-
-def test_progress_tells_speed_and_time_to_go(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    lines = []
-    lines_now_and_then = progress.Progress(1000, lines.append, seconds_between_lines=5.0)
-    for second in range(0, 12):
-        now[0] = float(second)
-        lines_now_and_then.advance_to(100 + 10 * second)
-    assert lines == [
-        "150 of 1,000 images  10 images/s  0:01:25 to go",
-        "200 of 1,000 images  10 images/s  0:01:20 to go",
-    ]
 
 
 def test_settings_are_all_compared(folder, tmp_path):

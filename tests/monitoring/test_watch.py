@@ -15,6 +15,7 @@ from sagan_tf.monitoring.samples import Sampler, deviations, real_images
 from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.monitoring.watch import Watch
 from sagan_tf.runs import objects, run_files
+from sagan_tf.system import json_lines
 from sagan_tf.training import histogram
 from tests.training import game
 
@@ -119,6 +120,9 @@ def test_ignored_is_told_once_of_a_kind_but_nan_is_not_ignored(made, tmp_path):
     for step in range(10, 2500, 10):
         run.watch.losses(step, 10, HEALTHY | {"loss/discriminator": 0.0})
     assert len(run.complaints) == 1 and "has won" in run.complaints[0] and "ignored" in run.complaints[0]
+    (line,) = json_lines.read(str(run.workdir / "divergence.jsonl"))
+    assert (line["kind"], line["ignored"]) == ("won", True) and "has won" in line["reason"]
+    assert not run.reporter.has_diverged()
     with pytest.raises(Diverged):
         run.watch.losses(2510, 10, HEALTHY | {"loss/generator": np.nan})
 

@@ -40,12 +40,15 @@ for step in range(done + 1, int(options["train_steps"]) + 1):
         sys.exit(3)
     (workdir / "checkpoints" / f"{step:08d}").mkdir(parents=True)
     with open(workdir / "metrics.jsonl", "a") as file:
-        file.write(json.dumps({"step": step, "speed/steps_per_second": 0.5}) + "\n")
+        scalars = {"step": step, "loss/discriminator": 1.0, "speed/steps_per_second": 0.5}
+        file.write(json.dumps(scalars) + "\n")
     if step % 2 == 0:
         score(step, 10, "fid", 100.0 - step + int(workdir.name[-1]))
-    print(f"step {step}/{options['train_steps']}  D 1.0", flush=True)
-    if step == 4 and workdir.parent.name == "sn_d":
-        print("train: step 4: the generator has collapsed (ignored)", file=sys.stderr, flush=True)
+    print("a line of text", flush=True)
+    if step >= 3 and workdir.parent.name == "sn_d":
+        with open(workdir / "divergence.jsonl", "a") as file:
+            line = {"step": step, "kind": "collapse", "reason": "the generator has collapsed"}
+            file.write(json.dumps(line | {"ignored": True}) + "\n")
     time.sleep(0.01)
 """
 

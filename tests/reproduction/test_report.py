@@ -36,7 +36,7 @@ def test_report(swept, tmp_path):
         "- machine: a machine;",
         "20 images of the averaged weights, last step; curves: 10",
         "- sn_d/seed_1: failed after step 2 (exit code 3): train: diverged at step 3",
-        "- sn_d/seed_0: step 4: the generator has collapsed (ignored)",
+        "- sn_d/seed_0: step 3: the generator has collapsed (ignored)",
         "![Figure 3",
     ):
         assert line in text

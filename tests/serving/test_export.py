@@ -304,7 +304,7 @@ def test_second_export_is_a_second_version_with_the_scores(workdir, model, tmp_p
         (["--workdir=x", "--export_dir=a b"], "--model_name=a b: is part of URLs"),
         (["--workdir=/nowhere", "--export_dir=x"], "holds no run"),
         (["--workdir=RUN", "--export_dir=x", "--checkpoint=7"], "allowed are latest, best, 20"),
-        (["--workdir=RUN", "--export_dir=/proc/x"], "--export_dir=/proc/x: cannot be written to"),
+        (["--workdir=RUN", "--export_dir=/proc/x"], "--export_dir=/proc/x: cannot be written"),
         (
             ["--workdir=RUN", "--export_dir=x", "--weights_dtype=int8"],
             "allowed are float32,",

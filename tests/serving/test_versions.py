@@ -50,7 +50,7 @@ def test_one_export_at_a_time_and_leftovers_are_deleted(tmp_path):
 
 
 def test_version_that_somebody_else_made_meanwhile_stays(tmp_path):
-    with pytest.raises(UserError, match="cannot be written to"), new_version(str(tmp_path)) as (number, _):
+    with pytest.raises(UserError, match="cannot be written"), new_version(str(tmp_path)) as (number, _):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "model").write_text("other")
     assert (tmp_path / "1" / "model").read_text() == "other" and len(list(tmp_path.iterdir())) == 1
@@ -59,7 +59,7 @@ def test_version_that_somebody_else_made_meanwhile_stays(tmp_path):
 def test_directory_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "model"):
-        with pytest.raises(UserError, match="cannot be written to"), new_version(str(place)):
+        with pytest.raises(UserError, match="cannot be written"), new_version(str(place)):
             pass
 
 

@@ -1,0 +1,37 @@
+"""What is called what in a run's directory: the only place that has these names."""
+
+import os
+
+CONFIG_FILE = "config.cfg"
+
+
+class RunFiles:
+    """Paths of the files and directories of a run.
+
+    Attributes:
+      config: the resolved configuration, a flagfile; a directory without it holds no run.
+      classes: names of the classes, one a line.
+      environment: JSON lines: what the run computed with, from which step on.
+      lock: held by the process that trains.
+      checkpoints: directory of the checkpoints that are taken up.
+      best: directory of the checkpoints that are kept for their scores.
+      metrics: JSON lines: scalars by step.
+      divergence: JSON lines: what the guards saw, which ended the run or was ignored.
+      samples: directory of PNGs.
+      tensorboard: directory of event files.
+      scores_folder, scores: directory of what scoring writes, and in it the scores as JSON lines.
+      pictures, attention: directories of what `sagan_tf.sample` and `sagan_tf.attention` write.
+    """
+
+    def __init__(self, workdir: str):
+        def within(*names):
+            return os.path.join(workdir, *names)
+
+        self.workdir = workdir
+        self.config, self.classes = within(CONFIG_FILE), within("classes.txt")
+        self.environment, self.lock = within("environment.jsonl"), within("lock")
+        self.checkpoints, self.best = within("checkpoints"), within("best")
+        self.metrics, self.divergence = within("metrics.jsonl"), within("divergence.jsonl")
+        self.samples, self.tensorboard = within("samples"), within("tensorboard")
+        self.scores_folder, self.scores = within("scores"), within("scores", "scores.jsonl")
+        self.pictures, self.attention = within("pictures"), within("attention")
