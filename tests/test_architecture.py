@@ -23,7 +23,7 @@ FLOORS = [
     {"monitoring"},
     {"runs"},
     {"evaluation"},
-    {"inspection", "serving", "importing"},
+    {"inspection", "serving", "importing", "session"},
     {"reproduction"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf import train
+from sagan_tf.session import workdir
 from tests.tiny_run import PLAIN, TINY, reports, run, tensors
 
 FLAGS = pathlib.Path(__file__).parent.parent / "flags"
@@ -192,7 +192,7 @@ def test_a_class_more_is_refused_before_anything_is_read_or_written(tmp_path, ea
 
 
 def test_second_trainer_in_a_workdir_is_refused(tmp_path):
-    with train._lock(str(tmp_path)):
+    with workdir.lock(str(tmp_path)):
         assert "another process is training in it" in refusal(*TINY, f"--workdir={tmp_path}")
 
 

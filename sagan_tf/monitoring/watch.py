@@ -1,4 +1,4 @@
-"""Applies the guards to a run in progress, keeps its good checkpoints good, and says what went wrong."""
+"""Applies the guards to a run in progress, protects its good checkpoints, and reports what went wrong."""
 
 from sagan_tf.monitoring.diagnostics import Diagnostics
 from sagan_tf.monitoring.guards import Diverged, Guards
@@ -7,21 +7,21 @@ from sagan_tf.monitoring.summaries import Reporter, diagnostic_scalars
 from sagan_tf.training.checkpoint import Checkpoints
 from sagan_tf.training.state import State
 
-_TRIES = 3  # from one checkpoint
+_TRIES = 3  # how often a run goes back to one checkpoint
 
 
 class Watch:
-    """What looks at a run, at the loop's calls and events; `Diverged` ends the loop.
+    """Looks at a run after the loop's calls and at its events. It raises `Diverged` when the run is lost.
 
     Args:
       state: what is trained.
       saved: its checkpoints.
-      reporter: where figures and pictures go.
+      reporter: writes figures and pictures.
       sampler: draws the sample grids.
-      guards: what says that the run is lost.
-      report: writes a line to the user.
-      complain: the same, where errors go.
-      ignore: whether what the guards say is only told, once of a kind. NaN ends the run all the same.
+      guards: decide whether the run is lost.
+      report: prints a line on standard output.
+      complain: prints a line on standard error.
+      ignore: whether a guard only prints a line, once for each kind. NaN ends the run in any case.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Watch:
         self._see(self._guards.see_losses, step, count, scalars)
 
     def weights(self, step: int) -> None:
-        """Looks for NaN and infinity in the weights, so that what comes next can rely on them."""
+        """Raises `Diverged` if there is NaN or infinity in the weights."""
         self._guards.see_variables(step, self._diagnostics.not_finite())
 
     def diagnose(self, step: int, values: dict) -> None:
-        """Looks at the weights; writes singular values, gradient norms and histograms."""
+        """Looks at the weights. Writes singular values, gradient norms and histograms."""
         kernels = self._diagnostics.kernels()
         scalars = diagnostic_scalars(kernels, self._diagnostics.gradient_norms())
         histograms = {tag: value for tag, value in values.items() if getattr(value, "ndim", 0)}
@@ -67,14 +67,15 @@ class Watch:
         self._see(self._guards.see_diversity, step, shares)
 
     def save(self, step: int, _=None) -> None:
-        """Writes a checkpoint, unless the weights are lost: then it raises `Diverged`."""
+        """Writes a checkpoint. Raises `Diverged` instead if the weights hold NaN or infinity."""
         self.weights(step)
         self._saved.save(self._checkpoint, step, good_until=self._guards.suspicious_since)
 
     def record(self, error: Diverged) -> int | None:
-        """Writes figures and samples of a run that is lost, and sets aside the checkpoints since it was well.
+        """Records a run that is lost: figures, samples, one line to the user.
 
-        Tells the user in one line. Returns the step of the last good checkpoint, if there is one.
+        Sets aside the checkpoints after the last step at which the run was well. Returns the step of the
+        newest good checkpoint, or None.
         """
         scalars = self._scalars | diagnostic_scalars(
             self._diagnostics.kernels(), self._diagnostics.gradient_norms()
@@ -90,9 +91,10 @@ class Watch:
         return good
 
     def go_back(self, good: int | None) -> int | None:
-        """Restores the last good checkpoint; from there on other random numbers are drawn.
+        """Restores the newest good checkpoint. From there on the run draws other random numbers.
 
-        Returns the step from which the run goes on; None if there is no checkpoint, or too often the same.
+        Returns the step from which the run goes on. Returns None if there is no checkpoint, or if the run has
+        gone back to this one too often.
         """
         self._tries[good] = self._tries.get(good, 0) + 1
         if good is None or self._tries[good] > _TRIES:

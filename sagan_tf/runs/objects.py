@@ -11,11 +11,13 @@ from sagan_tf.system import runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.processor import lacks_bfloat16, onednn_limit
 from sagan_tf.training import losses
+from sagan_tf.training.compilation import make_train_function
+from sagan_tf.training.draws import RESTORE_SEED
 from sagan_tf.training.objective import Objective
 from sagan_tf.training.optimizer import FusedAdam
 from sagan_tf.training.schedules import Schedule
-from sagan_tf.training.state import RESTORE_SEED, State
-from sagan_tf.training.step import Alternation, make_train_function
+from sagan_tf.training.state import State
+from sagan_tf.training.step import Alternation
 
 
 def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:

@@ -1,8 +1,8 @@
-"""Checkpoints: written atomically, verified when read, the newest sound one is taken.
+"""Checkpoints: written whole or not at all, and verified when read.
 
-Each is a directory `checkpoints/STEP/` with TensorFlow's checkpoint and `manifest.json`, which holds
-the size and the SHA-256 of every file. It is written beside its place and renamed when complete, so
-a directory with a number for a name was complete when it was made.
+Each checkpoint is a directory `checkpoints/STEP/` with TensorFlow's files and `manifest.json`, which holds
+the size and the SHA-256 of every file. It is written under another name and renamed when it is complete: a
+directory whose name is a number was complete once.
 """
 
 import json
@@ -20,16 +20,16 @@ _PARTIAL = ".partial"
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint whose files are not those that were written."""
+    """The files of a checkpoint have changed since they were written."""
 
 
 class Checkpoints:
     """The checkpoints of a run.
 
     Args:
-      directory: where they are kept; made if it does not exist.
-      keep: how many of the latest are kept; None for all.
-      keep_every: those of steps that are multiples of this are kept besides, and not counted; 0 for none.
+      directory: their folder, made if it does not exist.
+      keep: how many of the newest are kept; None for all.
+      keep_every: multiples of this step are kept too, and do not count towards `keep`; 0 for none.
     """
 
     def __init__(self, directory: str, keep: int | None = None, keep_every: int = 0):
@@ -37,7 +37,7 @@ class Checkpoints:
         self.keep, self.keep_every = keep, keep_every
 
     def steps(self) -> list[int]:
-        """Steps of the complete checkpoints, in rising order."""
+        """Steps of the complete checkpoints, lowest first."""
         if not os.path.isdir(self.directory):
             return []
         return sorted(int(name) for name in os.listdir(self.directory) if name.isdigit())
@@ -47,16 +47,20 @@ class Checkpoints:
         return os.path.join(self.directory, f"{step:08d}")
 
     def save(self, checkpoint: tf.train.Checkpoint, step: int, good_until: int | None = None) -> None:
-        """Writes a checkpoint and deletes those that are no longer kept.
+        """Writes a checkpoint and deletes old ones.
 
-        If the run may have gone wrong since step `good_until`, the newest one up to it is kept as well.
+        Args:
+          checkpoint: the objects to save.
+          step: its number.
+          good_until: the last step at which the run was certainly well, if it may have gone wrong since.
+            The newest checkpoint up to this step is not deleted.
 
-        Raises OSError or tf.errors.OpError if it cannot be written; what had been written is removed
-        then, and the checkpoints before it stay.
+        Raises:
+          OSError, tf.errors.OpError: it cannot be written. Its files are removed; older checkpoints stay.
         """
         final = self.path(step)
         temporary = f"{final}{_PARTIAL}"
-        self._remove_what_was_interrupted()
+        self._remove_partial()
         try:
             self._write(checkpoint, step, temporary)
         except BaseException:
@@ -73,11 +77,11 @@ class Checkpoints:
                     self.delete(old)
 
     def newest(self, until: int | None) -> int | None:
-        """The step of the newest checkpoint up to step `until`; None if there is none, or no `until`."""
+        """The step of the newest checkpoint up to step `until`, or None. An `until` of None gives None."""
         return max((step for step in self.steps() if until is not None and step <= until), default=None)
 
     def set_aside(self, after: int) -> list[int]:
-        """Renames the checkpoints after a step to STEP.diverged: no run takes them up. Returns the steps."""
+        """Renames checkpoints after a step to STEP.diverged: no run reads them. Returns their steps."""
         newer = [step for step in self.steps() if step > after]
         for step in newer:
             shutil.rmtree(f"{self.path(step)}.diverged", ignore_errors=True)
@@ -96,19 +100,19 @@ class Checkpoints:
     def delete(self, step: int) -> None:
         """Deletes a checkpoint, if it is there."""
         if os.path.isdir(self.path(step)):
-            # Renamed first: half of it, if this is interrupted, is not to look like a whole one.
+            # Renamed first: if this is interrupted, the rest must not look like a complete checkpoint.
             deleted = f"{self.path(step)}.deleted{_PARTIAL}"
             os.rename(self.path(step), deleted)
             shutil.rmtree(deleted, ignore_errors=True)
 
-    def _remove_what_was_interrupted(self) -> None:
+    def _remove_partial(self) -> None:
         os.makedirs(self.directory, exist_ok=True)
         for name in os.listdir(self.directory):
             if name.endswith(_PARTIAL):
                 shutil.rmtree(os.path.join(self.directory, name), ignore_errors=True)
 
     def verify(self, step: int) -> None:
-        """Raises DamagedCheckpointError, naming the file, if a checkpoint is not as it was written."""
+        """Raises DamagedCheckpointError, which names the file, if a checkpoint has changed."""
         directory = self.path(step)
         try:
             with open(os.path.join(directory, _MANIFEST)) as file:
@@ -121,7 +125,7 @@ class Checkpoints:
                 raise DamagedCheckpointError(f"{path}: missing")
             try:
                 found = _fingerprint(path)
-            except OSError as error:  # e.g. deleted meanwhile by the process that trains
+            except OSError as error:  # e.g. the process that trains has deleted it
                 raise DamagedCheckpointError(f"{path}: {error.strerror}") from error
             if found != expected:
                 raise DamagedCheckpointError(f"{path}: not the file that was written")
@@ -131,12 +135,12 @@ class Checkpoints:
 
         Args:
           checkpoint: the objects to fill.
-          step: which one.
+          step: its number.
           partial: whether `checkpoint` may lack objects that were saved, e.g. the optimizers.
 
         Raises:
           DamagedCheckpointError: the files are damaged, or deleted while they are read.
-          UserError: they are of other variables, as another version of this program may have.
+          UserError: the files hold other variables, perhaps from another version of this program.
         """
         self.verify(step)
         try:
@@ -151,14 +155,14 @@ class Checkpoints:
                 f"{self.path(step)}: does not hold the variables of this run; another version of this program"
                 f" may have written it ({str(error).splitlines()[0]})"
             ) from error
-        except tf.errors.ResourceExhaustedError:  # the memory's fault, not the files'
+        except tf.errors.ResourceExhaustedError:  # the files are sound: memory is too small
             raise
         except (OSError, tf.errors.OpError) as error:
             line = str(error).partition("\n")[0]
             raise DamagedCheckpointError(f"{self.path(step)}: {line}") from error
 
     def restore_newest(self, checkpoint: tf.train.Checkpoint, report=print) -> int | None:
-        """Reads the newest sound checkpoint, reporting each damaged one; returns its step, or None."""
+        """Reads the newest sound checkpoint and reports each damaged one. Returns its step, or None."""
         for step in reversed(self.steps()):
             try:
                 self.restore(checkpoint, step)

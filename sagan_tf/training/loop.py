@@ -1,4 +1,4 @@
-"""The training loop: calls the compiled function, stops at every event, shows progress, heeds signals."""
+"""The training loop: calls the compiled function, stops at every event, shows progress, obeys signals."""
 
 import contextlib
 import signal
@@ -12,16 +12,19 @@ from tqdm import tqdm
 
 
 class Event(typing.NamedTuple):
-    """Something to do every so many steps, and at the last step."""
+    """An action for every `every_steps` steps, and for the last step."""
 
     every_steps: int
     action: typing.Callable  # called as action(step, scalars)
 
 
 class Interrupt:
-    """Notes SIGINT and SIGTERM instead of dying of them, so that the loop can save first.
+    """Notes SIGINT and SIGTERM instead of ending the process, so that the run can be saved first.
 
-    A second signal of the same kind acts as it would have without this.
+    A second signal of the same kind acts as it would without this class.
+
+    Attributes:
+      signal: the `signal.Signals` that came, or None.
     """
 
     def __init__(self):
@@ -44,24 +47,23 @@ class Interrupt:
 
 
 def run(
-    train, iterator, *, first_step, last_step, steps_per_call, events, report, interrupt, agree, watch=None
+    train, iterator, *, first_step, last_step, steps_per_call, events, report, interrupt, agree, watch
 ) -> int:
     """Trains from `first_step` to `last_step`.
 
     Args:
-      train: function of the iterator and an int32 number of steps, returning means by tag.
-      iterator: of distributed batches.
+      train: function of the iterator and an int32 number of steps. It returns means by tag.
+      iterator: distributed batches.
       first_step: steps done so far.
-      last_step: steps to have been done at the end.
-      steps_per_call: the most steps in one call; calls end at every event.
-      events: the `Event`s; their `scalars` are means since the event before, with the speed.
+      last_step: steps done at the end.
+      steps_per_call: the most steps in one call. Calls end at every event.
+      events: the `Event`s. Their `scalars` are means since the same event before, and the speed.
       report: writes one line to the user, e.g. `print`.
-      interrupt: an `Interrupt`; when it has noted a signal the loop ends after the call in progress.
-      agree: what several processes agree on before each call, as `Workers.agree`: called with whether
-        this one wants to stop and the steps it would take, it returns whether to stop and the steps.
-
-      watch: called as watch(step, count, scalars) after each call of `train`, if given; what it raises
-        ends the loop.
+      interrupt: an `Interrupt`. When it has noted a signal, the loop ends after the call in progress.
+      agree: makes all processes stop together, as `Workers.agree`. It takes whether this process wants to
+        stop and how many steps it wants to do; it returns what all of them do.
+      watch: called as watch(step, count, scalars) after each call of `train`. It may raise, which ends the
+        loop.
 
     Returns:
       The steps done.
@@ -69,9 +71,8 @@ def run(
     step, means = first_step, {event: Mean() for event in events}
     with contextlib.closing(Progress(first_step, last_step, report)) as progress:
         while True:
-            stop = min(
-                [last_step, *(step - step % event.every_steps + event.every_steps for event in events)]
-            )
+            next_events = [step - step % event.every_steps + event.every_steps for event in events]
+            stop = min([last_step, *next_events])
             stopping, count = agree(interrupt.signal is not None, min(steps_per_call, stop - step))
             if stopping:
                 interrupt.signal = interrupt.signal or signal.SIGTERM  # another process's
@@ -82,8 +83,7 @@ def run(
             seconds = time.perf_counter() - start
             step += count
             scalars = {tag: float(value) for tag, value in values.items() if not value.ndim}
-            if watch:
-                watch(step, count, scalars)
+            watch(step, count, scalars)
             for event in events:
                 means[event].add(values, count, seconds)
                 if step % event.every_steps == 0 or step == last_step:
@@ -111,7 +111,7 @@ class Mean:
 
 
 class Progress:
-    """A progress bar on a terminal; otherwise a line now and then, with speed and time to go."""
+    """A progress bar on a terminal, otherwise a line every ten seconds: losses, speed, time to go."""
 
     def __init__(self, first_step: int, last_step: int, report, seconds_between_lines: float = 10.0):
         self._bar = tqdm(total=last_step, initial=first_step, unit="step", disable=None, smoothing=0.1)

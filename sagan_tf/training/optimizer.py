@@ -1,4 +1,4 @@
-"""Adam as one fused operation a variable."""
+"""Adam as one operation for each variable."""
 
 import keras
 import tensorflow as tf
@@ -6,11 +6,10 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("sagan_tf")
 class FusedAdam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam`, its update in TensorFlow's fused kernel: the one that the original used.
+    """`keras.optimizers.Adam` with TensorFlow's fused kernel, which the original code used too.
 
-    The formula and the saved state are Keras's (Kingma and Ba 2015, section 2, last paragraph). Keras
-    spells the update as a dozen operations a variable, which is what a step of a small network, and
-    the compilation of any, spends much of its time on.
+    The formula (Kingma and Ba 2015, section 2, last paragraph) and the saved state are Keras's. Keras needs a
+    dozen operations for each variable: much of the time of a small network's step, and of any compilation.
     """
 
     def update_step(self, gradient, variable, learning_rate):
@@ -27,5 +26,5 @@ class FusedAdam(keras.optimizers.Adam):
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
-            grad=tf.convert_to_tensor(gradient),  # that of an embedding comes as slices
+            grad=tf.convert_to_tensor(gradient),  # the gradient of an embedding comes as slices
         )

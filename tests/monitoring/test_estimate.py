@@ -9,11 +9,11 @@ import types
 import pytest
 import tensorflow as tf
 
-from sagan_tf import train
 from sagan_tf.layers import fast_attention
 from sagan_tf.monitoring import estimate
 from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
+from sagan_tf.session.failures import memory_explained
 from tests.conftest import ROOT, without_values
 
 SMALL = Config(
@@ -127,7 +127,7 @@ def test_residual_blocks_are_set_beside_the_attention_that_they_stand_for(capsys
     assert estimate.describe_residual_blocks(*replaced) == lines
     assert not estimate.describe_residual_blocks(*networks(config))
     state = types.SimpleNamespace(generator=replaced[0], discriminator=replaced[1])
-    with train._memory_watched(config, state, types.SimpleNamespace(strategy=tf.distribute.get_strategy())):
+    with memory_explained(config, state, 1):
         pass
     assert capsys.readouterr().out.splitlines()[2:] == lines
 

@@ -14,6 +14,7 @@ from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, runtime
 from sagan_tf.system import processor as processors
 from sagan_tf.system.errors import UserError
+from sagan_tf.training import loop
 from tests.conftest import ROOT, environment_here
 
 CPUINFO = (
@@ -182,7 +183,7 @@ def test_emulated_bfloat16_is_one_warning(tmp_path, monkeypatch, capfd):
     def stop(*_, **__):
         raise stopped
 
-    monkeypatch.setattr(train, "_run", stop)
+    monkeypatch.setattr(loop, "run", stop)
     arguments = [*TINY, "--precision=bfloat16", f"--workdir={tmp_path}/run"]
     with pytest.raises(RuntimeError, match="before the first step"):
         cli.run(train.main, Config, "", program="sagan_tf.train", argv=arguments)

@@ -23,7 +23,15 @@ class Calls:
         return {"loss/discriminator": sum(steps) / count, "loss/generator": 0.0}
 
 
-def run(calls, events, last_step=10, steps_per_call=4, report=lambda line: None, interrupt=None, watch=None):
+def run(
+    calls,
+    events,
+    last_step=10,
+    steps_per_call=4,
+    report=lambda line: None,
+    interrupt=None,
+    watch=lambda *_: None,
+):
     calls.step = 0
     return loop.run(
         calls,

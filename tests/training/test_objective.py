@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.layers import fast_attention
 from sagan_tf.runs import objects
-from sagan_tf.training.step import Alternation
+from sagan_tf.training.draws import Draws
 from tests.training import game
 
 TINY = dataclasses.replace(
@@ -231,8 +231,8 @@ def test_xla_computes_the_same(digits, settings, monkeypatch):
     # XLA draws other numbers from the same seed.
     z = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
     share = np.random.default_rng(1).uniform(size=(4, 1, 1, 1)).astype(np.float32)
-    monkeypatch.setattr(Alternation, "_noise", lambda self, draw: (tf.constant(z), tf.range(4)))
-    monkeypatch.setattr(Alternation, "_mixing", lambda self, draw, part: tf.constant(share))
+    monkeypatch.setattr(Draws, "noise", lambda self, draw, part: (tf.constant(z), tf.range(4)))
+    monkeypatch.setattr(Draws, "mixing", lambda self, draw, part: tf.constant(share))
     # Without max-pooling, whose second derivative XLA computes to three digits only.
     config = dataclasses.replace(TINY, attention_form="paper_v2", **settings)
     plain, compiled = (trainer(digits, dataclasses.replace(config, xla=xla)) for xla in (False, True))

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from sagan_tf.runs import objects, run_files
 from sagan_tf.training import histogram, losses
+from sagan_tf.training.compilation import make_train_function
+from sagan_tf.training.draws import TRAINING_SEED, Draws
 from sagan_tf.training.objective import Objective
-from sagan_tf.training.state import TRAINING_SEED
-from sagan_tf.training.step import Alternation, make_train_function
+from sagan_tf.training.step import Alternation
 from tests.conftest import running_eagerly
 from tests.training.game import DESCENT, TINY, Trainer, largest_difference, without_batch_statistics
 
@@ -54,7 +55,7 @@ def test_two_replicas_train_as_one(digits, options, of_two, compiled):
 def test_xla_trains_as_tensorflow_does(digits, monkeypatch):
     # XLA draws other numbers from the same seed.
     z = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
-    monkeypatch.setattr(Alternation, "_noise", lambda self, draw: (tf.constant(z), tf.range(8)))
+    monkeypatch.setattr(Draws, "noise", lambda self, draw, part: (tf.constant(z), tf.range(8)))
     plain, compiled = (
         Trainer(
             digits,
@@ -247,26 +248,3 @@ def test_parts_of_a_batch_train_as_the_whole(digits, devices, discriminator_step
     difference, path = largest_difference(parts.weights(), whole.weights())
     assert difference < 1e-4, path
     assert largest_difference(whole.weights(), initial)[0] > 1e-2
-
-
-def test_a_run_that_went_back_goes_another_way(digits, eagerly):
-    """Other z and other images, which depend on how often it has gone back."""
-    config = dataclasses.replace(TINY, devices="cpu:1")
-    trainer = Trainer(digits, config)
-    alternation = Alternation(
-        trainer.state,
-        Objective(losses.LOSSES["hinge"]),
-        batch_size=8,
-        discriminator_steps=1,
-        reuse_fakes=True,
-        seed=0,
-    )
-    z, images = [], []
-    for restores in (0, 1, 2, 1):
-        trainer.state.restores.assign(restores)
-        z.append(alternation._noise(0)[0].numpy())
-        iterator = objects.make_iterator(config, digits, trainer.strategy, 2, restores)
-        images.append(next(iterator)[0].numpy())
-    for drawn in (z, images):
-        assert np.array_equal(drawn[1], drawn[3])
-        assert not np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[1], drawn[2])

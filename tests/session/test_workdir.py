@@ -1,11 +1,11 @@
-"""A run whose learning rates fall, taken up with other --train_steps: the rate never jumps."""
+"""The configuration that a run goes on with: its falling learning rates never jump."""
 
 import dataclasses
 
 import pytest
 
-from sagan_tf import train
 from sagan_tf.runs import objects, run_files
+from sagan_tf.session import workdir
 from sagan_tf.system.errors import UserError
 from tests.training.game import TINY
 
@@ -15,7 +15,7 @@ GIVEN = {"learning_rate_schedule", "train_steps"}
 
 def _begin(config, tmp_path):
     """What `train` does before a run's first step."""
-    config = train._resolve(dataclasses.replace(config, workdir=str(tmp_path)), {"workdir"})
+    config = workdir.resolve(dataclasses.replace(config, workdir=str(tmp_path)), {"workdir"})
     run_files.write_description(config, ["one"])
     return config
 
@@ -26,9 +26,9 @@ def _rates(config):
     return [float(rate(step)) for step in (0, 40, 50, 99)]
 
 
-def _take_up(workdir, given=(), **options):
-    config = dataclasses.replace(LINEAR, workdir=str(workdir), **options)
-    return train._resolve(config, GIVEN | set(given))
+def _take_up(path, given=(), **options):
+    config = dataclasses.replace(LINEAR, workdir=str(path), **options)
+    return workdir.resolve(config, GIVEN | set(given))
 
 
 def test_other_train_steps_change_no_rate(tmp_path):

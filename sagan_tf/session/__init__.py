@@ -1,0 +1,1 @@
+"""A training run in progress: restored, trained, watched, saved and scored."""

@@ -1,0 +1,142 @@
+"""What a worker does around the steps: the first one looks, writes, saves and scores, the others nothing."""
+
+import dataclasses
+import sys
+
+from tqdm import tqdm
+
+from sagan_tf.data.preflight import preflight
+from sagan_tf.evaluation import training_scores
+from sagan_tf.metrics.catalog import METRICS
+from sagan_tf.monitoring import samples
+from sagan_tf.monitoring.guards import Diverged, Guards, limits_of
+from sagan_tf.monitoring.summaries import Reporter, state_scalars
+from sagan_tf.monitoring.watch import Watch
+from sagan_tf.runs import objects, run_files
+from sagan_tf.runs.config import INCEPTION, Config
+from sagan_tf.system import options
+from sagan_tf.training import loop
+from sagan_tf.training.checkpoint import Checkpoints
+from sagan_tf.training.state import State
+
+
+class Observer:
+    """An observer that does nothing: that of the workers which write nothing."""
+
+    events: tuple[loop.Event, ...] = ()
+
+    def begin(self, step: int) -> None:
+        """Called once, before the first step of this process."""
+
+    def losses(self, step: int, count: int, scalars: dict[str, float]) -> None:
+        """Takes the means over the last `count` steps. Raises `Diverged` to end the loop."""
+
+    def save(self, step: int) -> None:
+        """Makes sure that there is a checkpoint of this step."""
+
+    def go_back(self, error: Diverged) -> int:
+        """Restores a good checkpoint after the run diverged. Returns its step, or raises `error`."""
+        raise error
+
+    def close(self) -> None:
+        """Called at the end, also after an error."""
+
+
+class Chief(Observer):
+    """The observer of worker 0: it looks at the run, and alone writes to the workdir.
+
+    Making it looks at the data, and writes what describes the run.
+
+    Args:
+      config: of the run.
+      state: what is trained.
+      saved: the run's checkpoints.
+      dataset: the run's images.
+      step: steps done when this process begins.
+    """
+
+    def __init__(self, config: Config, state: State, saved: Checkpoints, dataset, step: int):
+        found = preflight(dataset, config.workdir, loop.report)
+        run_files.write_description(config, dataset.class_names)
+        self._config, self._state, self._saved = config, state, saved
+        self._reporter = Reporter(config.workdir, step)
+        if self._reporter.has_diverged():  # this step's successors may get other weights than they had
+            training_scores.set_aside(config.workdir, step)
+        if step == 0:
+            _introduce(config, self._reporter, found.grid)
+            samples.write_reals(dataset, state.generator.classes, self._reporter)
+        self._sampler = samples.Sampler(state, self._reporter, config.seed, dataset)
+        guards = Guards(step, limits_of(objects.make_objective(config).loss))
+        self._watch = Watch(
+            state,
+            saved,
+            self._reporter,
+            self._sampler,
+            guards,
+            loop.report,
+            complain,
+            config.on_divergence == "ignore",
+        )
+        self.events = (
+            loop.Event(config.summary_every_steps, self._summarize),
+            loop.Event(config.diagnostics_every_steps, self._watch.diagnose),
+            loop.Event(config.sample_every_steps, self._watch.sample),
+            loop.Event(config.checkpoint_every_steps, self._watch.save),
+        )
+        if config.evaluate_every_steps:
+            self._scores = training_scores.TrainingScores(config, state, dataset, self._reporter)
+            self.events += (loop.Event(config.evaluate_every_steps, self._score),)
+
+    def begin(self, step: int) -> None:
+        if self._config.evaluate_every_steps:
+            self._scores.take_up(step)
+
+    def losses(self, step: int, count: int, scalars: dict[str, float]) -> None:
+        self._watch.losses(step, count, scalars)
+
+    def save(self, step: int) -> None:
+        if step not in self._saved.steps():
+            self._watch.save(step)
+
+    def go_back(self, error: Diverged) -> int:
+        good = self._watch.record(error)
+        step = self._watch.go_back(good) if self._config.on_divergence == "restore" else None
+        if step is None:
+            raise error
+        training_scores.set_aside(self._config.workdir, step)
+        return step
+
+    def close(self) -> None:
+        self._reporter.flush()
+
+    def _summarize(self, step: int, scalars: dict) -> None:
+        speed = {"speed/images_per_second": self._config.batch_size * scalars["speed/steps_per_second"]}
+        more = speed | state_scalars(self._state) | self._sampler.attention_shares()
+        self._reporter.scalars(step, scalars | more)
+        self._reporter.flush()
+
+    def _score(self, step: int, _) -> None:
+        self._watch.weights(step)  # NaN ends the run here, and is never kept as the best
+        self._scores(step)
+
+
+def complain(line: str) -> None:
+    """Prints an error without breaking a progress bar."""
+    tqdm.write(f"train: {line}", file=sys.stderr)
+
+
+def _introduce(config: Config, reporter: Reporter, data_grid) -> None:
+    """Writes the configuration of a new run to TensorBoard."""
+    fields = dataclasses.fields(config)
+    values = {field.name: getattr(config, field.name) for field in fields}
+    values = {name: options.format_value(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    hyperparameters = [field.name for field in fields if not field.metadata["may_change"]]
+    reporter.introduce(values, hyperparameters, data_grid, _score_names(config))
+
+
+def _score_names(config: Config) -> list[str]:
+    """Names of the scores to come. The network is not loaded yet: a guess from the configuration."""
+    if not config.evaluate_every_steps:
+        return []
+    inception = config.inception == INCEPTION
+    return [title for name in config.evaluate_metrics for title in METRICS[name].titles(inception).values()]

@@ -1,0 +1,124 @@
+"""One process's part in a training run, from the newest checkpoint to the last step."""
+
+import contextlib
+
+from sagan_tf.evaluation import training_scores
+from sagan_tf.monitoring.guards import Diverged
+from sagan_tf.runs import objects, run_files
+from sagan_tf.runs.config import Config
+from sagan_tf.session.failures import memory_explained
+from sagan_tf.session.observer import Chief, Observer, complain
+from sagan_tf.system import runtime
+from sagan_tf.system.devices import Workers
+from sagan_tf.system.errors import UserError
+from sagan_tf.training import loop
+from sagan_tf.training.checkpoint import DamagedCheckpointError
+
+
+class Session:
+    """Trains a run in this process, together with the other workers if there are any.
+
+    Call `restore` first, then `run` or, where the run is complete, `score`; then `close`.
+
+    Args:
+      config: of the run, resolved.
+      workers: the processes that train together.
+      dataset: the run's images.
+      environment: what this process computes with.
+
+    Attributes:
+      step: steps done.
+      signal: the signal that ended `run` early, or None.
+    """
+
+    def __init__(self, config: Config, workers: Workers, dataset, environment: runtime.Environment):
+        self._config, self._workers, self._dataset = config, workers, dataset
+        self._environment, self._observer = environment, Observer()
+        self._state = objects.make_state(config, dataset.num_classes, workers.strategy)
+        self._saved = run_files.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
+        self.step, self.signal = 0, None
+
+    def restore(self) -> None:
+        """Reads the newest sound checkpoint, if there is one: the chief's choice, for all workers.
+
+        Raises:
+          UserError: this worker cannot read the checkpoint that the chief has read.
+        """
+        checkpoint, workers = self._state.checkpoint(), self._workers
+        newest = self._saved.restore_newest(checkpoint, loop.report) if workers.is_chief else None
+        _, self.step = workers.agree(False, newest or 0)
+        if workers.is_chief or not self.step:
+            return
+        try:
+            self._saved.restore(checkpoint, self.step)
+        except DamagedCheckpointError as error:
+            raise UserError(
+                f"worker {workers.index} cannot read the checkpoint of step {self.step} ({error}): all need"
+                " the same --workdir, on storage that all of them see"
+            ) from error
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is no step left to do."""
+        return self.step >= self._config.train_steps
+
+    def score(self) -> None:
+        """Scores a complete run, if it was killed before its last scores. The chief does it, all wait."""
+        if not self._config.evaluate_every_steps:
+            return
+        if self._workers.is_chief:
+            training_scores.score_the_end(self._config, self._state, self._dataset, self.step)
+        self._workers.agree(False, self.step)
+
+    def run(self) -> None:
+        """Trains to the last step, or until a signal; then there is a checkpoint of `step`.
+
+        Raises:
+          Diverged: the run is lost, and --on_divergence does not restore it. The user has been told.
+        """
+        config, workers = self._config, self._workers
+        if workers.is_chief:
+            self._observer = Chief(config, self._state, self._saved, self._dataset, self.step)
+            run_files.write_environment(config, self.step, self._environment)
+        print(
+            f"training {config.workdir} from step {self.step} on {workers}: {self._environment}", flush=True
+        )
+        if config.precision == "bfloat16" and not self._environment.native_bfloat16:
+            complain(
+                "--precision=bfloat16: this device emulates it, which takes several times as long as float32"
+                " (9 times was measured on a processor with AVX2 alone)"
+            )
+        with contextlib.ExitStack() as stack:
+            interrupt = stack.enter_context(loop.Interrupt())
+            stack.enter_context(memory_explained(config, self._state, workers.strategy.num_replicas_in_sync))
+            self._observer.begin(self.step)
+            self._train(interrupt)
+        self.signal = interrupt.signal
+
+    def close(self) -> None:
+        """Makes everything that was written visible to readers."""
+        self._observer.close()
+
+    def _train(self, interrupt: loop.Interrupt) -> None:
+        config, observer, strategy = self._config, self._observer, self._workers.strategy
+        train = objects.make_step(config, self._state, strategy)
+        while True:
+            restores = int(self._state.restores.numpy())
+            try:
+                self.step = loop.run(
+                    train,
+                    objects.make_iterator(config, self._dataset, strategy, self.step, restores),
+                    first_step=self.step,
+                    last_step=config.train_steps,
+                    steps_per_call=config.steps_per_call,
+                    events=observer.events,
+                    report=loop.report,
+                    interrupt=interrupt,
+                    agree=self._workers.agree,
+                    watch=observer.losses,
+                )
+                if interrupt.signal is not None:
+                    observer.save(self.step)
+                return
+            except Diverged as error:
+                self.step = observer.go_back(error)

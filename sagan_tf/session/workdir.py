@@ -1,0 +1,65 @@
+"""A run's directory before training: the configuration to use, and the lock."""
+
+import dataclasses
+import os
+
+from sagan_tf.runs import run_files
+from sagan_tf.runs.config import AUTO, Config
+from sagan_tf.system import files, options
+from sagan_tf.system.errors import UserError
+
+
+def resolve(config: Config, given: set[str]) -> Config:
+    """The configuration to train with.
+
+    In a new workdir this is `config`. In the workdir of a run it is the configuration of that run, with the
+    options that were given and may change.
+
+    Args:
+      config: options of the command line.
+      given: names of the options that the command line sets.
+
+    Raises:
+      UserError: `config` makes no sense, or contradicts the run.
+    """
+    if not os.path.isfile(os.path.join(config.workdir, run_files.CONFIG_FILE)):
+        config.check_new_run()
+        return config.with_decay_steps()
+    old = run_files.read_config(config.workdir)
+    changed = {name: getattr(config, name) for name in given | {"workdir"}}
+    if not config.decay_steps:  # the default: keep where the rates of the run fall to 0
+        changed.pop("decay_steps", None)
+    for name in ("precision", "fast_forms"):
+        if getattr(config, name) == AUTO:  # keep what `auto` became when the run began
+            changed.pop(name, None)
+    new = dataclasses.replace(old, **changed)
+    options.check(new)
+    changes = options.difference(old, new)
+    if changes:
+        raise UserError(
+            f"--workdir={config.workdir}: holds a run of another configuration ({'; '.join(changes)});"
+            " give the same flags to take it up, or another --workdir"
+        )
+    return new
+
+
+def lock(workdir: str):
+    """Makes the workdir and locks it against a second trainer.
+
+    Returns:
+      An open file. Closing it unlocks the workdir.
+
+    Raises:
+      UserError: the workdir cannot be written, or another process trains in it.
+    """
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        file = open(os.path.join(workdir, "lock"), "w")
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
+    try:
+        files.lock(file)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"--workdir={workdir}: another process is training in it") from None
+    return file

@@ -1,0 +1,50 @@
+"""Compiles many steps of the alternation, with the moving average of G's weights, into one call."""
+
+import tensorflow as tf
+
+from sagan_tf.training import histogram
+from sagan_tf.training.objective import HISTOGRAMS
+from sagan_tf.training.state import State
+from sagan_tf.training.step import Alternation
+
+
+def make_train_function(
+    strategy, state: State, alternation: Alternation, ema_decay: float, xla: bool = False
+):
+    """Compiles several steps into one call.
+
+    Args:
+      strategy: the replicas.
+      state: what is trained.
+      alternation: one step.
+      ema_decay: decay of the average of G's weights.
+      xla: whether XLA compiles the step. It cannot compile several replicas as one; there TensorFlow's
+        auto-clustering compiles what it can (on GPUs only), see `objects.make_state`.
+
+    Returns:
+      A function of an iterator of distributed (images, labels) and the number of steps (int32 tensor).
+      It returns the means of the scalars and histograms over those steps.
+    """
+    step = alternation
+    if xla and strategy.num_replicas_in_sync == 1:
+        step = tf.function(alternation, jit_compile=True)
+
+    def run_step(iterator):
+        images, labels = next(iterator)
+        scalars = strategy.run(step, args=(images, labels))
+        scalars = {name: strategy.reduce("SUM", value, axis=None) for name, value in scalars.items()}
+        with strategy.scope():
+            state.update_ema(ema_decay)
+        state.step.assign_add(1)
+        return scalars
+
+    @tf.function(reduce_retracing=True)
+    def train(iterator, steps):
+        totals = {name: tf.zeros(()) for name in alternation.objective.scalars}
+        totals |= {name: tf.zeros((histogram.BINS,)) for name in HISTOGRAMS}
+        for _ in tf.range(steps):  # the graph holds one copy of the step, for any number of steps
+            scalars = run_step(iterator)
+            totals = {name: total + scalars[name] for name, total in totals.items()}
+        return {name: total / tf.cast(steps, tf.float32) for name, total in totals.items()}
+
+    return train
