@@ -9,9 +9,9 @@ import types
 import pytest
 import tensorflow as tf
 
-from sagan_tf import train
 from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
+from sagan_tf.session import failures
 from sagan_tf.system.errors import UserError
 from tests.conftest import ROOT
 from tests.tiny_run import run
@@ -59,10 +59,9 @@ def test_out_of_memory_is_one_line_and_a_full_disk_is_another_matter():
         generator=objects.make_generator(config, 10),
         discriminator=objects.make_discriminator(config, 10),
     )
-    workers = types.SimpleNamespace(strategy=tf.distribute.get_strategy())
 
     def meet(message):
-        with train._memory_watched(config, state, workers):
+        with failures.memory_explained(config, state, replicas=1):
             raise tf.errors.ResourceExhaustedError(None, None, message)
 
     with pytest.raises(UserError, match="^out of memory: about .*--accumulation_steps=2"):
