@@ -3,12 +3,16 @@
 import tensorflow as tf
 
 
-@tf.custom_gradient
 def add_bias(x, bias):
     """x + bias: (B, ..., C) and float32 (C,) -> the shape and dtype of x; the gradient of bias is float32.
 
     TensorFlow's own gradient sums bfloat16 in bfloat16 on a CPU. That sum stalls after about 256 addends.
     """
+    return _add_bias(x, tf.convert_to_tensor(bias))  # a function with a custom gradient may read no variable
+
+
+@tf.custom_gradient
+def _add_bias(x, bias):
 
     def gradient(upstream):
         total = upstream

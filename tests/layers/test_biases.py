@@ -71,3 +71,13 @@ def test_second_derivatives_equal_those_of_the_plain_sum(compiled):
     for ours, expected in zip(second(add_bias), second(tf.add), strict=True):
         assert np.abs(expected).max() > 0.1
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_variable_of_several_replicas_is_a_bias_without_graphs(eagerly):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
+    with strategy.scope():
+        layer = SNDense(2)
+        layer.build((None, 3))
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(layer(np.ones((4, 3), np.float32)))
+    np.testing.assert_array_equal(tape.gradient(total, layer.bias.value), [4, 4])
