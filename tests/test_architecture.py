@@ -151,3 +151,11 @@ def test_no_option_is_dead():
     fields = [(source, name) for source in SOURCES for name in option_fields(PACKAGE / source)]
     assert len(fields) > 20
     assert not [f"{source}: {name}" for source, name in fields if name not in read]
+
+
+def test_the_table_of_the_paper_names_what_is_there():
+    """README: every `path:name` of the table is a function or class of that file."""
+    named = re.findall(r"`([a-z_/]+\.py):(\w+)`", (ROOT / "README.md").read_text())
+    assert len(named) >= 12
+    for path, name in named:
+        assert name in {getattr(node, "name", "") for node in tree(PACKAGE / path).body}, f"{path}:{name}"
