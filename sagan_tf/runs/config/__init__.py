@@ -51,8 +51,12 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 "--recompute_blocks: XLA merges the second computation with the first, so that nothing is"
                 " saved; leave out --xla"
             )
-        if self.warmup_steps and self.warmup_steps >= self.train_steps:
-            raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --train_steps")
+        end = self.decay_steps or self.train_steps
+        if self.learning_rate_schedule == "linear" and self.warmup_steps >= end:
+            raise UserError(
+                f"--warmup_steps={self.warmup_steps}: must be less than {end}, the step at which"
+                " --learning_rate_schedule=linear ends"
+            )
         if self.learning_rate_schedule == "linear" and 0 < self.decay_steps < self.train_steps:
             raise UserError(
                 f"--train_steps={self.train_steps}: nothing would be learnt after step {self.decay_steps},"
