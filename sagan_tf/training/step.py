@@ -27,9 +27,9 @@ class Alternation:
     Spectral normalization of both networks (section 4.1) is inside their layers; u is its power iteration's
     vector. The learning rates (TTUR, section 4.2) are those of the optimizers.
 
-    u and the moving averages move once a step in each network: D's in every update of D, in the pass over
-    real and fake images together; G's in the pass that G's update differentiates. All other passes leave them
-    alone. With several parts, only the last part's pass moves them: all parts see the same W / sigma.
+    u and the moving averages move once in each update of their network: D's in the pass over real and fake
+    images together, G's in the pass that G's update differentiates. All other passes leave them alone. With
+    several parts, only the last part's pass moves them: all parts see the same W / sigma.
 
     Args:
       state: networks and optimizers.
