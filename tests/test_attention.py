@@ -14,6 +14,7 @@ from sagan_tf import attention
 from sagan_tf.data import sources
 from sagan_tf.evaluation import samples
 from sagan_tf.inspection import attention_maps, source
+from sagan_tf.networks.network import Look
 from sagan_tf.pictures import figures
 from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
@@ -377,10 +378,10 @@ class _Network:
     def __init__(self, name, resolutions):
         self.name, self._resolutions = name, resolutions
 
-    def __call__(self, images, labels, **_):
+    def look(self, images, labels):
         count = len(labels)
         maps = {r: tf.fill((count, r**2, r**2 // 4), 4 / r**2) for r in self._resolutions}
-        return tf.zeros((count, 8, 8, 3)), maps, {r: tf.ones(count) for r in self._resolutions}
+        return Look(tf.zeros((count, 8, 8, 3)), maps, {r: tf.ones(count) for r in self._resolutions})
 
 
 def test_maps_of_one_key_are_left_out():

@@ -198,6 +198,7 @@ def test_every_variable_arrives(imported, checkpoint, arrays):
     assert run.step == STEPS and run.class_names == ("0", "1", "2")
     wanted = Config(
         precision="float32",
+        fast_forms="yes",
         workdir=str(imported),
         dataset="digits",
         image_size=128,

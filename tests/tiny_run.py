@@ -14,7 +14,7 @@ from sagan_tf.system import cli
 TINY = (
     "--image_size=32 --batch_size=4 --z_dim=8 --generator_channels=1 --discriminator_channels=1"
     " --generator_attention=16 --discriminator_attention=16 --summary_every_steps=2 --sample_every_steps=4"
-    " --checkpoint_every_steps=2 --steps_per_call=2 --devices=cpu:1"
+    " --checkpoint_every_steps=2 --steps_per_call=2 --devices=cpu:1 --precision=float32"
 ).split()
 # Where attention is not the point.
 PLAIN = [*TINY, "--generator_attention=", "--discriminator_attention="]

@@ -22,7 +22,7 @@ from tests.tiny_run import run
 TINY = (
     "--dataset=digits --image_size=32 --batch_size=8 --z_dim=8 --steps_per_call=2 --summary_every_steps=1"
     " --generator_channels=1 --discriminator_channels=1 --generator_attention= --discriminator_attention="
-    " --sample_every_steps=100 --checkpoint_every_steps=10"
+    " --sample_every_steps=100 --checkpoint_every_steps=10 --precision=float32"
 ).split()
 LOSSES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")
 

@@ -13,9 +13,7 @@ from tests.system import stand_ins
 from tests.system.test_cli import ENTRY_POINTS
 from tests.test_import_original import Sizes, random_arrays, release_shapes
 
-TOOLS = sorted(
-    path.stem for path in (ROOT / "tools").glob("*.py") if 'if __name__ == "__main__"' in path.read_text()
-)
+TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if "cli.run(" in path.read_text())
 COMMANDS = [f"sagan_tf.{name}" for name in ENTRY_POINTS] + [f"tools.{name}" for name in TOOLS]
 NOT_RUN = {  # which measure for minutes, or need a server
     "tools.benchmark",
