@@ -15,9 +15,9 @@ from sagan_tf.runs import best, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system.errors import naming
 from sagan_tf.system.progress import Progress
+from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training.state import State
 
-_FOLDER, _FILE = "scores", "scores.jsonl"  # in the workdir; sagan_tf.evaluate uses the same
 # Fields of the protocol that two scores of a metric must share to be compared.
 _MEASURE = (
     "weights",
@@ -36,7 +36,7 @@ def set_aside(workdir: str, after: int) -> None:
 
     The run reaches these steps again with other weights; the old scores do not describe them.
     """
-    results.set_aside(os.path.join(workdir, _FOLDER, _FILE), after)
+    results.set_aside(RunFiles(workdir).scores, after)
     kept = run_files.best_checkpoints(workdir)
     if kept.steps():
         entries, measure = best.read(kept.directory, [step for step in kept.steps() if step <= after])
@@ -57,7 +57,7 @@ def score_the_end(config: Config, state: State, dataset, step: int) -> None:
     """
     if not is_due(config, step):
         return
-    lines = results.read(os.path.join(config.workdir, _FOLDER, _FILE))
+    lines = results.read(RunFiles(config.workdir).scores)
     measured = {"step": step, "samples": config.evaluate_samples} | results.EXPORTED
     found = {line["metric"] for line in lines if measured.items() <= line.items()}
     wanted = (set(titles(config.evaluate_metrics, inception).values()) for inception in (True, False))
@@ -82,8 +82,8 @@ class TrainingScores:
 
     def __init__(self, config: Config, state: State, dataset, reporter: Reporter):
         self._config, self._state, self._reporter = config, state, reporter
-        self._folder = os.path.join(config.workdir, _FOLDER)
-        self._output = os.path.join(self._folder, _FILE)
+        paths = RunFiles(config.workdir)
+        self._folder, self._output = paths.scores_folder, paths.scores
         with naming("inception", config.inception):
             network = load_network(config.inception)
         with Progress("real images", dataset.num_examples) as progress:

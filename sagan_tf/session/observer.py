@@ -3,8 +3,6 @@
 import dataclasses
 import sys
 
-from tqdm import tqdm
-
 from sagan_tf.data.preflight import preflight
 from sagan_tf.evaluation import training_scores
 from sagan_tf.metrics.catalog import METRICS
@@ -15,6 +13,7 @@ from sagan_tf.monitoring.watch import Watch
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import INCEPTION, Config
 from sagan_tf.system import options
+from sagan_tf.system.progress import write_line
 from sagan_tf.training import loop
 from sagan_tf.training.checkpoint import Checkpoints
 from sagan_tf.training.state import State
@@ -122,7 +121,7 @@ class Chief(Observer):
 
 def complain(line: str) -> None:
     """Prints an error without breaking a progress bar."""
-    tqdm.write(f"train: {line}", file=sys.stderr)
+    write_line(f"train: {line}", sys.stderr)
 
 
 def _introduce(config: Config, reporter: Reporter, data_grid) -> None:

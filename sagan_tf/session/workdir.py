@@ -6,7 +6,8 @@ import os
 from sagan_tf.runs import run_files
 from sagan_tf.runs.config import AUTO, Config
 from sagan_tf.system import files, options
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, writing
+from sagan_tf.system.run_directory import RunFiles
 
 
 def resolve(config: Config, given: set[str]) -> Config:
@@ -22,7 +23,7 @@ def resolve(config: Config, given: set[str]) -> Config:
     Raises:
       UserError: `config` makes no sense, or contradicts the run.
     """
-    if not os.path.isfile(os.path.join(config.workdir, run_files.CONFIG_FILE)):
+    if not os.path.isfile(RunFiles(config.workdir).config):
         config.check_new_run()
         return config.with_decay_steps()
     old = run_files.read_config(config.workdir)
@@ -52,11 +53,9 @@ def lock(workdir: str):
     Raises:
       UserError: the workdir cannot be written, or another process trains in it.
     """
-    try:
+    with writing("workdir", workdir):
         os.makedirs(workdir, exist_ok=True)
-        file = open(os.path.join(workdir, "lock"), "w")
-    except OSError as error:
-        raise UserError(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
+        file = open(RunFiles(workdir).lock, "w")
     try:
         files.lock(file)
     except BlockingIOError:

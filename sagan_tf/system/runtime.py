@@ -46,7 +46,6 @@ def prepare() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault(_ONEDNN, "1")
-
     if os.environ[_ONEDNN] == "0" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         _memory_is_kept = bool(libc.mallopt(_M_TRIM_THRESHOLD, -1) and libc.mallopt(_M_MMAP_MAX, 0))
