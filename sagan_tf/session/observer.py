@@ -55,7 +55,7 @@ class Chief(Observer):
     """
 
     def __init__(self, config: Config, state: State, saved: Checkpoints, dataset, step: int):
-        found = preflight(dataset, config.workdir, loop.report)
+        found = preflight(dataset, config.workdir, write_line)
         run_files.write_description(config, dataset.class_names)
         self._config, self._state, self._saved = config, state, saved
         self._reporter = Reporter(config.workdir, step)
@@ -72,7 +72,7 @@ class Chief(Observer):
             self._reporter,
             self._sampler,
             guards,
-            loop.report,
+            write_line,
             complain,
             config.on_divergence == "ignore",
         )

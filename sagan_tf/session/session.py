@@ -11,6 +11,7 @@ from sagan_tf.session.observer import Chief, Observer, complain
 from sagan_tf.system import runtime
 from sagan_tf.system.devices import Workers
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.progress import write_line
 from sagan_tf.training import loop
 from sagan_tf.training.checkpoint import DamagedCheckpointError
 
@@ -45,7 +46,7 @@ class Session:
           UserError: this worker cannot read the checkpoint that the chief has read.
         """
         checkpoint, workers = self._state.checkpoint(), self._workers
-        newest = self._saved.restore_newest(checkpoint, loop.report) if workers.is_chief else None
+        newest = self._saved.restore_newest(checkpoint, write_line) if workers.is_chief else None
         _, self.step = workers.agree(False, newest or 0)
         if workers.is_chief or not self.step:
             return
@@ -112,7 +113,7 @@ class Session:
                     last_step=config.train_steps,
                     steps_per_call=config.steps_per_call,
                     events=observer.events,
-                    report=loop.report,
+                    report=write_line,
                     interrupt=interrupt,
                     agree=self._workers.agree,
                     watch=observer.losses,

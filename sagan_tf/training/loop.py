@@ -2,13 +2,14 @@
 
 import contextlib
 import signal
-import sys
 import time
 import typing
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
+
+from sagan_tf.system.progress import hours
 
 
 class Event(typing.NamedTuple):
@@ -132,16 +133,9 @@ class Progress:
         line = f"step {step}/{self._last_step}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
         if self._next_line:
             rate = (step - self._line_step) / (now - self._line_time)
-            left = int((self._last_step - step) / rate)
-            line += f"  {rate:.2f} steps/s  {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} to go"
+            line += f"  {rate:.2f} steps/s  {hours((self._last_step - step) / rate)} to go"
         self._report(line)
         self._line_step, self._line_time, self._next_line = step, now, now + self._between
 
     def close(self) -> None:
         self._bar.close()
-
-
-def report(line: str) -> None:
-    """Prints a line without breaking a progress bar."""
-    tqdm.write(line, file=sys.stdout)
-    sys.stdout.flush()
