@@ -20,6 +20,7 @@ def main(config: Config, given) -> int:
     from sagan_tf.system.devices import device_names, make_workers
 
     config = workdir.resolve(config, given)
+    runtime.set_intra_op_threads(config.intra_op_threads)
     environment = runtime.environment(device_names(config.devices))
     config = objects.resolve_speed(config, environment)
     if config.dry_run:

@@ -132,6 +132,14 @@ class TrainingOptions:
         section="Speed",
         may_change=True,
     )
+    intra_op_threads: int = option(
+        0,
+        "CPU threads that share one operation. 0: TensorFlow's choice, all cores. With 1, small networks"
+        " train faster: work of microseconds is not worth sharing.",
+        section="Speed",
+        minimum=0,
+        may_change=True,
+    )
     steps_per_call: int = option(
         10, "Steps that run between returns to Python.", section="Speed", minimum=1, may_change=True
     )
