@@ -19,6 +19,8 @@ from sagan_tf.training.schedules import Schedule
 from sagan_tf.training.state import State
 from sagan_tf.training.step import Alternation
 
+_MIN_STATISTICS_MOMENTUM = 0.99  # batch statistics are averaged over about 100 steps, or over more
+
 
 def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError if so many replicas cannot share the work."""
@@ -96,6 +98,7 @@ def make_generator(config: Config, classes: int) -> Generator:
         hierarchical_z=config.hierarchical_z,
         initializer=config.initializer,
         fast=uses_fast_forms(config),
+        statistics_momentum=max(config.ema_decay, _MIN_STATISTICS_MOMENTUM),
         dtype=PRECISIONS[config.precision],
     )
     generator.build()
