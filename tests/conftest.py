@@ -53,10 +53,29 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 20)
 
 
+def _skip_bfloat16():
+    pytest.skip(f"bfloat16, which TensorFlow does not have with {onednn_limit()} on this processor")
+
+
 def pytest_runtest_setup(item):
     """Leaves out what computes in bfloat16 where oneDNN is kept from it: TensorFlow would end the process."""
     if lacks_bfloat16() and ("bfloat16" in item.nodeid or "bfloat16" in inspect.getsource(item.function)):
-        pytest.skip(f"bfloat16, which TensorFlow does not have with {onednn_limit()} on this processor")
+        _skip_bfloat16()
+
+
+@pytest.fixture(scope="session", autouse=lacks_bfloat16())
+def _no_layer_in_bfloat16():
+    """Ends the tests that make such a layer without a word of it in their own text."""
+    from keras import dtype_policies
+
+    make = dtype_policies.DTypePolicy.__init__
+
+    def __init__(self, name, *arguments, **more):
+        if "bfloat16" in str(name):
+            _skip_bfloat16()
+        make(self, name, *arguments, **more)
+
+    dtype_policies.DTypePolicy.__init__ = __init__
 
 
 @pytest.fixture(scope="module", autouse=True)
