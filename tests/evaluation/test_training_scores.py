@@ -54,7 +54,7 @@ def network(tmp_path_factory):
     return folder
 
 
-def test_training_is_scored_and_the_best_is_kept(network, tmp_path, eagerly):
+def test_training_is_scored_and_the_best_is_kept(network, tmp_path):
     workdir = str(tmp_path / "run")
     code, out, error = run(*TINY, f"--workdir={workdir}", f"--inception={network}")
     assert code == 0, error
