@@ -85,21 +85,15 @@ def uses_fast_forms(config: Config, on_gpus: bool | None = None) -> bool:
 def make_generator(config: Config, classes: int) -> Generator:
     """The generator of a configuration, built."""
     generator = Generator(
-        image_size=config.image_size,
         channels=config.generator_channels,
-        classes=classes if config.conditional else 0,
-        z_dim=config.z_dim,
         attention=config.generator_attention,
-        attention_form=config.attention_form,
-        attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.generator_spectral_norm,
+        z_dim=config.z_dim,
         synchronized=config.sync_batch_norm,
         embedding_size=config.generator_embedding,
         hierarchical_z=config.hierarchical_z,
-        initializer=config.initializer,
-        fast=uses_fast_forms(config),
         statistics_momentum=max(config.ema_decay, _MIN_STATISTICS_MOMENTUM),
-        dtype=PRECISIONS[config.precision],
+        **_shared_arguments(config, classes),
     )
     generator.build()
     return generator
@@ -108,20 +102,27 @@ def make_generator(config: Config, classes: int) -> Generator:
 def make_discriminator(config: Config, classes: int) -> Discriminator:
     """The discriminator of a configuration, built."""
     discriminator = Discriminator(
-        image_size=config.image_size,
         channels=config.discriminator_channels,
-        classes=classes if config.conditional else 0,
         attention=config.discriminator_attention,
-        attention_form=config.attention_form,
-        attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.discriminator_spectral_norm,
         class_conditioning=config.class_conditioning,
-        initializer=config.initializer,
-        fast=uses_fast_forms(config),
-        dtype=PRECISIONS[config.precision],
+        **_shared_arguments(config, classes),
     )
     discriminator.build()
     return discriminator
+
+
+def _shared_arguments(config: Config, classes: int) -> dict:
+    """The arguments that are the same for both networks."""
+    return {
+        "image_size": config.image_size,
+        "classes": classes if config.conditional else 0,
+        "attention_form": config.attention_form,
+        "attention_key_ratio": config.attention_key_ratio,
+        "initializer": config.initializer,
+        "fast": uses_fast_forms(config),
+        "dtype": PRECISIONS[config.precision],
+    }
 
 
 def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -> State:

@@ -1,13 +1,15 @@
 """One process's part in a training run, from the newest checkpoint to the last step."""
 
 import contextlib
+import signal
 
 from sagan_tf.evaluation import training_scores
 from sagan_tf.monitoring.guards import Diverged
+from sagan_tf.monitoring.watch import complain
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.session.failures import memory_explained
-from sagan_tf.session.observer import Chief, Observer, complain
+from sagan_tf.session.observer import Chief, Observer
 from sagan_tf.system import runtime
 from sagan_tf.system.devices import Workers
 from sagan_tf.system.errors import UserError
@@ -113,9 +115,7 @@ class Session:
                     last_step=config.train_steps,
                     steps_per_call=config.steps_per_call,
                     events=observer.events,
-                    report=write_line,
-                    interrupt=interrupt,
-                    agree=self._workers.agree,
+                    agree=lambda count: self._agree(interrupt, count),
                     watch=observer.losses,
                 )
                 if interrupt.signal is not None:
@@ -123,3 +123,11 @@ class Session:
                 return
             except Diverged as error:
                 self.step = observer.go_back(error)
+
+    def _agree(self, interrupt: loop.Interrupt, count: int) -> int:
+        """How many steps all workers do next: the chief's `count`, or 0 if one of them got a signal."""
+        stopping, count = self._workers.agree(interrupt.signal is not None, count)
+        if not stopping:
+            return count
+        interrupt.signal = interrupt.signal or signal.SIGTERM  # another process's
+        return 0

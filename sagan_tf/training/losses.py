@@ -6,11 +6,12 @@ import tensorflow as tf
 
 
 class Loss(typing.NamedTuple):
-    """The two players' adversarial losses.
+    """The adversarial losses of both networks.
 
-    discriminator: (real_logits, fake_logits), each float32 (B,), -> (B,).
-    generator: fake_logits, float32 (B,), -> (B,).
-    bounded: whether the discriminator's has a lower bound, which is 0.
+    Attributes:
+      discriminator: (real_logits, fake_logits), each float32 (B,), -> (B,).
+      generator: fake_logits, float32 (B,), -> (B,).
+      bounded: whether the discriminator's loss has a lower bound, which is then 0.
     """
 
     discriminator: typing.Callable
@@ -66,8 +67,8 @@ class GradientPenalty(typing.NamedTuple):
     """A penalty on the gradient of the logit with respect to the image.
 
     Attributes:
-      images: (real, fake, share) -> the images at which the gradient is taken; real and fake
-        (B, H, W, C), share (B, 1, 1, 1) in [0, 1).
+      images: (real, fake, share) -> the images at which the gradient is taken. real and fake are
+        (B, H, W, C), share is (B, 1, 1, 1) in [0, 1).
       penalty: the gradient's squared Euclidean norms (B,) -> (B,).
     """
 
@@ -75,15 +76,15 @@ class GradientPenalty(typing.NamedTuple):
     penalty: typing.Callable
 
     def __call__(self, logits_of, real, fake, share):
-        """The penalty of each image (B,), as a function of which `logits_of` may be differentiated.
+        """The penalty of each image, float32 (B,). It can be differentiated by the weights of `logits_of`.
 
-        `logits_of` takes images to logits (B,), each of which depends on its own image alone.
+        `logits_of` maps images to logits (B,); each logit depends on its own image only.
         """
         images = self.images(real, fake, share)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             logits = logits_of(images)
-        gradient = tape.gradient(logits, images)  # in the images' precision, not that of activations
+        gradient = tape.gradient(logits, images)  # in the images' precision, not the activations'
         return self.penalty(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
 
 
@@ -92,7 +93,7 @@ def _mix(real, fake, share):
 
 
 def _distance_from_one(squared_norms):
-    # The root's slope at 0 is infinite, and 0 times infinity no number; a norm of 1e-6 is 0 as well.
+    # The root has an infinite slope at 0, which would give NaN. A norm of 1e-6 counts as 0.
     return tf.square(tf.sqrt(tf.maximum(squared_norms, 1e-12)) - 1.0)
 
 
@@ -110,13 +111,13 @@ def class_cross_entropy(class_logits, labels):
 
 
 def orthogonality(matrix):
-    """|W^T W * (1 - I)|_F^2 of W (fan_in, outputs), the product with 1 - I being elementwise, a scalar.
+    """|W^T W * (1 - I)|_F^2 of W (fan_in, outputs), with an elementwise product: a scalar.
 
-    Brock et al. 2019, equation 3: the squared inner products of all pairs of different filters.
+    Brock et al. 2019, equation 3: the sum of squared inner products of all pairs of different filters.
     """
     if matrix.shape[0] >= matrix.shape[1]:
         gram = tf.matmul(matrix, matrix, transpose_a=True)
         return tf.reduce_sum(tf.square(tf.linalg.set_diag(gram, tf.zeros_like(matrix[0]))))
-    # |W^T W|_F = |W W^T|_F: for a wide matrix the same from the smaller of the two.
+    # |W^T W|_F = |W W^T|_F, and for a wide matrix W W^T is smaller.
     gram = tf.matmul(matrix, matrix, transpose_b=True)
     return tf.reduce_sum(tf.square(gram)) - tf.reduce_sum(tf.square(tf.reduce_sum(tf.square(matrix), axis=0)))

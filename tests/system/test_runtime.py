@@ -161,7 +161,7 @@ def run(monkeypatch, *arguments) -> int:
     return exit_code.value.code
 
 
-def test_a_run_stays_what_it_became(tmp_path, monkeypatch, capfd):
+def test_a_run_stays_what_it_became(tmp_path, monkeypatch, capfd, eagerly):
     workdir = f"--workdir={tmp_path}/run"
     native = runtime.environment(["CPU:0"])._replace(native_bfloat16=True, gpus=("NVIDIA X",))
     assert run(monkeypatch, workdir) == 0
