@@ -181,8 +181,9 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     # A backward pass is two forward passes; for the images alone, as in G's step through D, it is one.
     fakes = steps if in_parts or not config.reuse_fakes else steps - 1
     passes = (fakes + 3, 6 * steps + 2)
-    if config.gradient_penalty != "none":  # logits, their gradient at the images, and back through both
-        passes = (passes[0], passes[1] + 6 * steps)
+    penalties = {"none": 0, "r1,r2": 2}.get(config.gradient_penalty, 1)  # of each pair of images
+    # Logits, their gradient at the images, and back through both; G's step through D for the real images.
+    passes = (passes[0], passes[1] + 6 * steps * penalties + 2 * (config.loss == "relativistic"))
     plain = sum(
         n * (cost.flop + cost.saved) for n, cost in zip(passes, (of_generator, of_discriminator), strict=True)
     )
@@ -195,7 +196,7 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     # D sees real images and fakes while G's values wait for its step; two feature maps are at work.
     kept = [_kept_bytes(each, config.precision, config.recompute_blocks) for each in parts]
     # A gradient penalty: the values of its pass, their gradients, and what these are differentiated from.
-    seen = 2 if config.gradient_penalty == "none" else 5
+    seen = 2 + 3 * penalties
     image = kept[0] + seen * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
     images = config.batch_size // replicas // config.accumulation_steps
     return Estimate(*parameters, flop, plain, fixed, image, images)

@@ -47,7 +47,7 @@ class Objective(typing.NamedTuple):
         Args:
           discriminator: the network.
           images: float32 (2B, H, W, 3) as D is to see them: real ones, then as many fakes.
-          labels: int32 (2B,). The gradient penalty takes those of the real images, also for its mixtures.
+          labels: int32 (2B,).
           share: float32 (B, 1, 1, 1), uniform in [0, 1), the real image's part of each mixture; None without
             a gradient penalty.
           update_u: whether D's u moves, which it does once.
@@ -60,8 +60,8 @@ class Objective(typing.NamedTuple):
         if self.gradient_penalty:
             # First, so that it sees the W / sigma of the pass that moves u.
             real, fake = tf.split(images, 2)
-            real_labels = tf.split(labels, 2)[0]
-            penalties = self.gradient_penalty(lambda x: discriminator(x, real_labels), real, fake, share)
+            its_labels = self.gradient_penalty.labels(*tf.split(labels, 2))
+            penalties = self.gradient_penalty(lambda x: discriminator(x, its_labels), real, fake, share)
             terms["penalty/gradient"] = self.gradient_penalty_weight * tf.reduce_sum(penalties)
         # One pass over both: D has no statistics over the batch.
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u)
@@ -79,11 +79,23 @@ class Objective(typing.NamedTuple):
         }
 
     def generator_terms(self, discriminator, images, labels):
-        """G's terms for fakes (B, H, W, 3) as D is to see them and their labels (B,): sums, as of D's."""
+        """G's terms.
+
+        Args:
+          discriminator: the network.
+          images: float32 (B, H, W, 3), fakes as D is to see them; with a loss of pairs (2B, H, W, 3): real
+            images, then as many fakes.
+          labels: int32, as many.
+
+        Returns: a dictionary of sums over the fakes, as of D's terms.
+        """
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u=False)
-        terms = {"loss/generator": tf.reduce_sum(self.loss.generator(logits))}
+        seen = tf.split(logits, 2) if self.loss.pairs else [logits]
+        terms = {"loss/generator": tf.reduce_sum(self.loss.generator(*seen))}
         if self.auxiliary_weight:
-            terms["loss/generator_classes"] = self._class_term(class_logits, labels)
+            count = len(seen)  # the fakes are the last part of as many
+            fakes = tf.split(class_logits, count)[-1], tf.split(labels, count)[-1]
+            terms["loss/generator_classes"] = self._class_term(*fakes)
         return terms
 
     def orthogonal_penalty(self, generator):
