@@ -41,6 +41,7 @@ STUDIES = {
     "key_ratio_4": ("attention_32 attention_16", {"attention_key_ratio"}),
     "form_paper_v1": ("attention_32 attention_16", {"attention_form"}),
     "form_paper_v2": ("attention_32 attention_16", {"attention_form"}),
+    "relativistic": ("sn_gd_ttur", {"loss", "gradient_penalty", "gradient_penalty_weight"}),
     "beta2_0.999": ("attention_32 attention_16", {"beta2"}),
 }
 RECIPES = {"imagenet/recipe_fid_12.8", "imagenet/biggan", "cifar10/biggan", "cifar10/studiogan"}

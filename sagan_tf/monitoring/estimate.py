@@ -180,8 +180,9 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     # A backward pass costs two forward passes. G's step through D needs no gradient of weights: it costs one.
     fakes = steps if in_parts or not config.reuse_fakes else steps - 1
     passes = (fakes + 3, 6 * steps + 2)
-    if config.gradient_penalty != "none":  # forward, gradient at the images, and backward through both
-        passes = (passes[0], passes[1] + 6 * steps)
+    penalties = {"none": 0, "r1,r2": 2}.get(config.gradient_penalty, 1)  # of each pair of images
+    # Logits, their gradient at the images, and back through both; G's step through D for the real images.
+    passes = (passes[0], passes[1] + 6 * steps * penalties + 2 * (config.loss == "relativistic"))
     plain = sum(
         n * (cost.flop + cost.saved) for n, cost in zip(passes, (of_generator, of_discriminator), strict=True)
     )
@@ -193,8 +194,8 @@ def estimate(config, generator, discriminator, replicas: int) -> Estimate:
     fixed = 4 * (6 * parameters[0] + 5 * parameters[1])
     # D keeps real images and fakes while G's values wait for its step; two feature maps are in use.
     kept = [_kept_bytes(each, config.precision, config.recompute_blocks) for each in parts]
-    # A gradient penalty keeps D's values three times more: its pass, the gradients, and their derivatives.
-    seen = 2 if config.gradient_penalty == "none" else 5
+    # A gradient penalty: the values of its pass, their gradients, and what these are differentiated from.
+    seen = 2 + 3 * penalties
     image = kept[0] + seen * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
     images = config.batch_size // replicas // config.accumulation_steps
     return Estimate(*parameters, flop, plain, fixed, image, images)

@@ -47,7 +47,7 @@ class Objective(typing.NamedTuple):
         Args:
           discriminator: the network.
           images: float32 (2B, H, W, 3) as D sees them: B real images, then B fakes.
-          labels: int32 (2B,). The gradient penalty uses the real images' labels, also for mixtures.
+          labels: int32 (2B,). The penalty of a mixture takes the label of its real image.
           share: float32 (B, 1, 1, 1), uniform in [0, 1): the real image's share of each mixture. None without
             a gradient penalty.
           update_u: whether D's u moves. It moves once.
@@ -60,8 +60,8 @@ class Objective(typing.NamedTuple):
         if self.gradient_penalty:
             # Before u moves, so that both passes see the same W / sigma.
             real, fake = tf.split(images, 2)
-            real_labels = tf.split(labels, 2)[0]
-            penalties = self.gradient_penalty(lambda x: discriminator(x, real_labels), real, fake, share)
+            its_labels = self.gradient_penalty.labels(*tf.split(labels, 2))
+            penalties = self.gradient_penalty(lambda x: discriminator(x, its_labels), real, fake, share)
             terms["penalty/gradient"] = self.gradient_penalty_weight * tf.reduce_sum(penalties)
         # One pass over both: D has no batch statistics.
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u)
@@ -79,11 +79,21 @@ class Objective(typing.NamedTuple):
         }
 
     def generator_terms(self, discriminator, images, labels):
-        """G's terms, by name: sums over the fakes. images (B, H, W, 3) as D sees them, labels (B,)."""
+        """G's terms, by name: sums over the fakes.
+
+        Args:
+          discriminator: the network.
+          images: float32 (B, H, W, 3), fakes as D sees them; with a loss of pairs (2B, H, W, 3): B real
+            images, then B fakes.
+          labels: int32, as many.
+        """
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u=False)
-        terms = {"loss/generator": tf.reduce_sum(self.loss.generator(logits))}
+        seen = tf.split(logits, 2) if self.loss.pairs else [logits]
+        terms = {"loss/generator": tf.reduce_sum(self.loss.generator(*seen))}
         if self.auxiliary_weight:
-            terms["loss/generator_classes"] = self._class_term(class_logits, labels)
+            count = len(seen)  # the fakes are the last part of as many
+            fakes = tf.split(class_logits, count)[-1], tf.split(labels, count)[-1]
+            terms["loss/generator_classes"] = self._class_term(*fakes)
         return terms
 
     def orthogonal_penalty(self, generator):

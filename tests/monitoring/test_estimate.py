@@ -149,6 +149,8 @@ def test_what_an_iteration_consists_of():
     assert flop(accumulation_steps=2) == 4 * g + 8 * d
     assert flop(recompute_blocks=True) == 4 * g + 11 * d
     assert flop(gradient_penalty="r1") == 3 * g + 14 * d
+    assert flop(gradient_penalty="r1,r2") == 3 * g + 20 * d
+    assert flop(loss="relativistic") == 3 * g + 10 * d
 
 
 def test_a_gradient_penalty_keeps_more():
@@ -161,6 +163,7 @@ def test_a_gradient_penalty_keeps_more():
 
     kept = estimate.discriminator_cost(discriminator).kept_bytes("float32")
     assert per_image(gradient_penalty="wgan_gp") == per_image() + 3 * kept
+    assert per_image(gradient_penalty="r1,r2") == per_image() + 6 * kept
 
 
 def test_out_of_memory_says_what_to_lower():

@@ -15,16 +15,16 @@ class TrainingOptions:
     batch_size: int = option(256, "Images in a batch, over all replicas.", section="Training", minimum=1)
     loss: str = option(
         "hinge",
-        "Adversarial loss; kl is the original code's other one.",
+        "Adversarial loss; kl is the original code's other one, relativistic that of R3GAN.",
         section="Training",
-        choices=("hinge", "kl", "non_saturating", "least_squares", "wasserstein"),
+        choices=("hinge", "kl", "non_saturating", "least_squares", "wasserstein", "relativistic"),
     )
     gradient_penalty: str = option(
         "none",
         "Penalty on the gradient of the discriminator's logit with respect to the image: r1 at real images,"
-        " wgan_gp between real images and fakes, where its norm is to be 1.",
+        " r1,r2 at real images and at fakes (R3GAN), wgan_gp between them, where its norm is to be 1.",
         section="Training",
-        choices=("none", "r1", "wgan_gp"),
+        choices=("none", "r1", "r1,r2", "wgan_gp"),
     )
     gradient_penalty_weight: float = option(
         10.0, "Weight of --gradient_penalty (gamma of R1, lambda of WGAN-GP).", section="Training", minimum=0
