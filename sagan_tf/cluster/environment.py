@@ -66,8 +66,8 @@ def _of_tf_config(text: str) -> Cluster | None:
         return None  # a single task, whatever it is called
     if kind not in ("chief", "master", "worker"):
         raise UserError(
-            f"TF_CONFIG: this process is a task of type {kind!r}, which has nothing to do here: start only chief"
-            " and worker tasks (to score while a run trains: sagan_tf.evaluate --watch)"
+            f"TF_CONFIG: this process is a task of type {kind!r}, which has nothing to do here: start only"
+            " chief and worker tasks (to score while a run trains: sagan_tf.evaluate --watch)"
         )
     chiefs = hosts.get("chief", ()) + hosts.get("master", ())
     if len(chiefs) > 1:

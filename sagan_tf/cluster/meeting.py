@@ -126,6 +126,7 @@ class Meeting:
             if len(values := self._by_value(everybody, name)) > 1
         ]
         if differences:
+            self._closed.set()  # all end with this line, and not with that another has ended
             raise UserError("the workers differ: " + "; ".join(differences))
 
     @staticmethod
@@ -189,11 +190,9 @@ class Meeting:
             for index, link in self._links.items():
                 link.send(beat=True)
                 if index not in self._left and time.monotonic() - link.heard > SILENCE_SECONDS:
-                    self._stop(
-                        f"{self.cluster.name(index)}: has not answered for {SILENCE_SECONDS:.0f} s (its host or"
-                        " the network is down, or it was stopped)",
-                        EXIT_LOST,
-                    )
+                    name, silence = self.cluster.name(index), f"{SILENCE_SECONDS:.0f} s"
+                    why = "its host or the network is down, or it was stopped"
+                    self._stop(f"{name}: has not answered for {silence} ({why})", EXIT_LOST)
 
     def _stop(self, line: str, code: int) -> None:
         """Tells all others, and ends this process."""

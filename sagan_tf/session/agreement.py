@@ -30,5 +30,5 @@ def open_dataset(config: Config, environment: runtime.Environment, meeting):
     dataset = meeting.chief_first(
         lambda: objects.open_dataset(config), "waiting for worker 0 to open the images"
     )
-    meeting.compare({"images": len(dataset), "classes": ", ".join(dataset.class_names)})
+    meeting.compare({"images": dataset.num_examples, "classes": ", ".join(dataset.class_names)})
     return dataset

@@ -105,9 +105,9 @@ class TrainingOptions:
     )
     cluster: str = option(
         "auto",
-        "Processes that train together, on several hosts: auto (those of TF_CONFIG; else the tasks that SLURM's"
-        " srun started; else this process alone), none, slurm, or addresses HOST:PORT,HOST:PORT, the chief's"
-        " first; JOB_COMPLETION_INDEX then says which this process is.",
+        "Processes that train together, on several hosts: auto (those of TF_CONFIG; else the tasks that srun"
+        " of SLURM started; else this process alone), none, slurm, or addresses HOST:PORT,HOST:PORT, the"
+        " chief's first; JOB_COMPLETION_INDEX then says which this process is.",
         section="Cluster",
         may_change=True,
     )
