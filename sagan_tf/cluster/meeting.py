@@ -19,6 +19,7 @@ from sagan_tf.system.devices import Workers, make_workers
 from sagan_tf.system.errors import UserError
 
 BEAT_SECONDS, SILENCE_SECONDS = 5.0, 30.0
+_OWN_END_SECONDS, _OTHERS_END_SECONDS = 2.0, 10.0
 _LINE_SECONDS = 10.0  # between two lines about who is waited for
 _CONNECT_SECONDS, _RETRY_SECONDS = 5.0, 0.5
 
@@ -87,7 +88,9 @@ class Meeting:
         self._closed.set()
         for link in self._links.values():
             link.send(bye=code)
-            link.close()
+        if self.is_chief and kind is None:  # the others need the chief's part of TensorFlow while they end
+            with self._news:
+                self._news.wait_for(lambda: self._left >= self._links.keys(), _OTHERS_END_SECONDS)
 
     @property
     def is_chief(self) -> bool:
@@ -174,13 +177,20 @@ class Meeting:
             if "lost" in message:
                 self._stop(message["lost"], message["code"])
             if "bye" in message:
-                self._left.add(index)
+                self._leave(index)
                 self._take_leave(index, message["bye"])
         if index not in self._left:
+            self._leave(index)
             self._stop(f"{self.cluster.name(index)}: has ended without a word (killed?)", EXIT_LOST)
 
+    def _leave(self, index: int) -> None:
+        with self._news:
+            self._left.add(index)
+            self._news.notify_all()
+
     def _take_leave(self, index: int, code: int) -> None:
-        if code and code < 128:  # all end together after a signal to one of them
+        # All end together after a signal to one of them, or with one line about what is wrong in all.
+        if code and code < 128 and not self._closed.wait(_OWN_END_SECONDS):
             self._stop(
                 f"{self.cluster.name(index)}: has ended with exit code {code}; its output says why", code
             )
