@@ -68,7 +68,7 @@ class Workers(typing.NamedTuple):
                 raise
             await_end()
             raise UserError(
-                f"worker {self.index} of {self.count}: another worker has ended, or cannot be reached"
+                f"worker {self.index} of {self.count}: TensorFlow has lost another worker"
                 f" ({type(error).__name__}); start the same command on all of them again: it goes on from"
                 " its last checkpoint"
             ) from error
