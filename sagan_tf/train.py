@@ -45,7 +45,7 @@ def _train(config: Config, environment: runtime.Environment, meeting) -> int:
         raise UserError("--on_divergence=restore: not with several workers; allowed are stop and ignore")
     locked = workdir.lock(config.workdir) if workers.is_chief else contextlib.nullcontext()
     with locked, failures.explained(config.workdir, dataset), workers.watched(meeting.await_end):
-        session = Session(config, workers, dataset, environment)
+        session = Session(config, workers, dataset, environment, meeting)
         with contextlib.closing(session):
             session.restore()
             if session.is_complete:
