@@ -19,7 +19,7 @@ FLOORS = [
     {"system", "pictures"},
     {"layers"},
     {"networks"},
-    {"training", "data", "metrics"},
+    {"training", "data", "metrics", "cluster"},
     {"monitoring"},
     {"runs"},
     {"evaluation"},

@@ -2,6 +2,8 @@
 
 import contextlib
 import signal
+import time
+import zlib
 
 from sagan_tf.evaluation import training_scores
 from sagan_tf.monitoring.guards import Diverged
@@ -17,6 +19,8 @@ from sagan_tf.system.progress import write_line
 from sagan_tf.training import loop
 from sagan_tf.training.checkpoint import DamagedCheckpointError
 
+_LAG_SECONDS, _LOOK_SECONDS = 60.0, 2.0  # how long storage may take to show a file to every host
+
 
 class Session:
     """Trains a run in this process, together with the other workers if there are any.
@@ -28,14 +32,15 @@ class Session:
       workers: the processes that train together.
       dataset: the run's images.
       environment: what this process computes with.
+      meeting: of the workers, see `sagan_tf.cluster`.
 
     Attributes:
       step: steps done.
       signal: the signal that ended `run` early, or None.
     """
 
-    def __init__(self, config: Config, workers: Workers, dataset, environment: runtime.Environment):
-        self._config, self._workers, self._dataset = config, workers, dataset
+    def __init__(self, config: Config, workers: Workers, dataset, environment: runtime.Environment, meeting):
+        self._config, self._workers, self._dataset, self._meeting = config, workers, dataset, meeting
         self._environment, self._observer = environment, Observer()
         self._state = objects.make_state(config, dataset.num_classes, workers.strategy)
         self._saved = run_files.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
@@ -45,20 +50,38 @@ class Session:
         """Reads the newest sound checkpoint, if there is one: the chief's choice, for all workers.
 
         Raises:
-          UserError: this worker cannot read the checkpoint that the chief has read.
+          UserError: this worker cannot read the checkpoint that the chief has read, or reads another.
         """
         checkpoint, workers = self._state.checkpoint(), self._workers
         newest = self._saved.restore_newest(checkpoint, write_line) if workers.is_chief else None
         _, self.step = workers.agree(False, newest or 0)
-        if workers.is_chief or not self.step:
+        if not self.step:
             return
-        try:
-            self._saved.restore(checkpoint, self.step)
-        except DamagedCheckpointError as error:
-            raise UserError(
-                f"worker {workers.index} cannot read the checkpoint of step {self.step} ({error}): all need"
-                " the same --workdir, on storage that all of them see"
-            ) from error
+        if not workers.is_chief:
+            self._restore_the_chiefs(checkpoint)
+        if workers.count > 1:
+            self._meeting.compare({f"the checkpoint of step {self.step}": self._checksum()})
+
+    def _restore_the_chiefs(self, checkpoint) -> None:
+        end = time.monotonic() + _LAG_SECONDS
+        while True:
+            try:
+                return self._saved.restore(checkpoint, self.step)
+            except DamagedCheckpointError as error:
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"worker {self._workers.index} cannot read the checkpoint of step {self.step}"
+                        f" ({error}): all need the same --workdir, on storage that all of them see"
+                    ) from error
+                write_line(f"waiting for the checkpoint of step {self.step} to be seen here")
+                time.sleep(_LOOK_SECONDS)
+
+    def _checksum(self) -> int:
+        """Of the weights of both networks."""
+        checksum = 0
+        for variable in (*self._state.generator.variables, *self._state.discriminator.variables):
+            checksum = zlib.crc32(variable.numpy().tobytes(), checksum)
+        return checksum
 
     @property
     def is_complete(self) -> bool:

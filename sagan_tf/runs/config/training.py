@@ -103,6 +103,18 @@ class TrainingOptions:
         section="Speed",
         may_change=True,
     )
+    cluster: str = option(
+        "auto",
+        "Processes that train together, on several hosts: auto (those of TF_CONFIG; else the tasks that srun"
+        " of SLURM started; else this process alone), none, slurm, or addresses HOST:PORT,HOST:PORT, the"
+        " chief's first; JOB_COMPLETION_INDEX then says which this process is.",
+        section="Cluster",
+        may_change=True,
+    )
+    join_timeout: int = option(
+        600, "Seconds to wait for the other processes.", section="Cluster", minimum=1, may_change=True
+    )
+
     precision: str = option(
         AUTO,
         "Precision of activations and convolutions. auto: bfloat16 where the device computes it natively,"
