@@ -67,7 +67,7 @@ def _of_tf_config(text: str) -> Cluster | None:
     if kind not in ("chief", "master", "worker"):
         raise UserError(
             f"TF_CONFIG: this process is a task of type {kind!r}, which has nothing to do here: start only"
-            " chief and worker tasks (to score while a run trains: sagan_tf.evaluate --watch)"
+            " chief and worker tasks (sagan_tf.evaluate can score a run while it trains)"
         )
     chiefs = hosts.get("chief", ()) + hosts.get("master", ())
     if len(chiefs) > 1:
