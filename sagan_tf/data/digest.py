@@ -16,10 +16,11 @@ class Digest(typing.NamedTuple):
     """Two digests of a source, 16 hexadecimal digits each.
 
     Attributes:
-      identity: of the images and their classes. A folder or file that was moved, renamed or copied keeps
-        it. Beyond 256 MiB it is of all names and sizes and of evenly spaced pieces of the contents.
-      freshness: of the identity and the time of every file's last change, for what is kept and used
-        again: it changes with every file that is written. A copy may have another.
+      identity: says which images and classes they are. A folder or file keeps it when it is moved, renamed
+        or copied. It is computed from all names, sizes and contents; beyond 256 MiB from evenly spaced
+        pieces of the contents.
+      freshness: the identity together with the time of every file's last change. Caches use it: it changes
+        whenever a file is written. A copy may have another one.
     """
 
     identity: str

@@ -18,10 +18,10 @@ def agree(names: typing.Sequence[str], others: typing.Sequence[str]) -> bool:
     """Whether labels may mean the same by both lists: `same`, or one has only the numbers of the labels.
 
     Imported weights come without names, so their classes are called 0, 1, 2, ... Such a list agrees with
-    every list of as many names, but not with the same numbers in another order.
+    every list of as many names, unless some of these are such numbers too.
     """
     if same(names, others):
         return True
     numbers = [str(label) for label in range(len(names))]
     one_has_numbers = numbers in (list(names), list(others))
-    return len(names) == len(others) and one_has_numbers and set(names) != set(others)
+    return len(names) == len(others) and one_has_numbers and not {*names} & {*others}

@@ -19,4 +19,5 @@ def test_numbers_agree_with_as_many_names():
     assert not class_names.same(numbers, animals)
     assert not class_names.agree(numbers, animals[:2])
     assert not class_names.agree(numbers, ("2", "1", "0"))  # names that are numbers, in another order
+    assert not class_names.agree(numbers, ("0", "1", "three"))
     assert not class_names.agree(animals, animals[::-1])
