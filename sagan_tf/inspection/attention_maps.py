@@ -13,6 +13,7 @@ from sagan_tf.pictures import figures, to_uint8
 from sagan_tf.pictures.geometry import choose_positions, position_at
 from sagan_tf.runs import objects, restoring
 from sagan_tf.runs.config import Config
+from sagan_tf.system.class_names import same
 from sagan_tf.system.errors import UserError
 
 _BATCH, _BATCH_VALUES = 32, 1 << 25  # images at once, at most; values of one layer in them, at most
@@ -188,7 +189,7 @@ def real_images(config: Config, class_names, classes, count: int) -> Source:
     # A set that was held in memory for training would be decoded as a whole, for some images; HDF5 must be.
     in_memory = config.in_memory if config.dataset.startswith("hdf5:") else "no"
     dataset = objects.open_dataset(dataclasses.replace(config, in_memory=in_memory))
-    if dataset.class_names != tuple(class_names):
+    if not same(dataset.class_names, class_names):
         raise UserError(f"--dataset={config.dataset}: has other classes than the run")
     if not config.conditional:
         indices = _spread(dataset.num_examples, count)
