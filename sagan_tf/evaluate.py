@@ -1,16 +1,19 @@
 """Scores a run, a SavedModel or a folder of images, and says how each score was measured."""
 
+import contextlib
 import dataclasses
 import os
+import time
+import typing
 
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import MetricError, Need
-from sagan_tf.runs.config import INCEPTION, batch_statistics_option
-from sagan_tf.system import cli
+from sagan_tf.runs.choice import choose
+from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
+from sagan_tf.system import class_names, cli, dataset_spec, files
 from sagan_tf.system.errors import UserError, naming
-from sagan_tf.system.options import MAX_SEED, option
-
-_SCORES = "scores"  # folder within a workdir
+from sagan_tf.system.options import MAX_SEED, from_flagfile, option
+from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +100,30 @@ class Options:
     )
 
     def check(self) -> None:
-        """Refuses combinations that cannot work. Raises UserError."""
+        """Refuses what cannot work, as far as names of files and numbers tell. Raises UserError."""
+        self._check_combinations()
+        with _blaming(self):
+            for name in self.metrics if not _is_folder(self.generated) else ():
+                METRICS[name].check_images(self.num_samples, self.splits)
+        self._check_output()
+        if not self.inception.startswith(("https://", "http://")) and not _is_model(self.inception):
+            raise UserError(f"--inception={self.inception}: is not a SavedModel (saved_model.pb is missing)")
+        if self.generated and not os.path.isdir(self.generated):
+            raise UserError(f"--generated={self.generated}: no such folder")
+        if self.reference.partition(":")[0] in dataset_spec.KINDS:
+            dataset_spec.check_exists("reference", self.reference)
+        elif self.reference and not os.path.isfile(self.reference):
+            kinds = ", ".join(dataset_spec.KINDS)
+            raise UserError(
+                f"--reference={self.reference}: no such file, and no dataset (allowed are {kinds})"
+            )
+        dataset_spec.check_exists("cas_dataset", self.cas_dataset)
+        if self.generated and not self.reference and (needing := self.needing(Need.REFERENCE)):
+            raise UserError(f"--metrics={needing[0]}: needs real images to compare with: give --reference")
+        if self.workdir and not (self.watch and not _is_run(self.workdir)):
+            self.check_run()
+
+    def _check_combinations(self) -> None:
         if bool(self.workdir) == bool(self.generated):
             raise UserError(
                 "give either --workdir (a run) or --generated (a folder of images or a SavedModel)"
@@ -111,14 +137,89 @@ class Options:
         if not self.metrics:
             raise UserError(f"--metrics=: is empty; allowed are {', '.join(METRICS)}")
 
+    def _check_output(self) -> None:
+        try:
+            files.check_writable(self.scores_file)
+        except OSError as error:
+            problem = f"{self.scores_file} cannot be written ({error.strerror})"
+            if self.output:
+                raise UserError(problem, option="output", value=self.output) from error
+            option = "workdir" if self.workdir else "generated"
+            remedy = {"output": "FILE"}
+            raise UserError(
+                f"{problem}; name another file", option=option, value=getattr(self, option), remedy=remedy
+            ) from error
 
-def main(options: Options, given) -> int:
-    """Scores what the options name. Returns the exit code."""
+    def check_run(self) -> None:
+        """Refuses a run that is not there, and a checkpoint or dataset that it does not have."""
+        if not _is_run(self.workdir):
+            raise UserError(f"--workdir={self.workdir}: holds no run ({CONFIG_FILE} is missing)")
+        if not self.watch and self.checkpoint != "all":
+            choose(self.workdir, self.checkpoint)
+        if self.needing(Need.REFERENCE) and not self.reference:
+            config = from_flagfile(Config, RunFiles(self.workdir).config)
+            dataset_spec.check_exists("dataset", config.dataset)
+
+    @property
+    def scores_file(self) -> str:
+        """Where results go."""
+        beside = f"{self.generated.rstrip('/')}.scores.jsonl"
+        return self.output or (RunFiles(self.workdir).scores if self.workdir else beside)
+
+    def needing(self, *needs: Need) -> list[str]:
+        """Those of the metrics that have all of these needs."""
+        return [name for name in self.metrics if {*needs} <= {*METRICS[name].needs}]
+
+
+def _is_run(workdir: str) -> bool:
+    return os.path.isfile(RunFiles(workdir).config)
+
+
+def _is_model(place: str) -> bool:
+    return os.path.isfile(os.path.join(place, "saved_model.pb"))
+
+
+def _is_folder(generated: str) -> bool:
+    """Whether this is a folder of images, not a SavedModel."""
+    return bool(generated) and not _is_model(generated)
+
+
+@contextlib.contextmanager
+def _blaming(options: Options):
+    """Adds --metrics to the error of a metric that cannot be computed."""
     try:
-        return (_score_run if options.workdir else _score_generated)(options, given)
+        yield
     except MetricError as error:
         error.option, error.value = "metrics", ",".join(options.metrics)
         raise
+
+
+def main(options: Options, given) -> int:
+    """Scores what the options name. Returns the exit code."""
+    with _blaming(options):
+        return (_score_run if options.workdir else _score_generated)(options, given)
+
+
+class _Real(typing.NamedTuple):
+    """The real images, opened but not yet seen by the network.
+
+    Attributes:
+      dataset: to compute the reference from; None if there is a file, or nothing to compare with.
+      file: a file of reference statistics, opened, or None.
+      test: to test a classifier on, or None.
+      split: of the dataset.
+    """
+
+    dataset: typing.Any
+    file: typing.Any
+    test: typing.Any
+    split: str
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Empty if nothing is compared with."""
+        source = self.file or self.dataset
+        return tuple(source.class_names) if source else ()
 
 
 def _score_generated(options: Options, given) -> int:
@@ -126,58 +227,62 @@ def _score_generated(options: Options, given) -> int:
     from sagan_tf.evaluation.pipeline import score_and_keep
 
     place = options.generated
-    if not os.path.isdir(place):
-        raise UserError(f"--generated={place}: no such folder")
-    is_model = os.path.isfile(os.path.join(place, "saved_model.pb"))
     with naming("generated", place):
-        if is_model:
+        if _is_model(place):
             source = samples.from_saved_model(place)
         else:
             source = samples.FolderSamples(place, options.num_samples, options.seed)
-    if not is_model and "num_samples" in given and source.count < options.num_samples:
-        raise UserError(f"--num_samples={options.num_samples}: {place} holds {source.count} images")
-    output = options.output or f"{place.rstrip('/')}.scores.jsonl"
-    scorer = _make_scorer(options, source.image_size, os.path.dirname(os.path.abspath(output)))
-    if is_model:
-        if source.conditional:
-            _take_classes(scorer, place)
-        images, protocol = _draw(options, scorer, source), _protocol(options, scorer)
+    real = _open_real(options, source.image_size, options.reference_split)
+    if _is_model(place):
+        names = _classes_of_model(place, real) if source.conditional else None
     else:
-        source.name_classes(scorer.class_names)
-        images = source
-        protocol = _protocol(options, scorer).replace(
-            samples=source.count, truncation=None, class_distribution=None
-        )
-    score_and_keep(scorer, images, protocol, output, f"{output}.intra_fid")
+        if "num_samples" in given and source.count < options.num_samples:
+            raise UserError(f"--num_samples={options.num_samples}: {place} holds {source.count} images")
+        source.name_classes(real.class_names)
+        names = real.class_names if source.labels is not None else None
+        options = dataclasses.replace(options, num_samples=source.count)
+    scorer = _make_scorer(options, real, names, source.image_size, [_folder(options.scores_file)])
+    protocol = _protocol(options, scorer, source.image_size).replace(source_digest=source.digest)
+    if _is_model(place):
+        images = _draw(options, scorer, source)
+    else:
+        if not real.class_names:
+            scorer.class_names = scorer.network.class_names
+            source.name_classes(scorer.class_names)
+        images, protocol = source, protocol.replace(truncation=None, class_distribution=None)
+    score_and_keep(scorer, images, protocol, options.scores_file, f"{options.scores_file}.intra_fid")
     return 0
 
 
-def _take_classes(scorer, saved_model: str) -> None:
+def _classes_of_model(saved_model: str, real: _Real) -> tuple[str, ...]:
     from sagan_tf.inspection.source import read_class_names
 
-    if class_names := read_class_names(saved_model):
-        scorer.take_classes(class_names, saved_model)
-    elif not scorer.class_names:
+    names = read_class_names(saved_model) or real.class_names
+    if not names:
         raise UserError("--reference is missing: it tells how many classes there are to ask for")
+    return tuple(names)
 
 
 def _score_run(options: Options, given) -> int:
     from sagan_tf.evaluation.run_scoring import RunScorer
     from sagan_tf.runs import run_files
 
+    if options.watch:
+        _wait_for(options)
     config = run_files.read_config(options.workdir)
-    if not options.reference and "reference_split" not in given:
-        options = dataclasses.replace(options, reference_split=config.split)
-    folder = os.path.join(options.workdir, _SCORES)
-    scorer = _make_scorer(options, config.image_size, folder, config)
+    split = options.reference_split if options.reference or "reference_split" in given else config.split
+    real = _open_real(options, config.image_size, split, config)
+    names = run_files.read_class_names(options.workdir) if config.conditional else None
+    folders = [RunFiles(options.workdir).scores_folder, _folder(options.scores_file)]
+    scorer = _make_scorer(options, real, names, config.image_size, folders)
     run = RunScorer(
         options.workdir,
         scorer,
         lambda generator: _draw(options, scorer, generator),
-        _protocol(options, scorer),
+        _protocol(options, scorer, config.image_size),
         ema=options.weights == "ema",
         batch_statistics=options.batch_statistics,
-        output=options.output or os.path.join(folder, "scores.jsonl"),
+        output=options.scores_file,
     )
     if options.watch:
         return run.watch(options.watch_every_seconds)
@@ -187,60 +292,101 @@ def _score_run(options: Options, given) -> int:
     return 0
 
 
-def _make_scorer(options: Options, image_size: int, folder: str, config=None):
-    """Loads the network and the real images' statistics, which are kept in `folder`.
+def _wait_for(options: Options) -> None:
+    """Waits until there is a run."""
+    if not _is_run(options.workdir):
+        print(f"waiting for a run in {options.workdir}; Ctrl-C ends it", flush=True)
+    while not _is_run(options.workdir):
+        time.sleep(options.watch_every_seconds)
+    options.check_run()
 
-    `config` is that of the run that is scored, if one is.
+
+def _folder(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
+
+
+def _open_real(options: Options, image_size: int, split: str, config=None) -> _Real:
+    """Opens the real images that the metrics need; `config` is that of the run that is scored, if one is."""
+    from sagan_tf.evaluation.reference import Reference
+
+    test = _real_test(options, image_size, config) if options.needing(Need.REAL_TEST) else None
+    if os.path.isfile(options.reference):
+        with naming("reference", options.reference):
+            return _Real(None, Reference(options.reference), test, split)
+    if not options.reference and not options.needing(Need.REFERENCE):
+        return _Real(None, None, test, split)
+    of_run = None if options.reference else config
+    spec = options.reference or config.dataset
+    return _Real(_open_dataset(options, spec, split, image_size, of_run), None, test, split)
+
+
+def _make_scorer(options: Options, real: _Real, names, image_size: int, folders):
+    """Loads the network and the real images' statistics, after a look at what can be wrong before that.
+
+    Args:
+      options: of the command.
+      real: the real images.
+      names: of the generated images' classes; None if they have no labels.
+      image_size: of the generated images.
+      folders: where statistics of real images are kept.
     """
     from sagan_tf.evaluation.scoring import Scorer
     from sagan_tf.metrics.features import load_network
 
-    needed = [name for name in options.metrics if Need.REFERENCE in METRICS[name].needs]
-    if needed and not (options.reference or config):
-        raise UserError(f"--metrics={needed[0]}: needs real images to compare with: give --reference")
-    has_test = any(Need.REAL_TEST in METRICS[name].needs for name in options.metrics)
-    real_test = _real_test(options, image_size, config) if has_test else None
+    known = {"real": real.class_names, "test": real.test and real.test.class_names}
+    for name in options.metrics:
+        METRICS[name].check_images(options.num_samples, options.splits)
+        if names is not None or real.class_names:  # else only the network knows the classes of a folder
+            METRICS[name].check_classes(names, **known)
+        if real.dataset and Need.REFERENCE in METRICS[name].needs:
+            METRICS[name].check_count(real.dataset.num_examples, "real images")
     with naming("inception", options.inception):
         network = load_network(options.inception)
-    reference, class_names = None, ()
-    if options.reference or needed:
-        reference, class_names = _open_reference(options, network, image_size, folder, config)
+    for name in options.metrics if names is not None else ():
+        METRICS[name].check_classes(names, network=network.class_names)
+    if options.needing(Need.REFERENCE) and names is not None and real.class_names:
+        _say_what_classes(names, real.class_names)
     return Scorer(
         network,
-        reference,
+        real.file or _reference(options, real, network, folders),
         options.metrics,
-        class_names,
+        real.class_names if names is None else names,
         splits=options.splits,
         seed=options.seed,
         batch_size=options.batch_size,
-        real_test=real_test,
+        real_test=real.test,
     )
 
 
-def _open_reference(options: Options, network, image_size: int, folder: str, config):
-    """The real images' statistics, if a metric needs them, and the names of the classes."""
+def _say_what_classes(names, real_names) -> None:
+    """A note where labels mean something else to the real images, or may do so."""
+    note = ""
+    if not class_names.agree(names, real_names):
+        counts = f"{len(real_names)} instead of {len(names)}"
+        note = f"the real images have other classes ({counts}); these metrics compare without classes"
+    elif not class_names.same(names, real_names):
+        note = "one side has only numbers for names of classes: taken to be in the order of the other's names"
+    if note:
+        print(f"note: {note}", flush=True)
+
+
+def _reference(options: Options, real: _Real, network, folders):
+    """The real images' statistics, if a metric needs them."""
     from sagan_tf.evaluation import pipeline
-    from sagan_tf.evaluation.reference import Reference
     from sagan_tf.system.progress import Progress
 
-    if os.path.isfile(options.reference):
-        with naming("reference", options.reference):
-            reference = Reference(options.reference)
-        return reference, reference.class_names
-    of_run = None if options.reference else config
-    spec = options.reference or config.dataset
-    dataset = _open_dataset(options, spec, options.reference_split, image_size, of_run)
-    with Progress("real images", dataset.num_examples) as progress:
-        reference = pipeline.real_reference(
-            dataset,
-            options.reference_split,
+    if not real.dataset:
+        return None
+    with Progress("real images", real.dataset.num_examples) as progress:
+        return pipeline.real_reference(
+            real.dataset,
+            real.split,
             network,
             options.metrics,
-            folder=folder,
+            folders=folders,
             batch_size=options.batch_size,
             progress=progress,
         )
-    return reference, dataset.class_names
 
 
 def _real_test(options: Options, image_size: int, config):
@@ -287,12 +433,14 @@ def _draw(options: Options, scorer, generator):
         )
 
 
-def _protocol(options: Options, scorer):
+def _protocol(options: Options, scorer, image_size: int):
     from sagan_tf.evaluation.results import Protocol
+    from sagan_tf.metrics import tfgan
 
-    network = scorer.network
+    network, reference, real_test = scorer.network, scorer.reference, scorer.real_test
+    uses_tfgan = any("library" in METRICS[name].settings for name in options.metrics)
     return Protocol(
-        source=options.workdir or options.generated,
+        source=os.path.normpath(options.workdir or options.generated),
         step=None,
         weights=None,
         samples=options.num_samples,
@@ -300,11 +448,14 @@ def _protocol(options: Options, scorer):
         truncation=options.truncation,
         class_distribution=options.class_distribution,
         splits=options.splits,
-        reference=scorer.reference.describe() if scorer.reference else None,
+        reference=reference.describe() if reference else None,
+        reference_digest=reference.digest if reference else None,
         network=network.name,
         network_fingerprint=network.fingerprint,
-        resize=network.resize,
-        real_test=scorer.real_test.describe() if scorer.real_test else None,
+        resize=network.resize(image_size),
+        real_test=real_test.describe() if real_test else None,
+        real_test_digest=real_test.digest if real_test else None,
+        library=tfgan.version() if uses_tfgan else None,
     )
 
 

@@ -9,8 +9,8 @@ import os
 from sagan_tf.metrics import catalog
 from sagan_tf.metrics.metric import Need
 from sagan_tf.runs.config import INCEPTION
-from sagan_tf.system import cli
-from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system import cli, dataset_spec, files
+from sagan_tf.system.errors import UserError, naming, writing
 from sagan_tf.system.options import MAX_SEED, option
 
 
@@ -42,6 +42,9 @@ class Options:
                 raise UserError(f"--{name} is missing (--help lists the options)")
         if os.path.exists(self.output):
             raise UserError(f"--output={self.output}: exists already; name another file")
+        dataset_spec.check_exists("dataset", self.dataset)
+        with writing("output", self.output):
+            files.check_writable(self.output)
 
 
 def main(options: Options, given) -> int:
@@ -80,7 +83,8 @@ def main(options: Options, given) -> int:
             batch_size=options.batch_size,
             progress=progress,
         )
-    print(f"{options.output}: {made.describe()}; {network.name} ({network.fingerprint}), {network.resize}")
+    seen = f"{network.name} ({network.fingerprint}), {made.protocol['resize']}"
+    print(f"{options.output}: {made.describe()} (digest {made.digest}); {seen}")
     return 0
 
 

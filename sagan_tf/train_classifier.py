@@ -3,8 +3,8 @@
 import dataclasses
 import os
 
-from sagan_tf.system import cli
-from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system import cli, dataset_spec, files
+from sagan_tf.system.errors import UserError, naming, writing
 from sagan_tf.system.options import MAX_SEED, option
 
 
@@ -47,6 +47,9 @@ class Options:
             raise UserError(f"--output={self.output}: exists already; name another directory")
         if self.image_size & (self.image_size - 1):
             raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
+        dataset_spec.check_exists("dataset", self.dataset)
+        with writing("output", self.output):
+            files.check_writable(self.output)
 
 
 def main(options: Options, given) -> int:
@@ -122,6 +125,7 @@ def _about(options: Options, train, test, share: float) -> dict:
         "image_size": options.image_size,
         "class_names": list(train.class_names),
         "dataset": options.dataset,
+        "digest": train.digest.identity,
         "split": options.split,
         "learnt_images": train.num_examples,
         "test_images": test.num_examples,

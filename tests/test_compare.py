@@ -28,7 +28,7 @@ def make_run(workdir, speeds=(2.0, 4.0, 1.0), scores=(), **options):
     if scores:
         (workdir / "scores").mkdir()
     for metric, step, value, samples in scores:
-        line = dict.fromkeys(comparison.results.IDENTITY) | {"metric": metric, "value": value}
+        line = {"metric": metric, "value": value}
         line |= {
             "network": "Inception",
             "network_fingerprint": "abc",
@@ -90,6 +90,19 @@ def test_curves_over_steps_and_hours(tmp_path):
     drawn = {line.get_label(): line.get_xydata() for line in figure.axes[1].lines}
     np.testing.assert_allclose(drawn["a"], np.stack([hours, values], axis=1))
     assert len({line.get_color() for line in figure.axes[0].lines}) == 2
+
+
+def test_scores_against_replaced_images_do_not_share_a_panel(tmp_path):
+    """Nor do they part where only the name has changed."""
+    run = make_run(tmp_path / "a", scores=[("fid", step, 9.0, 1000) for step in (100, 200, 300)])
+    path = tmp_path / "a" / "scores" / "scores.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line, digest, name in zip(lines, ("1", "1", "2"), ("x", "moved", "x"), strict=True):
+        line |= {"reference_digest": digest, "reference": name, "source": name}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, second = comparison.panels(comparison.read_runs([run]), ["scores"])
+    assert first.curves["a"][0].tolist() == [100, 200] and second.curves["a"][0].tolist() == [300]
+    assert "digest 1" in first.note and "digest 2" in second.note
 
 
 def test_scores_of_different_protocols_do_not_share_a_panel(tmp_path):

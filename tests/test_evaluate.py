@@ -2,10 +2,15 @@
 
 import dataclasses
 import functools
+import importlib.metadata
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
+import unicodedata
 
 import keras
 import numpy as np
@@ -16,13 +21,14 @@ from PIL import Image
 from sagan_tf import evaluate
 from sagan_tf.data import open_dataset
 from sagan_tf.evaluation import pipeline, results
-from sagan_tf.metrics import classification_accuracy, classifier, features
+from sagan_tf.metrics import classification_accuracy, classifier, features, tfgan
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 from sagan_tf.system.devices import make_workers
 from sagan_tf.system.errors import UserError
 from sagan_tf.training.checkpoint import Checkpoints
+from tests.conftest import ROOT
 
 CONFIG = Config(
     precision="float32",
@@ -250,7 +256,7 @@ def test_own_dataset_is_opened_as_the_run_opened_it(tmp_path, command, inception
         train_steps=9,
     )
     run.save(9)
-    arguments = {"folder": os.path.join(run.workdir, "scores")}
+    arguments = {"folders": [os.path.join(run.workdir, "scores")]}
     of_training = pipeline.real_reference(
         objects.open_dataset(run.config), "train", _load_network(inception), ["fid"], **arguments
     )
@@ -259,7 +265,7 @@ def test_own_dataset_is_opened_as_the_run_opened_it(tmp_path, command, inception
     (line,) = run.lines()
     assert line["reference"] == of_training.describe()
     assert line["reference"].endswith("train, 40 images, 32x32, centre cut from 36x36")
-    folder = arguments["folder"]
+    folder = arguments["folders"][0]
     assert [name for name in os.listdir(folder) if name.endswith(".h5")] == [
         os.path.basename(of_training.path)
     ]
@@ -328,8 +334,10 @@ def test_classes_of_a_saved_model_are_those_of_the_reference(tmp_path, command):
     model.class_names = tf.saved_model.Asset(str(tmp_path / "labels.txt"))
     tf.saved_model.save(model, str(tmp_path / "model"), {"serving_default": model.__call__})
     generated = f"--generated={tmp_path}/model"
-    line = _refusal(command, generated, "--reference=digits", "--metrics=fid")
-    assert "the reference has other classes (10) than" in line and "another order" in line
+    line = _refusal(command, generated, "--reference=digits", "--metrics=fid,intra_fid")
+    assert "intra_fid needs a reference with the classes" in line and "another order" in line
+    code, out, error = command(generated, "--reference=digits", "--metrics=fid")  # needs no classes
+    assert code == 0 and "note: the real images have other classes" in out, error
     code, _, error = command(generated, "--metrics=is")  # it says itself what its classes are
     assert code == 0, error
 
@@ -363,7 +371,7 @@ def test_classification_accuracy_on_a_folder(run, command, monkeypatch, tmp_path
     assert "no splits" in _refusal(command, *arguments, "--cas_split=test")
     os.rename(tmp_path / "test" / "3", tmp_path / "test" / "three")
     line = _refusal(command, *arguments)
-    assert "have other classes (10) than the generated ones (10), or in another order" in line
+    assert "cas needs real test images with the classes" in line and "(10 instead of 10)" in line
 
 
 def test_classification_accuracy_is_another_measurement_with_other_epochs_and_images(
@@ -387,12 +395,12 @@ def test_classification_accuracy_is_another_measurement_with_other_epochs_and_im
 def test_reference_file_of_another_size_or_network_is_refused(run, command, tmp_path, inception):
     dataset = open_dataset("digits", split="test", image_size=64)
     network = features.Network(inception)
-    other = pipeline.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
+    other = pipeline.real_reference(dataset, "test", network, ["fid"], folders=[str(tmp_path)])
     line = _refusal(command, f"--workdir={run.workdir}", f"--reference={other.path}")
     assert "image_size 64 there, 32 here" in line
     dataset = open_dataset("digits", split="test", image_size=32)
     network.fingerprint = "another"
-    other = pipeline.real_reference(dataset, "test", network, ["fid"], folder=str(tmp_path))
+    other = pipeline.real_reference(dataset, "test", network, ["fid"], folders=[str(tmp_path)])
     assert "fingerprint another there" in _refusal(
         command, f"--workdir={run.workdir}", f"--reference={other.path}"
     )
@@ -417,3 +425,221 @@ def test_mistakes_are_one_line(tmp_path, run, command):
 def test_options_are_checked_without_tensorflow():
     with pytest.raises(UserError, match="--metrics=: is empty"):
         evaluate.Options(workdir="a", metrics=()).check()
+
+
+def test_tfgan_computes_the_inception_metrics(tmp_path, command, monkeypatch, inception):
+    """Whatever TF-GAN's functions say is the score: nothing of the project's own takes their place."""
+    run = _Run(tmp_path / "run")
+    run.save(20)
+    monkeypatch.setattr(features, "load_network", features.Network)
+    evaluation, seen = tfgan.evaluation(), []
+
+    def run_inception(images, classifier_fn):
+        seen.append((images.dtype, tuple(images.shape[1:])))
+        return evaluation.run_classifier_fn(images, classifier_fn)
+
+    monkeypatch.setattr(evaluation, "run_inception", run_inception)
+    monkeypatch.setattr(evaluation, "classifier_score_from_logits", lambda logits: len(logits))
+    monkeypatch.setattr(evaluation.classifier_metrics, "trace_sqrt_product", lambda a, b: -1e6)
+    name = "kernel_classifier_distance_and_std_from_activations"
+    monkeypatch.setattr(evaluation, name, lambda a, b, max_block_size: (100 * len(a) + len(b), None))
+    code, out, error = command(f"--workdir={run.workdir}", "--metrics=is,fid,kid,agreement", "--splits=4")
+    assert code == 0, error
+    values = {line["metric"]: (line["value"], line["library"]) for line in run.lines()}
+    library = f"TF-GAN {importlib.metadata.version('tensorflow-gan')}"
+    assert values["classifier_score"] == (15, library) and values["kernel_distance"] == (606, library)
+    assert values["frechet_distance"][0] > 1e3  # in the features' own unit, 2e6 times the mean variance
+    assert values["frechet_distance"][1] == library and values["agreement"][1] is None
+    assert seen == [(tf.float32, (32, 32, 3))] and f"computed   fid, is, kid by {library}" in out
+
+
+def _evaluated(command, *arguments):
+    code, out, error = command(*arguments)
+    assert code == 0, error
+    return out
+
+
+def _replace_pictures(folder):
+    """Other images under the same names, in files of the same size."""
+    for path in folder.rglob("*.bmp"):
+        with Image.open(path) as image:
+            changed = Image.fromarray(255 - np.asarray(image))
+        changed.save(path)
+
+
+def _save_bitmaps(folder, count=40):
+    _save_pictures(folder, count)
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".bmp"))
+        path.unlink()
+
+
+def test_images_that_were_replaced_are_measured_anew(tmp_path, command, monkeypatch):
+    """In place, or by another working directory in which the same relative name stands for others."""
+    run = _Run(tmp_path / "run", dataset="folder:real")
+    run.save(20)
+    _save_bitmaps(tmp_path / "here" / "real")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    _replace_pictures(tmp_path / "there" / "real")
+    arguments = (f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is,fid")
+    for folder in ("here", "there", "here"):
+        monkeypatch.chdir(tmp_path / folder)
+        _evaluated(command, *arguments)
+    _replace_pictures(tmp_path / "here" / "real")  # now it holds what the other does
+    _evaluated(command, *arguments)
+    first, second = (line for line in run.lines() if line["metric"] == "frechet_distance")
+    assert len(run.lines()) == 3  # the Inception score compares with nothing
+    assert first["reference"] == second["reference"] and abs(second["value"] / first["value"] - 1) > 1e-3
+    assert results.measure(first) != results.measure(second)
+
+
+def test_a_run_under_another_name_is_not_scored_twice(run, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "run/", "./run", str(tmp_path / "run")):
+        _evaluated(command, f"--workdir={name}", "--checkpoint=all", "--metrics=is,fid", "--output=all.jsonl")
+        _evaluated(command, f"--workdir={name}", "--checkpoint=all", "--metrics=fid")
+    os.rename("run", "moved")
+    _evaluated(command, "--workdir=moved", "--checkpoint=all", "--metrics=is,fid", "--output=all.jsonl")
+    _evaluated(command, "--workdir=moved", "--checkpoint=all", "--metrics=fid")
+    lines = results.read("all.jsonl")
+    assert len(lines) == 4 and {line["source"] for line in lines} == {"run"}
+    assert len(results.read("moved/scores/scores.jsonl")) == 2
+    assert len([name for name in os.listdir("moved/scores") if name.endswith(".h5")]) <= 1
+
+
+def test_another_run_of_the_same_name_is_scored_anew(tmp_path, command):
+    values = []
+    for step in (1, 2):  # other weights
+        run = _Run(tmp_path / "run", train_steps=step)
+        run.save(step)
+        os.rename(run_files.checkpoints(run.workdir).path(step), run_files.checkpoints(run.workdir).path(7))
+        arguments = (f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=agreement,is")
+        _evaluated(command, *arguments, f"--output={tmp_path}/all.jsonl")
+        values.append([line["value"] for line in results.read(str(tmp_path / "all.jsonl"))])
+        shutil.rmtree(run.workdir)
+    assert len(values[0]) == 2 and len(values[1]) == 4
+
+
+def test_a_run_that_cannot_be_written(run, command, tmp_path):
+    """Files stand where its folders would be made."""
+    for name in ("scores", "tensorboard"):
+        open(os.path.join(run.workdir, name), "w").close()
+    line = _refusal(command, f"--workdir={run.workdir}")
+    assert f"--workdir={run.workdir}: " in line and "scores.jsonl cannot be written (Not a directory)" in line
+    code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid", f"--output={tmp_path}/out/s.jsonl")
+    assert code == 0 and "not in TensorBoard" in error, error
+    assert sorted(name[:9] for name in os.listdir(tmp_path / "out")) == ["reference", "s.jsonl"]
+
+
+def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inception):
+    """And so before a network is fetched, a reference computed or an image drawn."""
+    (tmp_path / "file").write_text("")
+    workdir, network = {"workdir": run.workdir}, {"inception": inception}
+    gone = str(tmp_path / "gone")
+    mistakes = {
+        "holds no run": {"workdir": gone},
+        "allowed are latest, best, 10, 20": workdir | network | {"checkpoint": "11"},
+        "has no best checkpoint": workdir | network | {"checkpoint": "best"},
+        "no such file, and no dataset": workdir | network | {"reference": "gone.h5"},
+        "--reference=folder:gone: no such folder": workdir | network | {"reference": "folder:gone"},
+        "--cas_dataset=npz:gone: no such file": workdir | network | {"cas_dataset": "npz:gone"},
+        "cannot be written (Not a directory)": workdir | network | {"output": f"{tmp_path}/file/s.jsonl"},
+        "cannot be written (Is a directory)": workdir | network | {"output": str(tmp_path)},
+        "is not a SavedModel": workdir | {"inception": gone},
+        "kid needs at least 20 images": workdir | network | {"metrics": ("kid",), "num_samples": 19},
+        "--generated=": network | {"generated": gone},
+    }
+    program = (
+        "import json, sys; from sagan_tf import evaluate\n"
+        "for text, options in json.load(sys.stdin).items():\n"
+        "    try:\n"
+        "        evaluate.Options(**options).check()\n"
+        "    except evaluate.UserError as error:\n"
+        "        assert text in str(error), (text, str(error))\n"
+        "    else:\n"
+        "        raise SystemExit(text)\n"
+        "raise SystemExit('tensorflow' if 'tensorflow' in sys.modules else 0)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, input=json.dumps(mistakes), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_metrics_of_classes_need_classes_that_agree(run, command, tmp_path, monkeypatch):
+    _save_pictures(tmp_path / "flat")
+    os.rename(tmp_path / "flat", tmp_path / "classes")
+    (tmp_path / "flat").mkdir()
+    for number, path in enumerate((tmp_path / "classes").rglob("*.png")):
+        shutil.copy(path, tmp_path / "flat" / f"{number}.png")
+    arguments = (f"--workdir={run.workdir}", f"--reference=folder:{tmp_path}/flat")
+    metrics = "is,fid,kid,precision_recall,density_coverage"
+    out = _evaluated(command, *arguments, f"--metrics={metrics}")
+    assert "note: the real images have other classes (1 instead of 10)" in out
+    monkeypatch.setattr(features, "load_network", None)  # fails when it is called
+    line = _refusal(command, *arguments, "--metrics=fid,intra_fid")
+    assert "intra_fid needs a reference with the classes of the generated images" in line
+    generated = (f"--generated={tmp_path}/flat", "--reference=digits", "--num_samples=40")
+    assert "intra_fid needs the class of each image" in _refusal(command, *generated, "--metrics=intra_fid")
+    line = _refusal(command, arguments[0], "--metrics=cas", f"--cas_dataset=folder:{tmp_path}/flat")
+    assert "cas needs real test images with the classes" in line
+
+
+def test_classes_that_are_only_numbers_agree_with_as_many_names(run, command, tmp_path):
+    """Those of imported weights, say."""
+    _save_pictures(tmp_path / "real", 100)
+    for number, name in enumerate(sorted(os.listdir(tmp_path / "real"))):
+        os.rename(tmp_path / "real" / name, tmp_path / "real" / ("abcdefghij"[number]))
+    arguments = (f"--workdir={run.workdir}", f"--reference=folder:{tmp_path}/real", "--metrics=intra_fid")
+    out = _evaluated(command, *arguments, "--class_distribution=balanced")
+    assert "note: one side has only numbers for names of classes" in out
+
+
+def test_both_unicode_forms_of_a_class_are_one(tmp_path, command, monkeypatch):
+    for form in ("NFC", "NFD"):
+        _save_pictures(tmp_path / form, 100)
+        os.rename(tmp_path / form / "9", tmp_path / form / unicodedata.normalize(form, "café"))
+    arguments = (f"--generated={tmp_path}/NFC", f"--reference=folder:{tmp_path}/NFD", "--num_samples=100")
+    _evaluated(command, *arguments, "--metrics=intra_fid")
+    (line,) = results.read(f"{tmp_path}/NFC.scores.jsonl")
+    assert line["value"] == 0.0
+
+
+def test_a_set_against_its_own_copy(tmp_path, command):
+    """With each image six times, so all radii are 0."""
+    _save_pictures(tmp_path / "real", 30)
+    for path in list((tmp_path / "real").rglob("*.png")):
+        for copy in range(5):
+            shutil.copy(path, path.with_name(f"{copy}_{path.name}"))
+    shutil.copytree(tmp_path / "real", tmp_path / "copy")
+    metrics = "--metrics=fid,intra_fid,precision_recall,density_coverage"
+    arguments = (f"--generated={tmp_path}/copy", f"--reference=folder:{tmp_path}/real")
+    _evaluated(command, *arguments, metrics, "--num_samples=180", "--batch_size=50")
+    values = {line["metric"]: line["value"] for line in results.read(f"{tmp_path}/copy.scores.jsonl")}
+    assert values.pop("density") > 0.9
+    assert values == {
+        "frechet_distance": 0.0,
+        "intra_frechet_distance": 0.0,
+        "precision": 1.0,
+        "recall": 1.0,
+        "coverage": 1.0,
+    }
+
+
+def test_watch_waits_for_the_run_and_ends_when_it_diverged(tmp_path, command):
+    def train():
+        time.sleep(0.5)
+        run = _Run(tmp_path / "run")
+        run.save(5)
+        line = {"step": 7, "time": time.time(), "reason": "the discriminator has won"}
+        results.append(os.path.join(run.workdir, "divergence.jsonl"), line)
+
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    out = _evaluated(
+        command, f"--workdir={tmp_path}/run", "--watch", "--watch_every_seconds=0.1", "--metrics=is"
+    )
+    trainer.join()
+    assert f"waiting for a run in {tmp_path}/run" in out
+    assert f"{tmp_path}/run: the run diverged at step 7 (the discriminator has won)" in out
+    assert [line["step"] for line in results.read(f"{tmp_path}/run/scores/scores.jsonl")] == [5]

@@ -86,7 +86,7 @@ def test_evaluate_scores_the_images_of_sample(run, seen, tmp_path):
         config.workdir,
         scorer,
         lambda generator: pipeline.generator_samples(scorer, generator, num_samples=COUNT),
-        evaluate._protocol(evaluated, scorer),
+        evaluate._protocol(evaluated, scorer, config.image_size),
         ema=True,
         output=output,
         batch_statistics="moving",
@@ -116,11 +116,11 @@ def test_scores_of_an_earlier_version_are_not_the_same_measurement(run):
     config, _, digits = run
     scorer = Scorer(load_network(config.inception), None, ("agreement",), digits.class_names)
     evaluated = evaluate.Options(workdir=config.workdir, metrics=("agreement",))
-    protocol = evaluate._protocol(evaluated, scorer).replace(**results.EXPORTED)
+    protocol = evaluate._protocol(evaluated, scorer, config.image_size).replace(**results.EXPORTED)
     line = {"metric": "agreement"} | protocol.of_metric(metric_of("agreement")).fields()
-    assert results.is_done([line], "agreement", protocol)
+    assert results.missing([line], ["agreement"], protocol) == []
     old = {key: value for key, value in line.items() if key not in ("precision", "batch_statistics")}
-    assert not results.is_done([old], "agreement", protocol)
+    assert results.missing([old], ["agreement"], protocol) == ["agreement"]
     described = results.describe(protocol)
     assert "computed in float32" in described and "moving batch statistics" in described
 

@@ -35,6 +35,7 @@ def test_learns_digits_and_is_saved(tmp_path, capfd):
     assert (
         about["test_accuracy"] > 0.9 and about["test_images"] == 355 and about["name"] == "digits classifier"
     )
+    assert about["digest"] == open_dataset("digits", image_size=8).digest.identity
     images, labels = next(iter(open_dataset("digits", split="test", image_size=16).once(355)))
     _, logits = load_network(str(output))(images)
     assert np.mean(logits.argmax(axis=1) == labels.numpy()) == pytest.approx(about["test_accuracy"], abs=1e-4)
@@ -95,9 +96,11 @@ def test_images_kept_back_are_not_learnt():
         ([], "--output is missing"),
         (["--output=x", "--image_size=48"], "power of two"),
         (["--output=x", "--test_split=train"], "is the split to learn from"),
-        (["--output=x", "--dataset=folder:/nowhere"], "no such folder"),
+        (["--output=x", "--dataset=folder:/nowhere"], "--dataset=folder:/nowhere: no such folder"),
+        (["--output=/dev/null/x"], "--output=/dev/null/x: cannot be written (Not a directory)"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, capfd):
+    """The last two before any image is read."""
     code, _, error = _run(capfd, *arguments)
     assert code == 2 and message in error and "Traceback" not in error

@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 import time
+import types
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
@@ -13,7 +14,6 @@ from sagan_tf.system import cli  # noqa: E402
 from sagan_tf.system.options import option  # noqa: E402
 from tools.ceilings import peak_memory  # noqa: E402
 
-TFGAN = "tfgan_fid"
 TASKS = tuple(while_training())
 _LOGITS = 1008
 _BATCH = 64
@@ -24,9 +24,7 @@ _LINUX = "/proc/self"  # what Linux knows of this process
 class Options:
     """What to time, and on how much."""
 
-    tasks: tuple[str, ...] = option(
-        TASKS, f"What to time; {TFGAN} is TF-GAN's own FID of the same features.", choices=(*TASKS, TFGAN)
-    )
+    tasks: tuple[str, ...] = option(TASKS, "What to time.", choices=TASKS)
     num_samples: int = option(50_000, "Generated images, and real ones.", minimum=20)
     dimension: int = option(2048, "Number of features.", minimum=2)
     classes: int = option(1000, "Number of classes.", minimum=1)
@@ -39,7 +37,7 @@ def main(options: Options, given) -> int:
     """Prints a line for each task. Returns the exit code."""
     del given
     for name in options.tasks:
-        task = (_tfgan_fid if name == TFGAN else _task(name))(options)  # makes the features, untimed
+        task = _task(name)(options)  # makes the features, untimed
         before = _start_counting()
         start, cpu = time.perf_counter(), time.process_time()
         note = task()
@@ -144,7 +142,8 @@ def _prepare(metric, options: Options):
     stream, count = _Stream(options, 0), options.num_samples
     features, labels = stream.all(count), np.arange(count) % options.classes
     logits = np.random.default_rng(2).normal(0, 4, (_BATCH, _LOGITS)).astype(np.float32)
-    measurement = Measurement(count, labels, tuple(range(options.classes)), None, _Reference(options))
+    network = types.SimpleNamespace(is_inception=True)
+    measurement = Measurement(count, labels, tuple(range(options.classes)), network, _Reference(options))
     if Need.REFERENCE in metric.needs and Need.LABELS not in metric.needs:
         measurement.reference.gaussian(), measurement.real_features  # noqa: B018
 
@@ -160,16 +159,5 @@ def _prepare(metric, options: Options):
     return run
 
 
-def _tfgan_fid(options: Options):
-    import tensorflow as tf
-
-    from sagan_tf.metrics import tfgan
-
-    features = _Stream(options, 0).all(options.num_samples)
-    real = _Stream(options, 1).all(options.num_samples)
-    function = tfgan.evaluation().frechet_classifier_distance_from_activations
-    return lambda: f"{float(function(tf.constant(real), tf.constant(features))):.4f}"
-
-
 if __name__ == "__main__":
-    cli.run(main, Options, __doc__, program="tools/benchmark_metrics", tensorflow=False)
+    cli.run(main, Options, __doc__, program="tools/benchmark_metrics")

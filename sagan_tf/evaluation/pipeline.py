@@ -12,6 +12,7 @@ from sagan_tf.evaluation.scoring import Scorer, ignore
 from sagan_tf.metrics import features
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Need, RealTest, Score
+from sagan_tf.system.class_names import agree
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import Progress
 
@@ -22,7 +23,7 @@ def real_reference(
     network: features.Network,
     metrics: typing.Sequence[str],
     *,
-    folder: str,
+    folders: typing.Sequence[str],
     batch_size: int = 64,
     progress=ignore,
 ) -> reference.Reference | None:
@@ -33,7 +34,7 @@ def real_reference(
       split: the split that it was opened with.
       network: what sees the images.
       metrics: their names.
-      folder: where the file of statistics is kept, to be used again; found by its protocol.
+      folders: where a file of these statistics may be; a new one is written to the last.
       batch_size: images that pass through the network together.
       progress: called with the number of images done.
 
@@ -47,7 +48,7 @@ def real_reference(
         dataset, split, network, num_images=0, seed=0, preprocessing=dataset.preprocessing
     )
     return reference.cached(
-        folder,
+        folders,
         dataset,
         network,
         about,
@@ -61,7 +62,12 @@ def real_test(dataset, split: str, image_size: int, epochs: float) -> RealTest:
     """The images of a dataset as real test images; see `RealTest`."""
     description = f"{dataset.name} {split}"
     return RealTest(
-        description, image_size, epochs, lambda: read_once(dataset, 256), tuple(dataset.class_names)
+        description,
+        image_size,
+        epochs,
+        lambda: read_once(dataset, 256),
+        tuple(dataset.class_names),
+        dataset.digest.identity,
     )
 
 
@@ -84,10 +90,13 @@ def generator_samples(
       distribution: of the classes, see `samples.draw_labels`.
 
     Raises:
-      UserError: the distribution of a reference is asked for and there is no reference.
+      UserError: the distribution of a reference is asked for and there is none, or it has other classes.
     """
-    if distribution == "reference" and scorer.reference is None:
-        raise UserError("needs real images (a metric that compares with them)")
+    if distribution == "reference":
+        if scorer.reference is None:
+            raise UserError("needs real images (a metric that compares with them)")
+        if generator.conditional and not agree(scorer.class_names, scorer.reference.class_names):
+            raise UserError("needs real images of the generator's classes")
     real_labels = scorer.reference.labels if scorer.reference else None
     classes = max(len(scorer.class_names), 1)
     labels = samples.draw_labels(distribution, num_samples, classes, seed, real_labels)

@@ -1,7 +1,7 @@
 """Statistics of real images in a file that says how they were made, to compare generated images with.
 
 The file is HDF5 and holds
-  protocol   (attribute) JSON: dataset, split, images, image size, crop and resize, network, ...
+  protocol   (attribute) JSON: dataset and its identity, split, images, image size, crop, resize, network, ...
   mean       float64 (D,)
   root       float64 (r, D); root^T root is the covariance, see `moments.Gaussian`
   labels     int32 (n,)
@@ -11,17 +11,21 @@ The file is HDF5 and holds
 import hashlib
 import json
 import os
+import typing
 
 import h5py
 import numpy as np
 
 import sagan_tf
 from sagan_tf.data.subset import draw, read_once
+from sagan_tf.evaluation.results import same_resize
 from sagan_tf.metrics.moments import Gaussian, Moments
 from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 
 _FORMAT = 1
+# What tells real images apart, beside the network that sees them; not what they are called.
+_WHAT = ("identity", "images", "seed", "image_size", "preprocessing")
 
 
 class Reference:
@@ -48,7 +52,7 @@ class Reference:
                 # Contiguous, so the rows of one class can be read without the rest.
                 self._offset = file["features"].id.get_offset() if "features" in file else None
         except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"is no file of reference statistics, or damaged ({error})") from error
+            raise UserError(f"is not a file of reference statistics, or it is damaged ({error})") from error
 
     @property
     def has_features(self) -> bool:
@@ -67,6 +71,14 @@ class Reference:
         size = f"{p['image_size']}x{p['image_size']}"
         _, _, cut = p["preprocessing"].partition("; ")  # of a run with random crops
         return f"{p['dataset']} {p['split']}, {p['images']:,}{drawn} images, {size}{cut and ', '}{cut}"
+
+    @property
+    def digest(self) -> str:
+        """The same for the same images, whatever they are called: 16 hexadecimal digits."""
+        what = [self.protocol.get(name) for name in _WHAT]
+        if what[0] is None:  # an earlier version wrote the file: only the statistics say what they are of
+            what[0] = hashlib.sha256(self._mean.tobytes()).hexdigest()
+        return _digest(what)[:16]
 
     def gaussian(self) -> Gaussian:
         """Mean and covariance of the features of all images."""
@@ -93,12 +105,13 @@ class Reference:
             "image_size": image_size,
             "network": network.name,
             "fingerprint": network.fingerprint,
-            "resize": network.resize,
+            "resize": network.resize(image_size),
         }
+        there = {key: self.protocol[key] for key in here}
+        if same_resize(there["resize"], here["resize"]):
+            del there["resize"]
         differences = [
-            f"{key} {self.protocol[key]} there, {value} here"
-            for key, value in here.items()
-            if self.protocol[key] != value
+            f"{key} {value} there, {here[key]} here" for key, value in there.items() if value != here[key]
         ]
         if differences:
             raise UserError(
@@ -122,6 +135,7 @@ def protocol(dataset, split: str, network, num_images: int, seed: int, preproces
     subset = 0 < num_images < dataset.num_examples
     return {
         "dataset": dataset.name,
+        "identity": dataset.digest.identity,
         "split": split,
         "images": num_images if subset else dataset.num_examples,
         "of_images": dataset.num_examples,
@@ -131,8 +145,12 @@ def protocol(dataset, split: str, network, num_images: int, seed: int, preproces
         "class_names": list(dataset.class_names),
         "network": network.name,
         "fingerprint": network.fingerprint,
-        "resize": network.resize,
+        "resize": network.resize(dataset.image_size),
     }
+
+
+def _digest(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def write(
@@ -195,13 +213,35 @@ def _fill(file, dataset, network, keep_features: bool, batch_size: int, progress
 
 
 def cached(
-    folder: str, dataset, network, about: dict, *, keep_features: bool, batch_size: int, progress
+    folders: typing.Sequence[str],
+    dataset,
+    network,
+    about: dict,
+    *,
+    keep_features: bool,
+    batch_size: int,
+    progress,
 ) -> Reference:
-    """The reference with this protocol in a folder of such files, made if it is not there; see `write`."""
-    digest = hashlib.sha256(json.dumps([about, keep_features], sort_keys=True).encode()).hexdigest()[:12]
-    path = os.path.join(folder, f"reference-{digest}.h5")
-    if os.path.exists(path):
-        return Reference(path)
+    """The reference of these images, kept from an earlier call or made now; see `write`.
+
+    A file is found by what was measured, so images that were replaced are measured anew.
+
+    Args:
+      folders: where such files may be; a new one is written to the last.
+    """
+    names = {"dataset": dataset.name, "split": about["split"]}
+    key = {name: value for name, value in about.items() if name not in names}
+    key["freshness"] = dataset.digest.freshness
+    paths = [f"reference-{_digest([key, kept])[:12]}.h5" for kept in {keep_features, True}]
+    for path in (os.path.join(folder, name) for folder in folders for name in paths):
+        if os.path.exists(path):
+            try:
+                found = Reference(path)
+            except UserError as error:
+                raise UserError(f"{path}: {error}; delete it") from error
+            found.protocol |= names
+            return found
+    path = os.path.join(folders[-1], f"reference-{_digest([key, keep_features])[:12]}.h5")
     return write(
         path, dataset, network, about, keep_features=keep_features, batch_size=batch_size, progress=progress
     )

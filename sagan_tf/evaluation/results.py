@@ -13,10 +13,9 @@ from sagan_tf.metrics.metric import INCEPTION_NAME, Metric, Need, Score
 from sagan_tf.system import json_lines
 from sagan_tf.system.errors import UserError, writing
 
-# Two lines with the same metric and the same values of these fields are the same measurement.
-IDENTITY = (
-    "source",
-    "step",
+# Two lines with the same metric and the same values of these fields were measured in the same way. Digests
+# say what was compared with, whatever it was called; lines of earlier versions have only its description.
+_MEASURE = (
     "weights",
     "batch_statistics",
     "precision",
@@ -25,10 +24,12 @@ IDENTITY = (
     "truncation",
     "class_distribution",
     "splits",
-    "reference",
+    "reference_digest",
     "network_fingerprint",
-    "real_test",
+    "resize",
+    "real_test_digest",
 )
+_DESCRIPTIONS = {"reference_digest": "reference", "real_test_digest": "real_test"}
 
 # Scores of the generator that sagan_tf.export exports by default have these values.
 EXPORTED = {"weights": "EMA weights", "batch_statistics": "moving", "precision": "float32"}
@@ -36,7 +37,15 @@ EXPORTED = {"weights": "EMA weights", "batch_statistics": "moving", "precision":
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How a score was measured. A field is None where it does not apply."""
+    """How a score was measured. A field is None where it does not apply.
+
+    Attributes:
+      source: what was scored, by name.
+      source_digest: of its weights or images. None while a run trains: its own file of scores says whose.
+      reference, real_test: descriptions of the real images; `reference_digest` and `real_test_digest` are
+        the same for the same images, whatever they are called.
+      library: what computes the metric, with its version; None for the project's own metrics.
+    """
 
     source: str
     step: int | None
@@ -53,6 +62,10 @@ class Protocol:
     real_test: str | None = None
     batch_statistics: str | None = None
     precision: str | None = None
+    source_digest: str | None = None
+    reference_digest: str | None = None
+    real_test_digest: str | None = None
+    library: str | None = None
 
     def replace(self, **changes) -> "Protocol":
         """The same with some fields changed."""
@@ -64,7 +77,9 @@ class Protocol:
 
     def of_metric(self, metric: Metric) -> "Protocol":
         """Only the fields that concern a metric; other metrics' fields are None."""
-        concerns = {*metric.settings, *(["reference"] if Need.REFERENCE in metric.needs else [])}
+        concerns = {*metric.settings}
+        if Need.REFERENCE in metric.needs:
+            concerns |= {"reference", "reference_digest"}
         return self.replace(**{name: None for name in _NOT_OF_ALL if name not in concerns})
 
     @property
@@ -77,7 +92,8 @@ class Protocol:
         return metric_of(score.key).titles(self.inception)[score.key]
 
 
-_NOT_OF_ALL = ("reference", "splits", "real_test")  # fields that concern some metrics only
+# Fields that concern some metrics only.
+_NOT_OF_ALL = ("reference", "reference_digest", "splits", "real_test", "real_test_digest", "library")
 
 
 def record(score: Score, protocol: Protocol) -> dict:
@@ -116,26 +132,50 @@ def set_aside(path: str, after: int) -> None:
     json_lines.replace(path, kept)
 
 
-def is_done(lines: typing.Sequence[dict], name: str, protocol: Protocol) -> bool:
-    """Whether all values of a metric have been measured by the same protocol before.
+def measure(line: dict) -> tuple:
+    """How a line's score was measured: scores of one metric compare where this is the same."""
+    return tuple(_field(line, name) for name in _MEASURE)
+
+
+def _field(line: dict, name: str):
+    value = line.get(name)
+    if name == "resize" and value:
+        return _method(value)
+    return line.get(_DESCRIPTIONS[name]) if value is None and name in _DESCRIPTIONS else value
+
+
+def same_resize(one: str, other: str) -> bool:
+    """Whether two ways to resize are the same, see `features.Network.resize`."""
+    return _method(one) == _method(other)
+
+
+def _method(resize: str) -> str:
+    """Without a word that earlier versions wrote for Inception too, where it made no difference."""
+    return resize.removesuffix(", antialiased")
+
+
+def find(lines: typing.Sequence[dict], key: str, protocol: Protocol) -> dict | None:
+    """The last line with a value that was measured by a protocol; None if there is none.
 
     Args:
       lines: as `read` gives them.
-      name: of the metric.
-      protocol: of the measurement.
+      key: the value's, see `Metric.titles_of`.
+      protocol: of the measurement. Its `source_digest` counts if both it and the line's are known.
     """
-    metric = METRICS[name]
-    fields = protocol.of_metric(metric).fields()
-    # An older version's line lacks what was added since: another measurement, unless it does not apply.
-    same = (line for line in lines if all(line.get(key) == fields[key] for key in IDENTITY))
-    done = {line.get("metric") for line in same}
-    return done >= set(metric.titles(protocol.inception).values())
+    wanted = record(Score(key, 0.0), protocol)
+    for line in reversed(lines):
+        same = line.get("metric") == wanted["metric"] and line.get("step") == wanted["step"]
+        sources = {line.get("source_digest"), protocol.source_digest} - {None}
+        if same and len(sources) < 2 and measure(line) == measure(wanted):
+            return line
+    return None
 
 
-def missing(output: str, metrics: typing.Iterable[str], protocol: Protocol) -> list[str]:
-    """Those of the metrics that a file of scores does not hold by this protocol."""
-    lines = read(output)
-    return [name for name in metrics if not is_done(lines, name, protocol)]
+def missing(lines: typing.Sequence[dict], metrics: typing.Iterable[str], protocol: Protocol) -> list[str]:
+    """Those of the metrics of which a value has not been measured by this protocol; `lines` as in `find`."""
+    return [
+        name for name in metrics if any(find(lines, key, protocol) is None for key in METRICS[name].titles_of)
+    ]
 
 
 def describe(protocol: Protocol) -> str:
@@ -155,12 +195,19 @@ def describe(protocol: Protocol) -> str:
     lines = [
         f"scored     {', '.join(who)}",
         f"samples    {', '.join(how)}",
-        f"reference  {p.reference or 'none'}",
+        f"reference  {p.reference or 'none'}{_in_brackets(p.reference_digest)}",
         f"network    {p.network} ({p.network_fingerprint}), images {p.resize}",
     ]
+    if p.library:
+        names = ", ".join(name for name, metric in METRICS.items() if "library" in metric.settings)
+        lines.append(f"computed   {names} by {p.library}")
     if p.real_test:
         lines.append(f"tested on  {p.real_test}")
     return "\n".join(lines)
+
+
+def _in_brackets(digest: str | None) -> str:
+    return f" (digest {digest})" if digest else ""
 
 
 def table(scores: typing.Sequence[Score], protocol: Protocol) -> str:

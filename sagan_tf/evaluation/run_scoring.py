@@ -5,13 +5,16 @@ import sys
 import time
 import typing
 
+import tensorflow as tf
+
 from sagan_tf.evaluation import results
 from sagan_tf.evaluation.compiled import callable_of
 from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.monitoring import summaries
-from sagan_tf.runs import restoring, run_files
+from sagan_tf.runs import restoring, run_end, run_files
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.run_directory import RunFiles
 
 
 class RunScorer:
@@ -40,6 +43,7 @@ class RunScorer:
     ):
         self._workdir, self._scorer, self._draw = workdir, scorer, draw
         self._ema, self._batch_statistics, self._output = ema, batch_statistics, output
+        self._is_own_file = os.path.realpath(output) == os.path.realpath(RunFiles(workdir).scores)
         self._shared = protocol.replace(
             weights="EMA weights" if ema else "raw weights",
             batch_statistics=batch_statistics,
@@ -55,28 +59,36 @@ class RunScorer:
           UserError: there is no such checkpoint, or a metric cannot be computed.
         """
         run = restoring.restore(self._workdir, checkpoint, self._ema, self._batch_statistics)
+        protocol = self._protocol(run.step)
         if self._generator is None:
-            self._take(run)
+            self._network, self._generator = run.generator, callable_of(run.generator)
         else:
             self._network.set_weights(run.generator.get_weights())  # nothing is traced again
         scorer = self._scorer if metrics is None else self._scorer.only(metrics)
         classes_file = os.path.join(
             os.path.dirname(os.path.abspath(self._output)), f"intra_fid_{run.step:08d}"
         )
-        protocol = self._shared.replace(step=run.step)
         scores = score_and_keep(scorer, self._draw(self._generator), protocol, self._output, classes_file)
-        values = {protocol.title(score): score.value for score in scores}
-        summaries.write_scores(self._workdir, run.step, values, results.describe(protocol))
+        self._show(run.step, {protocol.title(score): score.value for score in scores}, protocol)
 
-    def _take(self, run: restoring.Run) -> None:
-        """Compiles the first checkpoint's generator; others are read into it."""
-        if run.config.conditional:
-            self._scorer.take_classes(run.class_names, "the run")
-        self._network, self._generator = run.generator, callable_of(run.generator)
+    def _show(self, step: int, values: dict[str, float], protocol: results.Protocol) -> None:
+        """Adds the values to the run's TensorBoard, if its directory can be written."""
+        try:
+            summaries.write_scores(self._workdir, step, values, results.describe(protocol))
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).partition("\n")[0]
+            print(f"not in TensorBoard: {self._workdir} cannot be written ({reason})", file=sys.stderr)
+
+    def _protocol(self, step: int) -> results.Protocol:
+        digest = run_files.checkpoint_digest(self._workdir, step)
+        return self._shared.replace(step=step, source_digest=digest)
 
     def _missing(self, step: int) -> list[str]:
         """Metrics that this checkpoint has not been scored by; after a kill, those that it left undone."""
-        return results.missing(self._output, self._scorer.metrics, self._shared.replace(step=step))
+        lines = results.read(self._output)
+        if not self._is_own_file:  # a line of another file that does not say whose it is may be anyone's
+            lines = [line for line in lines if line.get("source_digest")]
+        return results.missing(lines, self._scorer.metrics, self._protocol(step))
 
     def score_new(self) -> int:
         """Scores every checkpoint that has not been scored by this protocol yet, oldest first.
@@ -96,13 +108,13 @@ class RunScorer:
         return 1 if self._failed else 0
 
     def watch(self, every_seconds: float) -> int:
-        """Scores checkpoints as they appear, until that of the run's last step; returns as `score_new`."""
+        """Scores checkpoints as they appear, until the run ends for good; returns as `score_new`."""
         print(f"watching {self._workdir} for new checkpoints; Ctrl-C ends it", flush=True)
         while True:
             # Looked up first: a checkpoint that comes during the pass is for the next one.
-            steps = run_files.checkpoints(self._workdir).steps()
-            last_step = run_files.read_config(self._workdir).train_steps
+            end = run_end.find(self._workdir)
             code = self.score_new()
-            if steps and steps[-1] >= last_step:
+            if end:
+                print(f"{self._workdir}: {end}", flush=True)
                 return code
             time.sleep(every_seconds)

@@ -8,8 +8,10 @@ from PIL import Image
 
 from sagan_tf.data import images as image_files
 from sagan_tf.data.folder import FolderExamples
+from sagan_tf.metrics.features import fingerprint
 from sagan_tf.networks.pixels import to_uint8
 from sagan_tf.networks.sampling import draw_z
+from sagan_tf.system.class_names import normal
 from sagan_tf.system.errors import UserError
 
 DISTRIBUTIONS = ("uniform", "balanced", "reference")
@@ -40,13 +42,15 @@ class Generator(typing.NamedTuple):
     """A generator to be scored.
 
     `generate` takes z float32 (b, z_dim) and labels int32 (b,), and returns images float32 (b, image_size,
-    image_size, 3) in [-1, 1]. `conditional` says whether it uses the labels.
+    image_size, 3) in [-1, 1]. `conditional` says whether it uses the labels. `digest` is that of a
+    SavedModel; None for a network of this process.
     """
 
     generate: typing.Callable
     z_dim: int
     image_size: int
     conditional: bool
+    digest: str | None = None
 
 
 class GeneratorSamples:
@@ -108,7 +112,7 @@ def from_saved_model(path: str) -> Generator:
     images = generate(tf.zeros((1, z_dim)), tf.zeros((1,), tf.int32))
     if images.shape.rank != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise UserError(f"returns {tuple(images.shape)}; it must return square images (n, H, W, 3)")
-    return Generator(generate, z_dim, int(images.shape[1]), "labels" in inputs)
+    return Generator(generate, z_dim, int(images.shape[1]), "labels" in inputs, fingerprint(path))
 
 
 def _describe(signatures) -> str:
@@ -127,12 +131,18 @@ class FolderSamples:
       limit: the most images to take; if there are more, this many are drawn at random.
       seed: of the draw.
 
+    Attributes:
+      count, image_size: number of images, their height and width.
+      labels: int32 (count,), or None if unknown.
+      digest: of the images in the folder.
+
     Raises:
       UserError: no such folder, no images, or images that are not square or of different sizes.
     """
 
     def __init__(self, path: str, limit: int, seed: int):
         self._examples = FolderExamples(path)
+        self.digest = self._examples.identify().identity
         order = np.random.default_rng(seed).permutation(len(self._examples))
         self._order = np.sort(order[:limit])
         self.count = len(self._order)
@@ -141,9 +151,10 @@ class FolderSamples:
 
     def name_classes(self, class_names) -> None:
         """Sets `labels`, if every folder is named as one of these classes."""
-        numbers = {name: label for label, name in enumerate(class_names)}
-        if all(name in numbers for name in self._examples.class_names):
-            label_of = np.array([numbers[name] for name in self._examples.class_names], np.int32)
+        numbers = {normal(name): label for label, name in enumerate(class_names)}
+        own = [normal(name) for name in self._examples.class_names]
+        if all(name in numbers for name in own):
+            label_of = np.array([numbers[name] for name in own], np.int32)
             self.labels = label_of[self._examples.labels[self._order]]
 
     def _check_sizes(self) -> int:

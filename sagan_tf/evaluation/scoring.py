@@ -6,7 +6,6 @@ import typing
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Batch, Measurement, Need, RealTest, Score
-from sagan_tf.system.errors import UserError
 
 
 def ignore(_) -> None:
@@ -20,7 +19,7 @@ class Scorer:
       network: see `features.Network`.
       reference: statistics of real images; None if no metric compares with them.
       metrics: names in `metrics.catalog`.
-      class_names: names of the classes that labels stand for.
+      class_names: names of the generated images' classes; label i is `class_names[i]`. It may be set later.
       splits: parts of the Inception score.
       seed: of splits, of the order of KID's blocks, and of the draw of real features.
       batch_size: images that are drawn, and pass through the network, together.
@@ -48,19 +47,6 @@ class Scorer:
         other = copy.copy(self)
         other.metrics = tuple(metrics)
         return other
-
-    def take_classes(self, class_names: typing.Sequence[str], whose: str) -> None:
-        """Sets the names of a generator's classes; `whose` is the generator's name for a message.
-
-        Raises:
-          UserError: the reference has other classes.
-        """
-        self.class_names = self.class_names or tuple(class_names)
-        if self.class_names != tuple(class_names):
-            raise UserError(
-                f"the reference has other classes ({len(self.class_names)}) than {whose}"
-                f" ({len(class_names)}), or in another order, so labels mean something else"
-            )
 
     def check(self, samples) -> None:
         """Raises UserError if a metric cannot be computed from `samples` (see `score`); draws no image."""

@@ -7,6 +7,7 @@ from sagan_tf.evaluation import pipeline, results
 from sagan_tf.evaluation.compiled import callable_of
 from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.scoring import Scorer
+from sagan_tf.metrics import tfgan
 from sagan_tf.metrics.catalog import metric_of, titles
 from sagan_tf.metrics.features import load_network
 from sagan_tf.monitoring.summaries import Reporter
@@ -18,7 +19,7 @@ from sagan_tf.system.progress import Progress
 from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training.state import State
 
-# Fields of the protocol that two scores of a metric must share to be compared.
+# Fields of the protocol that two scores of a metric must share to be compared; best.json holds them.
 _MEASURE = (
     "weights",
     "batch_statistics",
@@ -28,6 +29,7 @@ _MEASURE = (
     "truncation",
     "class_distribution",
     "network_fingerprint",
+    "reference_digest",
 )
 
 
@@ -92,7 +94,7 @@ class TrainingScores:
                 config.split,
                 network,
                 config.evaluate_metrics,
-                folder=self._folder,
+                folders=[self._folder],
                 progress=progress,
             )
         self._scorer = Scorer(network, reference, config.evaluate_metrics, dataset.class_names)
@@ -108,14 +110,15 @@ class TrainingScores:
             self._scorer.check(self._draw())
         self._protocol = self._make_protocol()
         self._titles = titles(config.evaluate_metrics, network.is_inception)
-        how = {key: value for key, value in self._protocol.fields().items() if key in _MEASURE}
+        of_best = self._protocol.of_metric(metric_of(config.best_metric))
+        how = {key: value for key, value in of_best.fields().items() if key in _MEASURE}
         self._measure = {"metric": self._titles[config.best_metric]} | how
         self._say_what_is_not_comparable()
 
     def _make_protocol(self) -> results.Protocol:
         network, reference = self._scorer.network, self._scorer.reference
         return results.Protocol(
-            source=self._config.workdir,
+            source=os.path.normpath(self._config.workdir),
             step=None,
             samples=self._config.evaluate_samples,
             seed=0,
@@ -123,9 +126,11 @@ class TrainingScores:
             class_distribution="uniform",
             splits=self._scorer.splits,
             reference=reference.describe() if reference else None,
+            reference_digest=reference.digest if reference else None,
             network=network.name,
             network_fingerprint=network.fingerprint,
-            resize=network.resize,
+            resize=network.resize(self._config.image_size),
+            library=tfgan.version(),
             **results.EXPORTED,
         )
 
@@ -144,10 +149,15 @@ class TrainingScores:
         kept = run_files.best_checkpoints(self._config.workdir)
         entries, measure = best.read(kept.directory, kept.steps())
         if measure is None:  # an earlier version wrote them: scores.jsonl says how they were measured
-            lines = [line for line in results.read(self._output) if self._measure.items() <= line.items()]
-            measured = {(line["step"], line["value"]) for line in lines}
+            lines = results.read(self._output)
+            measured = {(line["step"], line["value"]) for line in lines if self._is_ours(line)}
             return [entry for entry in entries if entry in measured]
-        return entries if measure == self._measure else []
+        return entries if self._is_ours(measure) else []
+
+    def _is_ours(self, measure: dict) -> bool:
+        """Whether this measure, or line of scores, is ours; those of earlier versions name no reference."""
+        unknown = {"reference_digest": self._measure["reference_digest"]}
+        return self._measure.items() <= (unknown | measure).items()
 
     def take_up(self, step: int) -> None:
         """Scores the step from which a run continues, if a killed process did not score it."""
@@ -174,15 +184,13 @@ class TrainingScores:
         self._keep_if_best(step, values[self._config.best_metric])
 
     def _missing(self, step: int) -> list[str]:
-        return results.missing(self._output, self._scorer.metrics, self._protocol.replace(step=step))
+        lines = results.read(self._output)
+        return results.missing(lines, self._scorer.metrics, self._protocol.replace(step=step))
 
     def _values(self, step: int) -> dict[str, float]:
         """The values of a scored step by their keys."""
-        shared = self._measure | {"step": step}
-        del shared["metric"]
-        ours = [line for line in results.read(self._output) if shared.items() <= line.items()]
-        by_title = {line["metric"]: line["value"] for line in ours}  # the last one counts
-        return {key: by_title[title] for key, title in self._titles.items()}
+        lines, protocol = results.read(self._output), self._protocol.replace(step=step)
+        return {key: results.find(lines, key, protocol)["value"] for key in self._titles}
 
     def _keep_if_best(self, step: int, value: float) -> None:
         larger = metric_of(self._config.best_metric).larger_is_better

@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from sagan_tf.system.class_names import normal
 from sagan_tf.system.errors import UserError
 
 _NAMED = 20  # how many classes a message lists
@@ -49,8 +50,9 @@ def spread(count: int, chosen: int) -> list[int]:
 
 def _label(text: str, class_names) -> int:
     names = list(class_names)
-    if text in names:
-        return names.index(text)
+    known = [normal(name) for name in names]
+    if normal(text) in known:
+        return known.index(normal(text))
     if text.isdecimal() and int(text) < len(names):
         return int(text)
     listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -16,7 +16,6 @@ from sagan_tf.system.run_directory import RunFiles
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":", "-.")
 _SCORES = "scores"  # the group of curves from scores.jsonl
-_PROTOCOL = (*(name for name in results.IDENTITY if name not in ("source", "step")), "network")
 _LAST = 0.1  # the table averages over this last share of the steps
 
 
@@ -133,16 +132,17 @@ def _score_panels(runs) -> list[Panel]:
         for titles in metric.titles_of.values()
         for title in titles
     }
-    series = {}  # (metric, protocol) -> run -> step -> value; a later measurement replaces an earlier one
+    series = {}  # (metric, measure) -> run -> step -> value; a later measurement replaces an earlier one
+    notes = {}
     for run in runs:
         for line in run.scores:
-            protocol = tuple(line.get(name) for name in _PROTOCOL)
-            steps = series.setdefault((line["metric"], protocol), {}).setdefault(run.name, {})
-            steps[line["step"]] = line["value"]
+            key = (line["metric"], results.measure(line))
+            series.setdefault(key, {}).setdefault(run.name, {})[line["step"]] = line["value"]
+            notes[key] = _note(line)
     by_name = {run.name: run for run in runs}
     return [
-        Panel(metric, _note(protocol), better.get(metric), _score_curves(by_name, of_runs))
-        for (metric, protocol), of_runs in series.items()
+        Panel(key[0], notes[key], better.get(key[0]), _score_curves(by_name, of_runs))
+        for key, of_runs in series.items()
     ]
 
 
@@ -156,15 +156,17 @@ def _score_curves(runs: dict[str, ReportedRun], of_runs: dict) -> dict:
     return curves
 
 
-def _note(protocol) -> str:
-    p = dict(zip(_PROTOCOL, protocol, strict=True))
-    network = f"{p['network']} ({p['network_fingerprint']})"
-    parts = [f"{p['samples']:,} images", p["weights"], f"against {p['reference']}" if p["reference"] else ""]
-    parts += [f"tested on {p['real_test']}" if p["real_test"] else "", network]
-    parts += [f"{p['batch_statistics']} batch statistics"] if p["batch_statistics"] else []
-    parts += [f"computed in {p['precision']}"] if p["precision"] else []
-    parts += [f"seed {p['seed']}"] if p["seed"] else []
-    parts += [f"truncation {p['truncation']}"] if p["truncation"] else []
+def _note(line: dict) -> str:
+    get = line.get
+    parts = [f"{line['samples']:,} images", line["weights"]]
+    parts += [f"against {get('reference')}"] if get("reference") else []
+    parts += [f"digest {get('reference_digest')}"] if get("reference_digest") else []
+    parts += [f"tested on {get('real_test')}"] if get("real_test") else []
+    parts += [f"{line['network']} ({line['network_fingerprint']})"]
+    parts += [f"{get('batch_statistics')} batch statistics"] if get("batch_statistics") else []
+    parts += [f"computed in {get('precision')}"] if get("precision") else []
+    parts += [f"seed {get('seed')}"] if get("seed") else []
+    parts += [f"truncation {get('truncation')}"] if get("truncation") else []
     return ", ".join(str(part) for part in parts if part)
 
 

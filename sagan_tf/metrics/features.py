@@ -13,7 +13,7 @@ from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 
 CLASSIFIER_FILE = "classifier.json"  # beside the SavedModel of `sagan_tf.train_classifier`
-RESIZE_METHOD = "tf.image.resize bilinear, antialiased"
+_RESIZE_METHOD = "tf.image.resize bilinear"
 LOGITS, FEATURES = "logits", "pool_3"
 _INCEPTION_SIZES = (1008, 2048)  # numbers of logits and of features
 
@@ -31,31 +31,33 @@ class Network:
 
     def __init__(self, directory: str):
         """Loads a SavedModel. Raises UserError if it cannot be loaded or lacks an output."""
-        self.fingerprint = _fingerprint(directory)
+        self.fingerprint = fingerprint(directory)
         about = _read_about(directory)
         self._model = _load(directory)
         self.image_size = about["image_size"] if about else _image_size(self._model, directory)
         self.class_names = tuple(about["class_names"]) if about else ()
-        self._run = tf.function(
-            self._call, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], autograph=False
-        )
-        self.num_features, self.num_logits = self._check_outputs(directory)
+        self.num_features, self.num_logits = self._check_outputs()
         if about:
             self.name = about["name"]
         elif (self.num_logits, self.num_features) == _INCEPTION_SIZES:
             self.name = INCEPTION_NAME
         else:
             self.name = os.path.basename(os.path.abspath(directory))
+        self._run = tf.function(
+            self._call, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], autograph=False
+        )
 
     @property
     def is_inception(self) -> bool:
         """Whether scores may carry the names IS, FID and KID."""
         return self.name == INCEPTION_NAME
 
-    @property
-    def resize(self) -> str:
-        """How images come to the network's size, for the protocol."""
-        return f"to {self.image_size}x{self.image_size}, {RESIZE_METHOD}"
+    def resize(self, image_size: int) -> str:
+        """How images of this height and width come to the network's size, for the protocol."""
+        method = f"to {self.image_size}x{self.image_size}, {_RESIZE_METHOD}"
+        if not self.is_inception:
+            return f"{method}, antialiased"
+        return f"{method}, not antialiased" if image_size > self.image_size else method
 
     def __call__(self, images) -> tuple[np.ndarray, np.ndarray]:
         """Features (b, num_features) and logits (b, num_logits), float32, of uint8 images (b, H, W, 3)."""
@@ -63,15 +65,23 @@ class Network:
         return outputs[FEATURES].numpy(), outputs[LOGITS].numpy()
 
     def _call(self, images):
-        outputs = _function(self._model)(resize(images, self.image_size))
+        # TF-GAN leaves the resizing to its caller, who by its examples does not antialias.
+        resized = resize(images, self.image_size, antialias=not self.is_inception)
+        return tfgan.evaluation().run_inception(resized, classifier_fn=self._classify)
+
+    def _classify(self, images):
+        """Float32 images in [-1, 1] to a dictionary of flat outputs, as TF-GAN's `classifier_fn_from_tfhub`.
+
+        That function itself loads the network at every call, and flattens by a function that Keras 3 lacks.
+        """
+        outputs = _function(self._model)(images)
         if not isinstance(outputs, dict):
             return {"(unnamed)": outputs}
-        # TF-GAN flattens too: Inception's last pooling may come as (b, 1, 1, 2048).
         return {name: tf.reshape(output, (tf.shape(output)[0], -1)) for name, output in outputs.items()}
 
-    def _check_outputs(self, directory: str) -> tuple[int, int]:
+    def _check_outputs(self) -> tuple[int, int]:
         try:
-            outputs = self._run(tf.zeros((2, self.image_size, self.image_size, 3), tf.uint8))
+            outputs = self._classify(tf.zeros((2, self.image_size, self.image_size, 3)))
         except (ValueError, TypeError, tf.errors.OpError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
@@ -87,13 +97,13 @@ class Network:
         return int(outputs[FEATURES].shape[1]), int(outputs[LOGITS].shape[1])
 
 
-def resize(images: tf.Tensor, size: int) -> tf.Tensor:
+def resize(images: tf.Tensor, size: int, *, antialias: bool = True) -> tf.Tensor:
     """uint8 (b, H, W, 3) to float32 (b, size, size, 3) in [-1, 1]; bilinear, half-pixel centres.
 
-    When the result is smaller the filter is widened (antialiased); when larger that changes nothing.
+    `antialias` widens the filter when the result is smaller; when it is larger that changes nothing.
     """
     return tf.ensure_shape(
-        tf.image.resize(from_uint8(images), (size, size), antialias=True), (None, size, size, 3)
+        tf.image.resize(from_uint8(images), (size, size), antialias=antialias), (None, size, size, 3)
     )
 
 
@@ -167,12 +177,16 @@ def _image_size(model, directory: str) -> int:
     return tfgan.evaluation().INCEPTION_DEFAULT_IMAGE_SIZE
 
 
-def _fingerprint(directory: str) -> str:
-    """Hash over the graph and the weights: other files may change without changing the function."""
+def fingerprint(directory: str) -> str:
+    """First 16 hex digits of the SHA-256 over a SavedModel's graph and weights; other files do not count.
+
+    Raises:
+      UserError: it is not a SavedModel.
+    """
     paths = [os.path.join(directory, "saved_model.pb")]
     variables = os.path.join(directory, "variables")
     if os.path.isdir(variables):
         paths += [os.path.join(variables, name) for name in sorted(os.listdir(variables))]
     if not os.path.isfile(paths[0]):
-        raise UserError("is no SavedModel (saved_model.pb is missing)")
+        raise UserError("is not a SavedModel (saved_model.pb is missing)")
     return files.sha256(*paths)[:16]

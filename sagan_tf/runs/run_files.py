@@ -8,7 +8,7 @@ from sagan_tf.runs.config import Config
 from sagan_tf.system import files, json_lines, options, runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
-from sagan_tf.training.checkpoint import Checkpoints
+from sagan_tf.training.checkpoint import MANIFEST, Checkpoints
 
 SPEED = "speed/steps_per_second"  # which every line of metrics.jsonl has that training wrote
 
@@ -21,6 +21,14 @@ def checkpoints(workdir: str, keep: int | None = None, keep_every: int = 0) -> C
 def best_checkpoints(workdir: str) -> Checkpoints:
     """The checkpoints that are kept for their scores."""
     return Checkpoints(RunFiles(workdir).best)
+
+
+def checkpoint_digest(workdir: str, step: int) -> str | None:
+    """Digest of a checkpoint's contents, 16 hexadecimal digits; None if it is not there (any more)."""
+    for saved in (checkpoints(workdir), best_checkpoints(workdir)):
+        if os.path.isfile(path := os.path.join(saved.path(step), MANIFEST)):
+            return files.sha256(path)[:16]
+    return None
 
 
 def read_best(workdir: str) -> list[best.Entry]:

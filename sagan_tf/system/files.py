@@ -45,6 +45,20 @@ def write(path: str, content: str | bytes) -> None:
         file.write(content)
 
 
+def check_writable(path: str) -> None:
+    """Raises OSError if a file could not be written or added to; its folders may be missing yet."""
+    if os.path.exists(path):
+        with open(path, "ab"):
+            return
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+
 def publish(partial: str, path: str) -> None:
     """Gives a complete file or directory its name, after it has reached the disk.
 
@@ -94,6 +108,18 @@ def lock(file, wait: bool = False) -> None:
       BlockingIOError: another process holds the lock, and `wait` is False.
     """
     fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_locked(path: str) -> bool:
+    """Whether another process holds the lock of a file; False if there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextlib.contextmanager

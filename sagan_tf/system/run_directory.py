@@ -5,6 +5,13 @@ import os
 CONFIG_FILE = "config.cfg"
 
 
+def steps_in(folder: str) -> list[int]:
+    """Steps of the complete checkpoints in a folder, lowest first; none if there is no folder."""
+    if not os.path.isdir(folder):
+        return []
+    return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+
+
 class RunFiles:
     """Paths of the files and directories of a run.
 

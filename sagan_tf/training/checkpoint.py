@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.files import sha256, sync
+from sagan_tf.system.run_directory import steps_in
 
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _PREFIX = "state"
 _PARTIAL = ".partial"
 
@@ -38,9 +39,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, lowest first."""
-        if not os.path.isdir(self.directory):
-            return []
-        return sorted(int(name) for name in os.listdir(self.directory) if name.isdigit())
+        return steps_in(self.directory)
 
     def path(self, step: int) -> str:
         """The directory of a checkpoint."""
@@ -92,7 +91,7 @@ class Checkpoints:
         os.makedirs(directory)
         checkpoint.write(os.path.join(directory, _PREFIX))
         files = {name: _fingerprint(os.path.join(directory, name)) for name in sorted(os.listdir(directory))}
-        with open(os.path.join(directory, _MANIFEST), "w") as file:
+        with open(os.path.join(directory, MANIFEST), "w") as file:
             json.dump({"step": step, "files": files}, file, indent=1)
         for name in os.listdir(directory):
             sync(os.path.join(directory, name))
@@ -115,10 +114,10 @@ class Checkpoints:
         """Raises DamagedCheckpointError, which names the file, if a checkpoint has changed."""
         directory = self.path(step)
         try:
-            with open(os.path.join(directory, _MANIFEST)) as file:
+            with open(os.path.join(directory, MANIFEST)) as file:
                 files = json.load(file)["files"]
         except (OSError, ValueError, KeyError) as error:
-            raise DamagedCheckpointError(f"{directory}/{_MANIFEST}: {error}") from error
+            raise DamagedCheckpointError(f"{directory}/{MANIFEST}: {error}") from error
         for name, expected in files.items():
             path = os.path.join(directory, name)
             if not os.path.isfile(path):

@@ -59,7 +59,7 @@ def test_carries_its_protocol(tmp_path, network):
         "preprocessing": "centre crop",
         "network": "shapes classifier",
         "fingerprint": network.fingerprint,
-        "resize": network.resize,
+        "resize": network.resize(16),
     }
     assert wanted.items() <= made.protocol.items() and "version" in made.protocol
     assert made.describe() == "shapes train, 90 images, 16x16"
@@ -127,16 +127,16 @@ def test_other_files_are_refused(tmp_path, network):
     with pytest.raises(UserError, match="no such file"):
         reference.Reference(str(tmp_path / "none.h5"))
     (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(UserError, match="no file of reference statistics"):
+    with pytest.raises(UserError, match="not a file of reference statistics"):
         reference.Reference(str(tmp_path / "text.h5"))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(UserError, match="no file of reference statistics"):
+    with pytest.raises(UserError, match="not a file of reference statistics"):
         reference.Reference(str(tmp_path / "other.h5"))
     path = tmp_path / "r.h5"
     _write(path, network, make_dataset(90))
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(UserError, match="no file of reference statistics"):
+    with pytest.raises(UserError, match="not a file of reference statistics"):
         reference.Reference(str(path))
 
 
@@ -145,17 +145,51 @@ def test_one_image_is_too_few(tmp_path, network):
         _write(tmp_path / "r.h5", network, make_dataset(1))
 
 
+def _get(folder, network, dataset, metrics=("fid",), split="train", calls=None):
+    progress = (lambda done: None) if calls is None else calls.append
+    return pipeline.real_reference(
+        dataset, split, network, metrics, folders=folder, batch_size=90, progress=progress
+    )
+
+
 def test_computed_once_and_found_again(tmp_path, network):
-    dataset, calls = make_dataset(90), []
-
-    def get(metrics, split="train"):
-        return pipeline.real_reference(
-            dataset, split, network, metrics, folder=str(tmp_path), batch_size=90, progress=calls.append
-        )
-
-    first, again = get(["fid"]), get(["fid", "is"])
-    assert first.path == again.path and calls == [90]
-    assert get(["kid"]).has_features and not first.has_features
-    assert get(["fid"], split="test").path != first.path and len(calls) == 3
-    assert get(["is", "agreement"]) is None
+    dataset, calls, here = make_dataset(90), [], [str(tmp_path)]
+    first = _get(here, network, dataset, calls=calls)
+    assert _get(here, network, dataset, ["fid", "is"], calls=calls).path == first.path and calls == [90]
+    assert _get(here, network, dataset, ["kid"], calls=calls).has_features and not first.has_features
+    os.remove(first.path)
+    assert _get(here, network, dataset, calls=calls).has_features and len(calls) == 2  # these do as well
+    assert _get(here, network, dataset, ["is", "agreement"]) is None
     assert json.loads(json.dumps(first.protocol)) == first.protocol
+
+
+def test_found_by_what_was_measured_and_not_by_its_name(tmp_path, network):
+    calls, folders = [], [str(tmp_path / "run"), str(tmp_path / "elsewhere")]
+    first = _get(folders, network, make_dataset(90), calls=calls)
+    assert first.path.startswith(folders[1])
+    os.rename(folders[1], folders[0])  # kept in the run, say, by its training
+    renamed = make_dataset(90)
+    renamed.name = "moved"
+    again = _get(folders, network, renamed, split="all", calls=calls)
+    assert calls == [90] and again.digest == first.digest
+    assert again.describe() == "moved all, 90 images, 16x16"
+    other = _get(folders, network, make_dataset(90, seed=1), calls=calls)  # the same name, other images
+    assert calls == [90, 90] and other.digest != first.digest and other.describe() == first.describe()
+    assert not np.allclose(other.gaussian().mean, first.gaussian().mean, atol=1e-3)
+
+
+def test_every_change_of_what_is_measured_changes_the_digest(tmp_path, network):
+    digests = set()
+    for number, (dataset, count) in enumerate(
+        [(make_dataset(90), 0), (make_dataset(90), 20), (make_dataset(60), 0), (make_dataset(90, size=32), 0)]
+    ):
+        digests.add(_write(tmp_path / f"{number}.h5", network, dataset, num_images=count).digest)
+    assert len(digests) == 4
+
+
+def test_a_damaged_file_that_was_kept_is_named(tmp_path, network):
+    kept = _get([str(tmp_path)], network, make_dataset(90))
+    with open(kept.path, "r+b") as file:
+        file.truncate(3000)
+    with pytest.raises(UserError, match=r"reference-\w+.h5: .*delete it"):
+        _get([str(tmp_path)], network, make_dataset(90))

@@ -65,12 +65,20 @@ def test_lines_of_a_lost_run_are_set_aside(tmp_path):
     assert aside == [lines[1], lines[4], lines[2], {"step": 20, "value": 1.0}]
 
 
+def _line(score=SCORE, protocol=PROTOCOL):
+    return json.loads(json.dumps(results.record(score, protocol)))
+
+
+def _is_done(lines, name, protocol):
+    return results.missing(lines, [name], protocol) == []
+
+
 def test_done_means_the_same_protocol():
-    lines = [json.loads(json.dumps(results.record(SCORE, PROTOCOL)))]
-    assert results.is_done(lines, "is", PROTOCOL)
-    assert results.is_done(lines, "is", PROTOCOL.replace(reference=None))  # IS compares with none
-    assert not results.is_done(lines, "is", PROTOCOL.replace(network="digits classifier"))
-    assert not results.is_done(lines, "fid", PROTOCOL)
+    lines = [_line()]
+    assert _is_done(lines, "is", PROTOCOL)
+    assert _is_done(lines, "is", PROTOCOL.replace(reference=None))  # IS compares with none
+    assert not _is_done(lines, "is", PROTOCOL.replace(network="digits classifier"))
+    assert not _is_done(lines, "fid", PROTOCOL)
     for key, value in {
         "step": 2000,
         "precision": "float32",
@@ -79,14 +87,37 @@ def test_done_means_the_same_protocol():
         "samples": 10,
         "network_fingerprint": "f",
         "weights": "raw",
+        "resize": "to 299x299, not antialiased",
     }.items():
-        assert not results.is_done(lines, "is", PROTOCOL.replace(**{key: value})), key
-    older = {key: value for key, value in lines[0].items() if key != "real_test"}
-    assert results.is_done([older], "is", PROTOCOL.replace(real_test="digits test"))
-    recall = results.record(Score("recall", 0.5), PROTOCOL)
-    assert not results.is_done([recall], "precision_recall", PROTOCOL)  # half of it
-    precision = results.record(Score("precision", 0.5), PROTOCOL)
-    assert results.is_done([recall, precision], "precision_recall", PROTOCOL)
+        assert not _is_done(lines, "is", PROTOCOL.replace(**{key: value})), key
+    older = {key: value for key, value in lines[0].items() if not key.startswith("real_test")}
+    assert _is_done([older], "is", PROTOCOL.replace(real_test="digits test", real_test_digest="d"))
+    older["resize"] += ", antialiased"  # which made no difference, or today's protocol would say so
+    assert _is_done([older], "is", PROTOCOL)
+    recall = _line(Score("recall", 0.5))
+    assert not _is_done([recall], "precision_recall", PROTOCOL)  # half of it
+    nothing = _line(Score("precision", None))  # what was not a number
+    assert _is_done([recall, nothing], "precision_recall", PROTOCOL)
+
+
+def test_what_was_compared_with_counts_and_not_its_name():
+    now = PROTOCOL.replace(reference_digest="1234", library="TF-GAN 2.1.0")
+    line = _line(Score("fid", 7.0), now)
+    assert _is_done([line], "fid", now.replace(reference="moved train", source="moved"))
+    assert not _is_done([line], "fid", now.replace(reference_digest="5678"))
+    earlier = _line(Score("fid", 7.0))  # names its reference, which may have been replaced since
+    assert not _is_done([earlier], "fid", now) and results.measure(earlier) != results.measure(line)
+    test = now.replace(real_test="digits test", real_test_digest="a, 15 epochs")
+    assert _is_done([_line(Score("cas", 0.9), test)], "cas", test.replace(real_test="moved test"))
+    assert not _is_done([_line(Score("cas", 0.9), test)], "cas", test.replace(real_test_digest="b"))
+
+
+def test_other_weights_under_the_same_name_are_another_measurement():
+    known = PROTOCOL.replace(source_digest="1")
+    assert _is_done([_line(SCORE, known)], "is", known.replace(source="runs/moved"))
+    assert not _is_done([_line(SCORE, known)], "is", known.replace(source_digest="2"))
+    assert _is_done([_line()], "is", known)  # training wrote it: the run's own file says whose it is
+    assert _is_done([_line(SCORE, known)], "is", PROTOCOL)
 
 
 def test_only_scores_with_inception_are_called_by_inception_names():
@@ -98,15 +129,15 @@ def test_only_scores_with_inception_are_called_by_inception_names():
 
 
 def test_a_line_says_only_what_concerns_its_metric():
-    protocol = PROTOCOL.replace(real_test="digits test")
-    fields = ("splits", "reference", "real_test")
+    protocol = PROTOCOL.replace(real_test="digits test", library="TF-GAN 2.1.0")
+    fields = ("splits", "reference", "real_test", "library")
     concerns = {
         key: [name for name in fields if results.record(Score(key, 1.0), protocol)[name] is not None]
         for key in ("is", "fid", "precision", "agreement", "cas")
     }
     assert concerns == {
-        "is": ["splits"],
-        "fid": ["reference"],
+        "is": ["splits", "library"],
+        "fid": ["reference", "library"],
         "precision": ["reference"],
         "agreement": [],
         "cas": ["real_test"],

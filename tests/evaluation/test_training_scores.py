@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import data
+from sagan_tf.data.subset import draw
 from sagan_tf.evaluation import results, training_scores
 from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.training_scores import TrainingScores
@@ -119,6 +120,23 @@ def test_what_another_measure_kept_is_not_compared_with(scores, tmp_path, capfd)
     assert "another measure" not in capfd.readouterr().out
 
 
+def test_what_was_kept_against_other_images_is_not_compared_with(scores, made, tmp_path, capfd, network):
+    """The run goes on, on images that were replaced under the same name."""
+    both = {"evaluate_metrics": ("fid", "is"), "best_metric": "fid", "keep_best_checkpoints": 1}
+    scores(**both)(1)
+    assert scores(**both)._comparable() == run_files.read_best(str(tmp_path))
+    capfd.readouterr()
+    half, _ = draw(made[1], 700, seed=0)
+    config = Config(**SMALL | {"workdir": str(tmp_path), "inception": network} | both)
+    other = TrainingScores(config, made[0], half, Reporter(str(tmp_path), 0))
+    assert capfd.readouterr().out.count("best/ were kept by another measure") == 1
+    other(1)
+    lines = results.read(str(tmp_path / "scores" / "scores.jsonl"))
+    assert [line["metric"] for line in lines] == ["frechet_distance", "classifier_score", "frechet_distance"]
+    assert lines[0]["reference_digest"] != lines[2]["reference_digest"]
+    assert other._comparable() == [(1, lines[2]["value"])] == run_files.read_best(str(tmp_path))
+
+
 def test_what_an_earlier_version_kept_by_the_same_measure_counts(scores, tmp_path, capfd):
     scores()(1)
     ((step, value),) = run_files.read_best(str(tmp_path))
@@ -216,4 +234,4 @@ def test_no_best_yet(tmp_path):
     config = dataclasses.replace(Config(), precision="float32", workdir=str(tmp_path))
     run_files.write_description(config, ("a",))
     with pytest.raises(restoring.UserError, match="has no best checkpoint"):
-        restoring._find_checkpoint(str(tmp_path), "best")
+        restoring.restore(str(tmp_path), "best")

@@ -13,6 +13,10 @@ def test_names_and_numbers_in_the_order_asked_for():
     assert choose(("0",), NAMES, True) == [2]  # a name first of all
 
 
+def test_both_unicode_forms_of_a_name_are_one():
+    assert choose(("cafe\u0301",), ("ant", "caf\u00e9"), True) == [1]
+
+
 def test_without_a_wish_all_or_some_evenly_spaced():
     assert choose((), NAMES, True) == [0, 1, 2, 3]
     assert choose((), NAMES, True, limit=10) == [0, 1, 2, 3]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sagan_tf.data import Dataset
+from sagan_tf.data.digest import of_contents
 
 CLASSES = ("circle", "square", "star")
 SIZE = 16
@@ -26,6 +27,9 @@ class _Source:
 
     def read(self, indices):
         return self._pixels[indices], self.labels[indices]
+
+    def identify(self):
+        return of_contents(self._pixels.tobytes(), self.labels.tobytes())
 
 
 def make_dataset(count=90, seed=0, size=SIZE, classes=CLASSES):

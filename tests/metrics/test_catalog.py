@@ -28,7 +28,7 @@ def test_every_metric_is_a_choice_everywhere():
     assert _choices(Config, "evaluate_metrics") == training == set(METRICS) - {"cas"}
     keys = {key for name in training for key in METRICS[name].titles_of}
     assert _choices(Config, "best_metric") == keys and {"is", "precision", "recall"} <= keys
-    assert _choices(benchmark_metrics.Options, "tasks") == training | {"tfgan_fid"}
+    assert _choices(benchmark_metrics.Options, "tasks") == training
 
 
 def test_help_names_the_metrics_that_need_features():

@@ -43,17 +43,28 @@ def test_resize_to_the_same_size_only_scales():
 def test_inception_gets_299_and_is_called_inception(inception_folder):
     network = features.load_network(inception_folder)  # it refuses every other size
     assert network.is_inception and network.image_size == 299
-    assert network.resize == "to 299x299, tf.image.resize bilinear, antialiased"
+    assert network.resize(32) == network.resize(299) == "to 299x299, tf.image.resize bilinear"
+    assert network.resize(512) == "to 299x299, tf.image.resize bilinear, not antialiased"
     images = make_images(3)
     pool, logits = network(images)
     assert pool.shape == (3, 2048) and logits.shape == (3, 1008)
     np.testing.assert_allclose(pool[:, 0] * 2, images.mean(axis=(1, 2, 3)) * (2 / 255) - 1, atol=1e-3)
 
 
+def test_inception_sees_what_tfgan_sees(inception_folder):
+    """TF-GAN's own resizing, by its callers' `tf.image.resize`, drops pixels of images larger than 299."""
+    network, images = features.load_network(inception_folder), make_images(2, size=512)
+    images[:, ::2] //= 2
+    seen = tf.image.resize(images * (2 / 255) - 1, (299, 299))
+    pool, _ = network(images)
+    np.testing.assert_allclose(pool[:, 0] * 2, tf.reduce_mean(seen, axis=(1, 2, 3)), atol=1e-5)
+    assert np.abs(pool[:, 0] * 2 - images.mean(axis=(1, 2, 3)) * (2 / 255) + 1).max() > 1e-4  # antialiased
+
+
 def test_classifier_keeps_its_name(network):
     assert not network.is_inception and network.name == "shapes classifier"
     assert network.class_names == ("circle", "square", "star")
-    assert network.image_size == 16
+    assert network.image_size == 16 and network.resize(32).endswith("bilinear, antialiased")
 
 
 def test_features_do_not_depend_on_the_batch(network):
@@ -72,7 +83,7 @@ def test_fingerprint_follows_the_weights_and_not_the_place(
     assert features.load_network(inception_folder).fingerprint != network.fingerprint
     with open(f"{copy}/variables/variables.data-00000-of-00001", "r+b") as file:
         file.write(b"\1")
-    assert features._fingerprint(copy) != network.fingerprint
+    assert features.fingerprint(copy) != network.fingerprint
 
 
 class _Other(tf.Module):

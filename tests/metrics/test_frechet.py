@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.metrics import tfgan
-from sagan_tf.metrics.frechet import class_distances, frechet_distance
+from sagan_tf.metrics.frechet import class_distances, frechet_distance, tfgan_distance, typical_size
 from sagan_tf.metrics.moments import Gaussian, gaussian, root
 
 
@@ -37,33 +37,51 @@ def test_closed_form_in_two_dimensions():
     assert distance == pytest.approx(expected, rel=1e-12)
 
 
+def _by_tfgan(real, generated):
+    return float(
+        tfgan.evaluation().frechet_classifier_distance_from_activations(
+            tf.constant(real, tf.float64), tf.constant(generated, tf.float64)
+        )
+    )
+
+
 @pytest.mark.parametrize("counts", [(3000, 2500), (40, 2500), (3000, 40), (40, 60), (97, 96)])
 def test_equals_tfgan(counts):
+    """From moments alone; the fast form too."""
     rng = np.random.default_rng(1)
     real, generated = _decaying(rng, counts[0]), _decaying(rng, counts[1], shift=0.05)
-    expected = tfgan.evaluation().frechet_classifier_distance_from_activations(
-        tf.constant(real, tf.float64), tf.constant(generated, tf.float64)
-    )
-    assert frechet_distance(gaussian(real), gaussian(generated)) == pytest.approx(float(expected), rel=1e-6)
+    expected = _by_tfgan(real, generated)
+    assert tfgan_distance(gaussian(real), gaussian(generated)) == pytest.approx(expected, rel=1e-11)
+    assert frechet_distance(gaussian(real), gaussian(generated)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_equals_tfgan_where_eigenvalues_replace_singular_values():
     rng = np.random.default_rng(2)
     real, generated = _decaying(rng, 2000, 600), _decaying(rng, 2000, 600)
-    expected = tfgan.evaluation().frechet_classifier_distance_from_activations(
-        tf.constant(real, tf.float64), tf.constant(generated, tf.float64)
-    )
-    assert frechet_distance(gaussian(real), gaussian(generated)) == pytest.approx(float(expected), rel=1e-6)
+    expected = _by_tfgan(real, generated)
+    assert frechet_distance(gaussian(real), gaussian(generated)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e4])
+def test_the_size_of_features_does_not_matter(size):
+    """TF-GAN by itself takes small eigenvalues for 0: of small features the distance would be far off."""
+    rng = np.random.default_rng(5)
+    a, b = gaussian(_decaying(rng, 500) * size), gaussian(_decaying(rng, 500, shift=0.01) * size)
+    expected = frechet_distance(a, b)
+    assert tfgan_distance(a, b, typical_size(a)) == pytest.approx(expected, rel=1e-6)
+    assert size > 1 or tfgan_distance(a, b) > 1.1 * expected
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, tfgan_distance])
 @pytest.mark.parametrize("count", [40, 3000])
-def test_is_zero_to_itself_and_symmetric(count):
+def test_is_zero_to_its_own_copy_and_symmetric(count, distance):
+    """Exactly, and whatever the order: not -1e-13."""
     rng = np.random.default_rng(3)
-    a, b = gaussian(_decaying(rng, count)), gaussian(_decaying(rng, 500, shift=0.1))
-    variance = np.sum(a.root**2)
-    assert abs(frechet_distance(a, a)) < 1e-10 * variance
-    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-10)
-    assert frechet_distance(a, b) > 1e-3 * variance
+    features, other = _decaying(rng, count), gaussian(_decaying(rng, 500, shift=0.1))
+    a = gaussian(features)
+    assert distance(a, gaussian(features)) == distance(a, gaussian(rng.permutation(features))) == 0.0
+    assert distance(a, other) == pytest.approx(distance(other, a), rel=1e-7)
+    assert distance(a, other) > 1e-3 * np.sum(a.root**2)
 
 
 def test_features_without_variance():

@@ -1,47 +1,41 @@
 """IS, KID, precision/recall, density/coverage, agreement: against formulas written out, and TF-GAN."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sagan_tf.metrics import neighbours, tfgan
 from sagan_tf.metrics.density_coverage import density_coverage
-from sagan_tf.metrics.inception_score import SoftmaxSums
-from sagan_tf.metrics.kernel_distance import block_estimates, kernel_distance
+from sagan_tf.metrics.inception_score import split_scores
+from sagan_tf.metrics.kernel_distance import kernel_distance, number_of_blocks
 from sagan_tf.metrics.label_agreement import Agreement
 from sagan_tf.metrics.metric import Batch
 from sagan_tf.metrics.precision_recall import precision_recall
 
 
-def _scores(logits, split, splits, batch_size):
-    sums = SoftmaxSums(splits)
-    for start in range(0, len(logits), batch_size):
-        sums.update(logits[start : start + batch_size], split[start : start + batch_size])
-    return sums.scores()
-
-
 def test_inception_score_is_the_formula_on_each_split():
-    rng = np.random.default_rng(0)
-    logits, split = rng.normal(0, 4, (300, 12)), rng.permutation(np.arange(300) % 5)
-    expected = []
-    for part in range(5):
-        p = np.exp(logits[split == part]) / np.exp(logits[split == part]).sum(axis=1, keepdims=True)
-        expected.append(np.exp(np.mean(np.sum(p * np.log(p / p.mean(axis=0)), axis=1))))
-    np.testing.assert_allclose(_scores(logits, split, 5, 300), expected, rtol=1e-12)
-    np.testing.assert_allclose(_scores(logits, split, 5, 7), expected, rtol=1e-12)
-
-
-def test_inception_score_equals_tfgan():
-    logits = np.random.default_rng(0).normal(0, 4, (500, 30)).astype(np.float32)
-    expected = tfgan.evaluation().classifier_score_from_logits(tf.constant(logits, tf.float64))
-    assert _scores(logits, np.zeros(500, int), 1, 64)[0] == pytest.approx(float(expected), rel=1e-9)
+    logits = np.random.default_rng(0).normal(0, 4, (301, 12)).astype(np.float32)
+    scores = split_scores(logits, 5, seed=3)
+    part = np.random.default_rng(3).permutation(301) * 5 // 301
+    for number in range(5):
+        p = np.exp(logits[part == number].astype(float))
+        p /= p.sum(axis=1, keepdims=True)
+        expected = np.exp(np.mean(np.sum(p * np.log(p / p.mean(axis=0)), axis=1)))
+        assert scores[number] == pytest.approx(expected, rel=1e-12)
 
 
 def test_inception_score_extremes():
-    split = np.zeros(100, int)
-    sure = np.eye(10)[np.arange(100) % 10] * 2000.0  # exponentials overflow, and most p are exactly 0
-    assert _scores(sure, split, 1, 100)[0] == pytest.approx(10.0)
-    assert _scores(np.zeros((100, 10)), split, 1, 100)[0] == pytest.approx(1.0)
+    sure = np.eye(10)[np.arange(100) % 10] * 700.0  # most p are nearly 0
+    assert split_scores(sure, 1, seed=0)[0] == pytest.approx(10.0)
+    assert split_scores(np.zeros((100, 10)), 1, seed=0)[0] == pytest.approx(1.0)
+
+
+def test_order_by_class_does_not_spoil_the_inception_score():
+    """Consecutive splits of images in order of class would each hold one class, and score 1."""
+    logits = np.eye(10)[np.arange(1000) // 100] * 50.0
+    assert split_scores(logits, 10, seed=0).min() > 8.5
 
 
 def _kid_sets():
@@ -49,23 +43,38 @@ def _kid_sets():
     return rng.normal(size=(230, 16)).astype(np.float32), rng.normal(0.3, 1, (185, 16)).astype(np.float32)
 
 
-def test_kernel_distance_of_one_block_is_the_formula():
-    x, y = (features.astype(np.float64) for features in _kid_sets())
-    n, m = len(x), len(y)
-    total = sum((x[i] @ x[j] / 16 + 1) ** 3 for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
-    total += sum((y[i] @ y[j] / 16 + 1) ** 3 for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+def test_kernel_distance_is_the_formula(monkeypatch):
+    x, y = (features[:5].astype(np.float64) for features in _kid_sets())
+    monkeypatch.setattr("sagan_tf.metrics.kernel_distance.number_of_blocks", lambda *_: 1)
+    total = sum((x[i] @ x[j] / 16 + 1) ** 3 for i in range(5) for j in range(5) if i != j) / 20
+    total += sum((y[i] @ y[j] / 16 + 1) ** 3 for i in range(5) for j in range(5) if i != j) / 20
     total -= 2 * np.mean([(a @ b / 16 + 1) ** 3 for a in x for b in y])
-    assert block_estimates(x, y, np.arange(n), np.arange(m), 1)[0] == pytest.approx(total, rel=1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one block has no standard error
+        assert kernel_distance(x, y, seed=0)[0] == pytest.approx(total, rel=1e-12)
 
 
-def test_kernel_distance_equals_tfgan():
+def test_kernel_distance_equals_tfgan_on_all_blocks():
     x, y = _kid_sets()
-    estimates = block_estimates(x, y, np.arange(len(x)), np.arange(len(y)), 10)
+    rng = np.random.default_rng(7)
+    shuffled = [tf.constant(each[rng.permutation(len(each))]) for each in (x, y)]
     mean, error = tfgan.evaluation().kernel_classifier_distance_and_std_from_activations(
-        tf.constant(x), tf.constant(y), max_block_size=23, dtype=tf.float64
+        *shuffled, max_block_size=23, dtype=tf.float64
     )
-    assert estimates.mean() == pytest.approx(float(mean), rel=1e-9)
-    assert estimates.std(ddof=1) / np.sqrt(10) == pytest.approx(float(error), rel=1e-9)
+    assert kernel_distance(x, y, seed=7) == pytest.approx((float(mean), float(error)), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "blocks"), [(230, 185, 10), (50_000, 50_000, 49), (20, 50_000, 10), (20, 20, 10)]
+)
+def test_every_block_of_the_kernel_distance_has_pairs(real, generated, blocks):
+    assert number_of_blocks(real, generated) == blocks and min(real, generated) // blocks >= 2
+
+
+def test_kernel_distance_of_few_real_images_is_a_number():
+    x, y = _kid_sets()
+    many = np.concatenate([y + 0.001 * number for number in range(70)])  # 1,024 at most in a block: 13 blocks
+    assert np.isfinite(kernel_distance(x[:20], many, seed=0)).all()
 
 
 def test_kernel_distance_heeds_the_distance_and_not_the_order():

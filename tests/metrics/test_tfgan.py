@@ -1,10 +1,12 @@
 """TF-GAN's evaluation code can be had although TF-GAN itself cannot be imported."""
 
 import importlib.util
+import logging
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from sagan_tf.evaluate import INCEPTION
 from sagan_tf.metrics import tfgan
@@ -30,3 +32,15 @@ def test_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install tensorflow-gan"):
         tfgan.evaluation.__wrapped__()  # whatever was imported before
+
+
+def test_its_deprecated_arguments_are_not_complained_about():
+    before = tf.get_logger().level
+    with tfgan.computing():
+        assert not tf.get_logger().isEnabledFor(logging.WARNING)
+        assert tf.constant(1).device.endswith("CPU:0")
+    assert tf.get_logger().level == before
+
+
+def test_version_names_the_library():
+    assert tfgan.version().startswith("TF-GAN 2.")

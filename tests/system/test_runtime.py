@@ -25,10 +25,13 @@ TINY = """--image_size=32 --batch_size=4 --z_dim=8 --steps_per_call=1 --devices=
 --dataset=digits""".split()
 
 
+_OURS = ("TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND", "TF_FORCE_GPU_ALLOW_GROWTH")
+
+
 def settings(**environment) -> dict:
     """What a new process has set once it is prepared; without TensorFlow."""
     code = "import json, os, sagan_tf; sagan_tf.prepare(); print(json.dumps(dict(os.environ)))"
-    inherited = {k: v for k, v in os.environ.items() if k not in ("TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND")}
+    inherited = {k: v for k, v in os.environ.items() if k not in _OURS}
     output = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -42,6 +45,12 @@ def settings(**environment) -> dict:
 def test_onednn_is_on_unless_the_user_says_otherwise():
     assert settings()["TF_ENABLE_ONEDNN_OPTS"] == "1"
     assert settings(TF_ENABLE_ONEDNN_OPTS="0")["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
+def test_a_gpus_memory_is_taken_as_it_is_needed():
+    """So a training and its evaluation can share one."""
+    assert settings()["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert settings(TF_FORCE_GPU_ALLOW_GROWTH="false")["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
 
 
 def test_this_process_uses_onednn_where_it_was_asked_to():

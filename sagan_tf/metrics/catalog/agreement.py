@@ -5,7 +5,7 @@ from sagan_tf.metrics.metric import Metric, Need, Score, register
 
 @register
 class LabelAgreement(Metric):
-    """Share of the generated images that a classifier gives the class that was asked for."""
+    """Share of generated images that a classifier gives the class that was asked for. TF-GAN has none."""
 
     name = "agreement"
     titles_of = {"agreement": ("agreement", "agreement")}

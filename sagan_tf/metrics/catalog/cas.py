@@ -7,7 +7,7 @@ from sagan_tf.metrics.metric import Metric, Need, Score, register
 
 @register
 class ClassificationAccuracyScore(Metric):
-    """Accuracy on real images of a classifier that learnt from the generated ones."""
+    """Accuracy on real images of a classifier that learnt from the generated ones. TF-GAN has none."""
 
     name = "cas"
     titles_of = {"cas": ("cas", "cas")}
@@ -15,7 +15,7 @@ class ClassificationAccuracyScore(Metric):
     about = "accuracy on real test images of a classifier that learnt from the generated ones"
     source = "Ravuri and Vinyals 2019"
     needs = (Need.LABELS, Need.REAL_TEST)
-    settings = ("real_test",)
+    settings = ("real_test", "real_test_digest")
     must_see = {"cas": ("noise 60", "collapsed", "labels shuffled")}
 
     def gatherer(self):

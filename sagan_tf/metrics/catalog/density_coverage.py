@@ -5,7 +5,7 @@ from sagan_tf.metrics.metric import Metric, Need, Score, register
 
 @register
 class DensityCoverage(Metric):
-    """How many real balls a generated image lies in, and the share of real balls that hold one."""
+    """In how many real balls an image lies, and the share of balls that hold one. TF-GAN has neither."""
 
     name = "density_coverage"
     titles_of = {"density": ("density", "density"), "coverage": ("coverage", "coverage")}
@@ -26,6 +26,6 @@ class DensityCoverage(Metric):
         """See `Metric.compute`."""
         from sagan_tf.metrics.density_coverage import density_coverage
 
-        density, coverage = density_coverage(measurement.real_features, gathered.features())
+        density, coverage = density_coverage(measurement.real_features, gathered.rows())
         note = measurement.real_note()
         return [Score("density", density, note=note), Score("coverage", coverage, note=note)]

@@ -5,7 +5,7 @@ from sagan_tf.metrics.metric import Metric, Need, Score, register
 
 @register
 class IntraFrechetInceptionDistance(Metric):
-    """Mean over classes of the Frechet distance within the class."""
+    """Mean over classes of the Frechet distance within the class. TF-GAN takes hours for 1,000 classes."""
 
     name = "intra_fid"
     titles_of = {"intra_fid": ("intra_fid", "intra_frechet_distance")}

@@ -5,7 +5,7 @@ from sagan_tf.metrics.metric import Metric, Need, Score, register
 
 @register
 class KernelInceptionDistance(Metric):
-    """Unbiased squared MMD between real and generated features, with a cubic kernel."""
+    """Unbiased squared MMD between real and generated features, with a cubic kernel, by TF-GAN."""
 
     name = "kid"
     titles_of = {"kid": ("kid", "kernel_distance")}
@@ -13,6 +13,7 @@ class KernelInceptionDistance(Metric):
     about = "kernel distance, unbiased, mean and standard error over blocks"
     source = "Bińkowski et al. 2018"
     needs = (Need.REFERENCE, Need.REFERENCE_FEATURES)
+    settings = ("library",)
     minimum = 20
     must_see = {"kid": ("blur 1", "noise 30", ("blur 1", "blur 2"), ("noise 30", "noise 60"), "collapsed")}
 
@@ -26,5 +27,5 @@ class KernelInceptionDistance(Metric):
         """See `Metric.compute`."""
         from sagan_tf.metrics.kernel_distance import kernel_distance
 
-        value, error = kernel_distance(measurement.real_features, gathered.features(), measurement.seed)
+        value, error = kernel_distance(measurement.real_features, gathered.rows(), measurement.seed)
         return [Score("kid", value, error, "standard error", measurement.real_note())]

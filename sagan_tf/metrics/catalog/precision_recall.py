@@ -5,7 +5,7 @@ from sagan_tf.metrics.metric import Metric, Need, Score, register
 
 @register
 class PrecisionRecall(Metric):
-    """Shares of generated images within the real manifold, and of real ones within the generated."""
+    """Shares of generated images in the real manifold, and of real ones in the generated. TF-GAN has none."""
 
     name = "precision_recall"
     titles_of = {"precision": ("precision", "precision"), "recall": ("recall", "recall")}
@@ -26,6 +26,6 @@ class PrecisionRecall(Metric):
         """See `Metric.compute`."""
         from sagan_tf.metrics.precision_recall import precision_recall
 
-        precision, recall = precision_recall(measurement.real_features, gathered.features())
+        precision, recall = precision_recall(measurement.real_features, gathered.rows())
         note = measurement.real_note()
         return [Score("precision", precision, note=note), Score("recall", recall, note=note)]

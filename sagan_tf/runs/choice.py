@@ -1,0 +1,36 @@
+"""Which checkpoints of a run will do for what a user asked for. Needs no TensorFlow."""
+
+from sagan_tf.runs import best
+from sagan_tf.system.errors import UserError
+from sagan_tf.system.run_directory import RunFiles, steps_in
+
+
+def choose(workdir: str, checkpoint: str) -> tuple[str, list[int]]:
+    """The folder of the checkpoint, and the steps that will do, the one to prefer last.
+
+    Args:
+      workdir: the run's directory.
+      checkpoint: "latest", "best", or a step.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    paths = RunFiles(workdir)
+    saved, kept = steps_in(paths.checkpoints), steps_in(paths.best)
+    if checkpoint == "best":
+        entries, _ = best.read(paths.best, kept)
+        if not entries:
+            raise UserError(
+                f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
+            )
+        return paths.best, [entries[0].step]
+    if not saved and not kept:
+        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
+    if checkpoint == "latest" and saved:
+        return paths.checkpoints, saved
+    for folder, steps in ((paths.checkpoints, saved), (paths.best, kept)):
+        if checkpoint.isdigit() and int(checkpoint) in steps:
+            return folder, [int(checkpoint)]
+    allowed = sorted({*saved, *kept})
+    names = "allowed are latest, best" if saved else "only the best are left; allowed are best"
+    raise UserError(", ".join([names, *map(str, allowed)]), option="checkpoint", value=checkpoint)

@@ -1,0 +1,47 @@
+"""The command `make_reference`: its file says what it is of, and mistakes are refused before any work."""
+
+import pytest
+
+from sagan_tf import make_reference
+from sagan_tf.evaluation.reference import Reference
+from sagan_tf.system import cli
+from tests.metrics.conftest import classifier_folder
+
+__all__ = ["classifier_folder"]
+
+
+def _run(capfd, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(
+            make_reference.main,
+            make_reference.Options,
+            make_reference.__doc__,
+            program="sagan_tf.make_reference",
+            argv=arguments,
+        )
+    out, error = capfd.readouterr()
+    return stop.value.code, out, error
+
+
+def test_the_file_says_what_it_is_of(classifier_folder, tmp_path, capfd):
+    arguments = ["--dataset=digits", "--split=test", "--image_size=16", f"--inception={classifier_folder}"]
+    code, out, error = _run(capfd, *arguments, f"--output={tmp_path}/new/a.h5", "--num_images=50")
+    assert code == 0, error
+    made = Reference(f"{tmp_path}/new/a.h5")
+    assert f"digits test, 50 of 355 (seed 0) images, 16x16 (digest {made.digest})" in out
+    assert "to 16x16, tf.image.resize bilinear, antialiased" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output=x.h5"], "--dataset is missing"),
+        (["--dataset=folder:/no/such", "--output=x.h5"], "--dataset=folder:/no/such: no such folder"),
+        (["--dataset=npz:/no/such", "--output=x.h5"], "--dataset=npz:/no/such: no such file"),
+        (["--dataset=digits", "--output=/dev/null/x.h5"], "cannot be written (Not a directory)"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, capfd, monkeypatch):
+    monkeypatch.setattr(make_reference, "main", None)
+    code, _, error = _run(capfd, *arguments)
+    assert code == 2 and message in error and "Traceback" not in error
