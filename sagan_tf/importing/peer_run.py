@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import typing
 
 import keras
 import tensorflow as tf
@@ -27,19 +28,38 @@ _DATASETS = {(1000, True): "tfds:imagenet2012", (10, False): "tfds:cifar10", (10
 _IN_PLACE = r"(?<!wo)ReU?LU?inplace"
 
 
-def import_weights(options, given, weights: Weights) -> int:
-    """Imports what was read.
+class Plan(typing.NamedTuple):
+    """What is to be imported.
+
+    Attributes:
+      networks: of the source, by role.
+      config: of the run.
+      classes: how many there are.
+      decisions: what no file says.
+      lines: all of it for the user.
+    """
+
+    networks: dict[str, matching.Network]
+    config: Config
+    classes: int
+    decisions: matching.Decisions
+    lines: list[str]
+
+    @property
+    def has_discriminator(self) -> bool:
+        return "discriminator" in self.networks
+
+
+def plan(options, given, weights: Weights) -> Plan:
+    """Finds out what files hold, and decides what they do not say.
 
     Args:
       options: of the command.
       given: names of the options that the command line sets.
       weights: what the files hold.
 
-    Returns: the exit code.
-
     Raises:
-      UserError: sizes contradict each other or the options, or variables are missing, surplus or misshapen.
-        Nothing has been written then.
+      UserError: sizes contradict each other or the options.
     """
     networks = _networks(weights)
     found = _architecture(networks)
@@ -47,32 +67,42 @@ def import_weights(options, given, weights: Weights) -> int:
     decisions, reasons = decide(options, weights, networks["generator"])
     shortcut, why = _shortcut(options, given, weights, found["image_size"])
     found["discriminator_shortcut"] = shortcut
-    config = _configure(options, given, found, classes, weights)
-    class_names = publishing.read_class_names(options.class_names, classes)
     lines = [f"source: {names.SOURCES[weights.source].title}", *reasons]
     lines += [f"discriminator's shortcut: {shortcut} ({why})"] if "discriminator" in networks else []
     lines += [f"SHA-256 of {os.path.basename(path)}: {digest}" for path, digest in weights.hashes.items()]
-    for line in lines:
+    return Plan(networks, _configure(options, given, found, classes, weights), classes, decisions, lines)
+
+
+def import_weights(options, given, weights: Weights) -> int:
+    """Imports what was read: see `plan`. Returns the exit code.
+
+    Raises:
+      UserError: as `plan`; or variables are missing, surplus or misshapen. Nothing has been written then.
+    """
+    planned = plan(options, given, weights)
+    config, classes = planned.config, planned.classes
+    class_names = publishing.read_class_names(options.class_names, classes)
+    for line in planned.lines:
         print(f"# {line}")
-    state = _make_state(config, classes, "discriminator" in networks)
-    notes = _fill(state, networks, decisions, weights, options)
+    state = _make_state(config, classes, planned.has_discriminator)
+    notes = _fill(state, planned, weights, options)
     if options.dry_run:
         print(to_flagfile(config), end="")
         return 0
     if options.estimate_statistics:
-        _estimate_statistics(state, decisions.epsilon, config.seed)
+        _estimate_statistics(state, planned.decisions.epsilon, config.seed)
     record = {
         "source": weights.source,
         "files": weights.hashes,
-        "decisions": lines,
+        "decisions": planned.lines,
         "notes": notes,
-        "discriminator": "discriminator" in networks,
+        "discriminator": planned.has_discriminator,
         "batch_statistics": "estimated" if options.estimate_statistics else "the source's",
         "sagan_tf": sagan_tf.__version__,
     }
     state.step.assign(weights.step)
     publishing.write(config, class_names, _checkpoint(state), weights.step, record)
-    _say_what_next(config, classes, weights.step, "discriminator" in networks)
+    _say_what_next(config, classes, weights.step, planned.has_discriminator)
     return 0
 
 
@@ -258,11 +288,12 @@ def _checkpoint(state) -> tf.train.Checkpoint:
     )
 
 
-def _fill(state, networks, decisions: matching.Decisions, weights: Weights, options) -> list[str]:
+def _fill(state, planned: Plan, weights: Weights, options) -> list[str]:
     """Sets the networks and their optimizers. Returns what the user should know, which is printed too."""
     targets = {"generator": state.generator, "ema": state.ema_generator, "discriminator": state.discriminator}
     matchings = {
-        role: matching.Matching(network, targets[role], decisions) for role, network in networks.items()
+        role: matching.Matching(network, targets[role], planned.decisions)
+        for role, network in planned.networks.items()
     }
     found = [match.differences() for match in matchings.values()]
     together = Differences(*(list(dict.fromkeys(sum(kind, []))) for kind in zip(*found, strict=True)))
@@ -277,7 +308,7 @@ def _fill(state, networks, decisions: matching.Decisions, weights: Weights, opti
             notes += _set_moments(optimizer, targets[role], match, weights.optimizers[role])
         elif role != "ema" and state.discriminator is not None:
             notes.append(f"there are no moments of the {role}'s Adam: they start at 0")
-    if "ema" not in networks:
+    if "ema" not in planned.networks:
         state.ema_generator.set_weights(state.generator.get_weights())
         notes.append("there is no average of the generator's weights: it starts as the weights")
     for note in notes:
