@@ -75,9 +75,12 @@ class Network:
         return self.layers.top.get(layer, "").format(last=len(self.blocks) + 2)
 
     def key(self, module: str, leaves: typing.Iterable[str]) -> str:
-        """The first of some variables of a module that is there; if none is, the first name."""
-        keys = [self.source.join(module, leaf) for leaf in leaves]
-        return next((key for key in keys if key in self.arrays), keys[0])
+        """The first of some variables of a module that is there; if none is, the likeliest name."""
+        keys = {leaf: self.source.join(module, leaf) for leaf in leaves}
+        found = next((key for key in keys.values() if key in self.arrays), None)
+        if found is not None:
+            return found
+        return keys[max(keys, key=lambda leaf: sum(name.endswith(leaf) for name in self.arrays))]
 
     def kernel(self, module: str) -> str:
         return self.key(module, self.source.leaves.kernel)

@@ -17,7 +17,7 @@ from sagan_tf.runs import objects
 from sagan_tf.runs.config import NO_DATASET, Config
 from sagan_tf.system import runtime
 from sagan_tf.system.devices import device_names
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import check as check_options
 from sagan_tf.system.options import format_value, to_flagfile
 from sagan_tf.system.progress import Progress
@@ -61,8 +61,9 @@ def plan(options, given, weights: Weights) -> Plan:
     Raises:
       UserError: sizes contradict each other or the options.
     """
-    networks = _networks(weights)
-    found = _architecture(networks)
+    with naming("checkpoint", options.checkpoint):
+        networks = _networks(weights)
+        found = _architecture(networks)
     classes = found.pop("classes")
     decisions, reasons = decide(options, weights, networks["generator"])
     shortcut, why = _shortcut(options, given, weights, found["image_size"])
@@ -120,10 +121,10 @@ def _networks(weights: Weights) -> dict[str, matching.Network]:
     for role, arrays in weights.networks.items():
         layers = source.discriminator if role == "discriminator" else source.generator
         if layers is None:
-            raise UserError(f"--discriminator: of {source.title} none is read")
+            raise UserError(f"of {source.title} none is read", option="discriminator")
         networks[role] = matching.Network(source, layers, arrays)
         if not networks[role].blocks:
-            raise UserError(f"--checkpoint: its {role} has no blocks as {source.title} has them")
+            raise UserError(f"its {role} has no blocks as {source.title} has them")
     return networks
 
 
@@ -134,9 +135,8 @@ def _architecture(networks: dict[str, matching.Network]) -> dict:
         of_d = matching.discriminator_architecture(networks["discriminator"])
         for name in ("image_size", "classes"):
             if of_d[name] != found[name]:
-                raise UserError(
-                    f"--discriminator: its {name} is {of_d[name]}, the generator's is {found[name]}"
-                )
+                problem = f"its {name} is {of_d[name]}, the generator's is {found[name]}"
+                raise UserError(problem, option="discriminator")
         found |= of_d
     return found | {
         "attention_form": "original",
@@ -301,7 +301,8 @@ def _fill(state, planned: Plan, weights: Weights, options) -> list[str]:
     publishing.check(together, whose, options.skip_surplus)
     notes = []
     for role, match in matchings.items():
-        match.assign()
+        with naming("checkpoint", options.checkpoint):
+            match.assign()
         notes += match.notes
         if role in weights.optimizers:
             optimizer = getattr(state, f"{role}_optimizer", None)

@@ -45,6 +45,7 @@ class Weights:
 
     Attributes:
       source: key in `names.SOURCES`.
+      is_source_given: whether the user said so, and names do not decide.
       networks: arrays by name, for some of `ROLES`.
       optimizers: for "generator" and "discriminator", where there are any.
       step: of the training; 0 if no file says.
@@ -53,6 +54,7 @@ class Weights:
     """
 
     source: str = ""
+    is_source_given: bool = False
     networks: dict[str, dict[str, Stored]] = dataclasses.field(default_factory=dict)
     optimizers: dict[str, Adam] = dataclasses.field(default_factory=dict)
     step: int = 0
@@ -76,7 +78,8 @@ class Paths(typing.NamedTuple):
         listed = os.listdir(folder)
         suffixes = {m[1] for name in listed if (m := re.fullmatch(r"G((?!_ema|_optim)(?:_\w+)?)\.pth", name))}
         if "" not in suffixes and len(suffixes) != 1:
-            what = f"name one of its G{'|'.join(sorted(suffixes))}.pth" if suffixes else "it holds no G.pth"
+            several = ", ".join(f"G{suffix}.pth" for suffix in sorted(suffixes))
+            what = f"name one of its {several}" if suffixes else "it holds no G.pth"
             raise UserError(f"--checkpoint={folder}: {what}")
         suffix = "" if "" in suffixes else suffixes.pop()
         stems = ("G", "G_ema", "D", "G_optim", "D_optim", "state_dict")
@@ -99,7 +102,7 @@ def gather(paths: Paths, source: str = "") -> Weights:
     """
     if os.path.isdir(paths.checkpoint) and any(n.endswith(".pth") for n in os.listdir(paths.checkpoint)):
         paths = Paths.of_folder(paths.checkpoint, paths)
-    weights = Weights(source)
+    weights = Weights(source, is_source_given=bool(source))
     trees = {}
     for option, path in paths._asdict().items():
         if path:
@@ -231,7 +234,7 @@ def _networks(weights: Weights, tree, path: str) -> dict[str, dict[str, Stored]]
     if together:
         groups.pop("", None)
     every = [key for group in groups.values() for key in group]
-    key = _source_of(every, list(tree), weights.source, path)
+    key = _source_of(every, list(tree), weights.source if weights.is_source_given else "", path)
     if weights.source and key != weights.source:
         raise UserError(
             f"{path}: is of {names.SOURCES[key].title}, not of {names.SOURCES[weights.source].title}"

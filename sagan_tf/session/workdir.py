@@ -59,12 +59,10 @@ def _like_its_source(config: Config, given: set[str]) -> Config:
     """The configuration with the networks of the run to begin with, where options do not say otherwise."""
     if not os.path.isfile(RunFiles(config.initialize_from).config):
         raise UserError(f"--initialize_from={config.initialize_from}: holds no run")
-    if os.path.realpath(config.initialize_from) == os.path.realpath(config.workdir):
-        raise UserError(f"--initialize_from={config.initialize_from}: is the --workdir; name another run")
     old = run_files.read_config(config.initialize_from)
     names = {field.name for field in dataclasses.fields(NetworkOptions)} - set(given)
     config = dataclasses.replace(config, **{name: getattr(old, name) for name in names})
-    options.check(config)
+    config.check_networks()
     return config
 
 

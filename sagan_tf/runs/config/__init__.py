@@ -40,8 +40,9 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 f"--dataset={self.dataset}: allowed are digits, "
                 + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
             )
-        self._check_networks()
         self._check_beginning()
+        if not self.initialize_from:  # otherwise when the networks are known
+            self.check_networks()
         self._check_weights()
         names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
         if self.evaluate_every_steps and self.best_metric not in names:
@@ -103,6 +104,8 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 raise UserError(
                     f"--{name}={getattr(self, name)}: needs --initialize_from, the run to begin with"
                 )
+
+    def _check_frozen(self) -> None:
         blocks = 2 if self.image_size == 32 else int(math.log2(self.image_size // 4))
         if self.freeze_discriminator_blocks > blocks:
             raise UserError(
@@ -110,13 +113,15 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 f"{self.image_size} at most {blocks} blocks can be frozen"
             )
 
-    def _check_networks(self) -> None:
+    def check_networks(self) -> None:
+        """Refuses networks that do not go together. Raises UserError."""
         self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
         coarsest = 8 if self.image_size == 32 else 4
         self._check_attention(
             "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
         )
         self._check_conditioning()
+        self._check_frozen()
 
     def _check_conditioning(self) -> None:
         needs_classes = []
