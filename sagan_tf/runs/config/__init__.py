@@ -34,15 +34,12 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 "--workdir is missing: name the directory that is to hold the run, e.g. --workdir=runs/a"
             )
         kind, _, rest = self.dataset.partition(":")
-        alone = kind in ("digits", NO_DATASET)
-        if kind not in (*DATASET_KINDS, NO_DATASET) or alone == bool(rest):
+        if kind not in (*DATASET_KINDS, NO_DATASET) or (kind in ("digits", NO_DATASET)) == bool(rest):
             raise UserError(
                 f"--dataset={self.dataset}: allowed are digits, "
                 + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
             )
         self._check_beginning()
-        if not self.initialize_from:  # otherwise when the networks are known
-            self.check_networks()
         self._check_weights()
         names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
         if self.evaluate_every_steps and self.best_metric not in names:
@@ -104,6 +101,8 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 raise UserError(
                     f"--{name}={getattr(self, name)}: needs --initialize_from, the run to begin with"
                 )
+        if not self.initialize_from:  # otherwise they are checked when that run has been read
+            self.check_networks()
 
     def _check_frozen(self) -> None:
         blocks = 2 if self.image_size == 32 else int(math.log2(self.image_size // 4))
