@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 
@@ -473,7 +474,8 @@ def test_scored_by_the_product(run_of_both, tmp_path):
         "--batch_size=10",
     ]
     command(evaluate, "sagan_tf.evaluate", workdir, *flags, f"--output={tmp_path / 'scores.jsonl'}")
-    assert '"is' in (tmp_path / "scores.jsonl").read_text()
+    (line,) = (tmp_path / "scores.jsonl").read_text().splitlines()
+    assert 1 <= json.loads(line)["value"] <= 10
 
 
 def test_statistics_estimated_at_import_are_those_of_samples(tmp_path, monkeypatch):
@@ -485,7 +487,7 @@ def test_statistics_estimated_at_import_are_those_of_samples(tmp_path, monkeypat
         z, labels = batch_statistics.random_inputs(generator, 0)(tf.constant(0, tf.int64))
         images = generator(z, labels).numpy()
         # The source's epsilon, 1e-4, is in the variances; in training it is this project's, 1e-5.
-        np.testing.assert_allclose(images, generator(z, labels, training=True).numpy(), atol=2e-3)
+        np.testing.assert_allclose(images, generator(z, labels, training=True).numpy(), atol=2e-2)
     kept = networks(f"--checkpoint={PEERS / 'studio_sagan_G.pth'}")[0](z, labels).numpy()
     assert np.abs(images - kept).max() > 0.1
     assert run_files.read_import(str(tmp_path / "run"))["batch_statistics"] == "estimated"
