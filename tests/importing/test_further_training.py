@@ -51,11 +51,11 @@ def networks(request, oracle):
     return *made, arrays
 
 
-def adam(network, role):
+def adam(network, role, buffers=_BUFFERS):
     """An optimizer with moments, of all parameters."""
     import torch
 
-    names = [name for name in network.state if not name.endswith(_BUFFERS)]
+    names = [name for name in network.state if not name.endswith(buffers)]
     for name in names:
         network.values[name] = network.values[name].detach().requires_grad_(True)
     parameters = [network.values[name] for name in names]
@@ -219,3 +219,36 @@ def translate(oracle, network, names):
         found[name] = variables["/".join(path)]
     assert len({id(variable) for variable in found.values()}) == len(network.trainable_variables)
     return found
+
+
+def test_moments_of_studiogan_are_in_its_files(tmp_path, oracle):
+    """Those of tables that were spectrally normalized start at 0, and are named."""
+    import torch
+
+    folder = oracle.FOLDER
+    network = oracle.Generator(oracle.FORMS["studio_sagan"])
+    for name, stored in torch_file.read(str(folder / "studio_sagan_G.pth")).items():
+        network.state[name] = torch.from_numpy(stored.read(name).copy())
+        network.values[name] = network.state[name].double()
+    buffers = ("weight_u", "weight_v", "running_mean", "running_var", "num_batches_tracked")
+    names, optimizer = adam(network, "generator", buffers)
+    tree = {"state_dict": network.state, "optimizer": optimizer.state_dict()}
+    torch.save(tree, tmp_path / "model=G-best-weights-step=7.pth")
+    with pytest.raises(SystemExit) as stop, contextlib.redirect_stdout(io.StringIO()) as out:
+        argv = [f"--checkpoint={tmp_path}/model=G-best-weights-step=7.pth", f"--workdir={tmp_path / 'run'}"]
+        argv.append(f"--discriminator={folder / 'studio_sagan_D.pth'}")
+        cli.run(import_weights.main, import_weights.Options, "", program="import_weights", argv=argv)
+    assert stop.value.code == 0
+    assert "moments of generator/block_8/norm_1/gain start at 0" in out.getvalue()
+    state, _ = restored(tmp_path / "run")
+    moments = {
+        variable.path.partition("/")[2]: slot.numpy()
+        for variable, slot in zip(
+            state.generator.trainable_variables, state.generator_optimizer._momentums, strict=True
+        )
+    }
+    theirs = dict(zip(names, optimizer.state_dict()["state"].values(), strict=True))
+    found = theirs["blocks.0.0.conv2d2.weight_orig"]["exp_avg"].numpy().transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(moments["block_8/conv_2/kernel"], found, rtol=1e-6)
+    assert not moments["block_8/norm_1/gain"].any() and int(state.discriminator_optimizer.iterations) == 0
+    assert "moments of the discriminator's Adam: they start at 0" in out.getvalue()
