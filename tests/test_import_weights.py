@@ -242,6 +242,8 @@ def test_a_hash_in_the_name_is_compared(tmp_path):
     for name in (digest[:8], "01234567"):
         (tmp_path / f"sagan-{name}.pth").write_bytes(content)
     networks(f"--checkpoint={tmp_path}/sagan-{digest[:8]}.pth")
+    shutil.copy(tmp_path / "sagan-01234567.pth", tmp_path / "sagan-20260818.pth")  # a date
+    networks(f"--checkpoint={tmp_path}/sagan-20260818.pth")
     line, _ = refusal(tmp_path, f"--checkpoint={tmp_path}/sagan-01234567.pth")
     assert f"begins with {digest[:8]} and not with 01234567" in line
 
@@ -252,7 +254,9 @@ def mmgeneration_file(tmp_path, name="own.pth", average=1.25):
     for prefix, letter in (("generator", "G"), ("discriminator", "D"), ("generator_ema", "G")):
         for key, value in arrays_of("mmgen_recipe", letter).items():
             scale = average if prefix == "generator_ema" and key == "to_rgb.conv.bias" else 1
-            weights[f"{prefix}.{key}"] = value * np.float32(scale)
+            within = "module." if prefix == "generator_ema" else ""  # as mmagic, its successor, has it
+            weights[f"{prefix}.{within}{key}"] = value * np.float32(scale)
+    weights["generator_ema.steps"] = np.ones(1, np.float32)
     weights["data_preprocessor.mean"] = np.zeros(3, np.float32)
     meta = make.dictionary({"iter": make.number(826), "config": make.text("x = 1")})
     return write(tmp_path / name, weights, {"meta": meta})

@@ -88,7 +88,7 @@ class Source:
     u_epsilon: float = 0.0
     offset: float = 1.0
     activated_shortcut: bool = False
-    ignored: str = r"(^|[./])(num_batches_tracked|sv\d+|u[1-9]\d*|N|accumulation_counter)$"
+    ignored: str = r"(^|[./])(num_batches_tracked|sv\d+|u[1-9]\d*|N|accumulation_counter|steps)$"
 
     def join(self, *parts: str) -> str:
         return self.separator.join(part for part in parts if part)

@@ -106,7 +106,7 @@ def gather(paths: Paths, source: str = "") -> Weights:
     trees = {}
     for option, path in paths._asdict().items():
         if path:
-            trees[option] = _load(path, option, weights.hashes)
+            trees[option] = _load(path, "checkpoint" if option == "state" else option, weights.hashes)
     _take_networks(weights, trees["checkpoint"], paths.checkpoint, "generator")
     if "generator" not in weights.networks:
         if "ema" not in weights.networks:
@@ -139,7 +139,7 @@ def _load(path: str, option: str, hashes: dict[str, str]):
         if os.path.isfile(path):
             _check_start(path)
             hashes[path] = files.sha256(path)
-            in_name = re.search(r"-([0-9a-f]{8})\.(pth|pt|npz)$", path)
+            in_name = re.search(r"-(?!(?:19|20)\d{6}\.)([0-9a-f]{8})\.(pth|pt|npz)$", path)  # no date
             if in_name and not hashes[path].startswith(in_name[1]):
                 raise UserError(
                     f"{path}: its SHA-256 begins with {hashes[path][:8]} and not with {in_name[1]}, as its"
