@@ -367,6 +367,7 @@ FOREIGN = {
     "a.tar.gz": (b"\x1f\x8b\x08", "compressed archive"),
     "b.pth": (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
     "a.safetensors": (b"\x10\0\0\0\0\0\0\0{}", "safetensors"),
+    "stylegan.pkl": (b"\x80\x04\x95\0ctorch_utils.persistence\n_reconstruct", "StyleGAN"),
     "c.pth": (b"", "cannot be read"),
     "d.pth": (b"no weights", "cannot be read"),
     "e.pth": (b"\x80\x02K\x01.", "none of PyTorch's weights"),

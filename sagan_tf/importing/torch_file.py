@@ -198,7 +198,9 @@ def _read_zip(path: str):
     members = _members(path)
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")]
     if any(name.rpartition("/")[2] == "constants.pkl" for name in members):
-        raise UserError(f"{path}: a TorchScript archive, a program with weights; a state_dict is needed")
+        raise UserError(f"{path}: seems to be a TorchScript archive, a program with weights; {READABLE}")
+    if any(name.endswith(".weights.h5") for name in members):
+        raise UserError(f"{path}: seems to be a Keras file (.keras); {READABLE}")
     if len(roots) != 1:
         raise UserError(f"{path}: a zip that PyTorch did not write (it has no data.pkl); {READABLE}")
     (root,) = roots

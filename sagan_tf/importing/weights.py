@@ -158,11 +158,13 @@ def _load(path: str, option: str, hashes: dict[str, str]):
 
 def _check_start(path: str) -> None:
     with open(path, "rb") as file:
-        start = file.read(512)
+        start = file.read(4096)
     if start[257:262] == b"ustar":
         raise UserError("seems to be a tar archive; unpack it first")
     if start[8:9] == b"{" and path.endswith(".safetensors"):
         raise UserError(f"seems to be a safetensors file, as of diffusers; {torch_file.READABLE}")
+    if start.startswith(b"\x80") and (b"torch_utils" in start or b"dnnlib" in start):
+        raise UserError(f"seems to be a pickle of StyleGAN, a program with weights; {torch_file.READABLE}")
     for first, what in _FIRST_BYTES:
         if start.startswith(first):
             raise UserError(f"seems to be {what}; {torch_file.READABLE}")

@@ -238,6 +238,9 @@ def test_zips_that_pytorch_does_not_write(tmp_path):
     make.write_zip(path, tree, data, extra=["a/constants.pkl"])
     assert "TorchScript" in refusal(path)
     with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", "y")
+    assert "Keras" in refusal(path)
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x", "y")
     assert "PyTorch did not write" in refusal(path)
 
