@@ -1,4 +1,4 @@
-"""Makes a run of weights that others have published: BigGAN-PyTorch, mmgeneration, StudioGAN, TF-Hub, ...
+"""Makes a run of weights that others have published: BigGAN-PyTorch, mmgeneration, StudioGAN, TF-Hub.
 
 The source is recognized from the names in the file. Sizes are read from the shapes; what no file says is
 decided by source and file name, printed, and can be set here. --dry_run shows all of it, and writes
