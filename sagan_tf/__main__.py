@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         print(f"sagan_tf {sagan_tf.__version__}")
         return 0
     if arguments and arguments[0] not in ("--help", "-h"):
-        print(f"sagan_tf: error: {arguments[0]}: is no option of the list; {_LISTED}", file=sys.stderr)
+        print(f"sagan_tf: error: {arguments[0]}: unknown argument; {_LISTED}", file=sys.stderr)
         return 2
     print("Commands (python -m sagan_tf.COMMAND --help explains one):")
     for name, text in commands().items():

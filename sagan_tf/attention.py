@@ -6,13 +6,13 @@ import re
 
 from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, writing
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.run_directory import RunFiles
 
-_CLASSES = 24  # at most, where none are asked for
+_CLASSES = 24  # the most classes to show if the user names none
 _PAGE = "attention.html"
-_HARDLY = 0.01  # of |gamma o| / |x|; below, a layer is hardly used
+_HARDLY = 0.01  # a layer whose |gamma o| / |x| is below this is hardly used
 _MEANING = (
     f"gamma near 0, or |gamma o|/|x| below {_HARDLY}: the layer hardly changes its input, so its maps say"
     " little; gamma below 0: means nothing by itself, the linear map before it can change sign with it"
@@ -21,11 +21,11 @@ _MEANING = (
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to show."""
+    """Options of the command."""
 
     workdir: str = option("", "Directory of the run.", section="Run")
     checkpoints: tuple[str, ...] = option(
-        ("latest",), "Which checkpoints: latest, best, steps, or all; a list.", section="Run"
+        ("latest",), "Checkpoints: latest, best, all, or steps; a list.", section="Run"
     )
     weights: str = option(
         "ema", "The generator's averaged weights, or the raw ones.", section="Run", choices=("ema", "raw")
@@ -36,13 +36,13 @@ class Options:
     num_samples: int = option(24, "Generated images.", section="Images", minimum=1, maximum=1000)
     real_images: int = option(
         12,
-        "Real images, of the run's dataset, for the discriminator; 0 for none.",
+        "Real images of the run's dataset, for the discriminator; 0 for none.",
         section="Images",
         minimum=0,
     )
     classes: tuple[str, ...] = option(
         (),
-        f"Names or numbers of the classes, which are taken in turn; if empty, all, or {_CLASSES} of more.",
+        f"Names or numbers of the classes, which are taken in turn; if empty, up to {_CLASSES} of all.",
         section="Images",
     )
     seed: int = option(
@@ -54,15 +54,15 @@ class Options:
 
     positions: tuple[str, ...] = option(
         (),
-        "Query positions of the figures, ROW:COLUMN in pixels from the top left corner, a list of up to 8; if"
-        " empty, those whose maps are most unlike are chosen in each image.",
+        "Query positions in the figures, ROW:COLUMN in pixels from the top left corner, a list of up to 8; if"
+        " empty, positions with unlike maps are chosen in each image.",
         section="Figures",
     )
-    num_positions: int = option(5, "How many positions are chosen.", section="Figures", minimum=1, maximum=8)
+    num_positions: int = option(5, "Number of positions to choose.", section="Figures", minimum=1, maximum=8)
     figure_rows: int = option(8, "Images in a figure.", section="Figures", minimum=1, maximum=100)
 
     output: str = option(
-        "", "Directory for figures and page; if empty, attention in the run's directory.", section="Output"
+        "", "Directory for figures and page; if empty, `attention` in the run's directory.", section="Output"
     )
 
     def check(self) -> None:
@@ -106,7 +106,7 @@ def main(options: Options, given) -> int:
     page = os.path.join(output, _PAGE)
     title = os.path.basename(os.path.abspath(options.workdir))
     size = write_page(page, title, run.class_names, [looks[step] for step in sorted(looks)])
-    for look in looks.values():  # after the page, by which a later command knows the folder
+    for look in looks.values():  # after the page, by which a later command recognizes the folder
         _write_figures(look, run.class_names, output)
     print(f"{page}: {size / 1e6:.1f} MB, open it in a browser")
     return 0
@@ -117,7 +117,7 @@ def _positions(options: Options) -> tuple[tuple[int, int], ...]:
 
 
 def _checkpoints(options: Options) -> list[str]:
-    """Names of checkpoints, each once."""
+    """The names of the checkpoints, each once."""
     from sagan_tf.runs import run_files
 
     names = []
@@ -138,7 +138,7 @@ def _restore(options: Options, checkpoint: str):
             options.workdir, checkpoint, options.weights == "ema", options.batch_statistics
         )
     except UserError as error:
-        if error.option == "checkpoint":  # as of the commands that take one
+        if error.option == "checkpoint":  # the name of the option in other commands
             error.option = "checkpoints"
         raise
 
@@ -146,18 +146,16 @@ def _restore(options: Options, checkpoint: str):
 def _make_output(options: Options) -> str:
     """Makes the directory. Raises UserError if it holds something else, or cannot be written."""
     output = options.output or RunFiles(options.workdir).attention
-    try:
+    with writing("output", output):
         os.makedirs(output, exist_ok=True)
         found = os.listdir(output)
-    except OSError as error:
-        raise UserError(f"--output={output}: cannot be written ({error.strerror})") from error
     if set(found) - {f"{_PAGE}.partial"} and _PAGE not in found:
         raise UserError(f"--output={output}: holds other files; name a new or empty directory")
     return output
 
 
 def _real_images(options: Options, config, class_names, classes):
-    """Real images; None, and a line that says why, if there are none to be had."""
+    """Real images. If there are none, it prints why and returns None."""
     from sagan_tf.inspection import attention_maps
 
     if not options.real_images or not config.discriminator_attention:
@@ -179,7 +177,7 @@ def _look(options: Options, run, classes, real):
     z = attention_maps.draw_z(options.num_samples, options.seed, run.config.z_dim, options.truncation)
     labels = np.resize(np.array(classes, np.int32), options.num_samples)
     with Progress("images", options.num_samples) as progress:
-        return attention_maps.Observer(run, drawing, progress.line).look(z, labels, real, progress)
+        return attention_maps.MapCollector(run, drawing, progress.line).look(z, labels, real, progress)
 
 
 def _report(look) -> None:

@@ -20,31 +20,31 @@ class Options:
 
     workdir: str = option("", "Directory of the run.", section="What is exported")
     checkpoint: str = option(
-        "latest", "Which of the run's checkpoints: latest, best, or a step.", section="What is exported"
+        "latest", "The run's checkpoint: latest, best, or a step.", section="What is exported"
     )
     batch_statistics: str = batch_statistics_option("What is exported")
 
     export_dir: str = option(
-        "", "Directory of the model; each export is a new version in it: 1, 2, ...", section="As what"
+        "", "Directory of the model. Each export is a new version in it: 1, 2, ...", section="As what"
     )
     model_name: str = option(
-        "", "Name that it is served by; if empty, that of --export_dir.", section="As what"
+        "", "Name that the model is served by; if empty, that of --export_dir.", section="As what"
     )
     precision: str = option(
         "float32",
-        "What is computed with, whatever the run was trained in.",
+        "Precision of the export's computations, whatever the run was trained in.",
         section="As what",
         choices=tuple(PRECISIONS),
     )
     weights_dtype: str = option(
         "float32",
-        "What weights are stored as; 16 bits halve the files and round the weights. With --precision="
-        "bfloat16 kernels are stored in it, unless they are normalized in every call.",
+        "Type of the stored weights. 16 bits halve the files and round the weights. With --precision="
+        "bfloat16 kernels are stored in bfloat16, unless they are normalized in every call.",
         section="As what",
         choices=("float32", "bfloat16", "float16"),
     )
     bake_spectral_norm: bool = option(
-        True, "Divide the weights by their spectral norm once, instead of in every call.", section="As what"
+        True, "Divide the weights by their spectral norm once and not in every call.", section="As what"
     )
     warmup_batch_sizes: tuple[int, ...] = option(
         (1,), "Rows of the warm-up requests; empty for none.", section="As what", minimum=1, maximum=4096
@@ -52,14 +52,14 @@ class Options:
 
     also: tuple[str, ...] = option(
         (),
-        "Other formats to write beside the SavedModel: generator.keras (read by Keras with this package),"
-        " generator.onnx (read by ONNX runtimes).",
+        "Other formats to write as well: generator.keras (for Keras with this package), generator.onnx (for"
+        " ONNX runtimes).",
         section="As what",
         choices=("keras", "onnx"),
     )
 
-    intended_use: str = option("", "For the model card: what the model is meant for.", section="Model card")
-    license: str = option("", "For the model card: licence of the weights.", section="Model card")
+    intended_use: str = option("", "What the model is meant for.", section="Model card")
+    license: str = option("", "Licence of the weights.", section="Model card")
 
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""

@@ -1,8 +1,8 @@
-"""Runs the paper's experiments, as far as they have not been run yet, and reports them.
+"""Runs the paper's experiments and reports them.
 
 The same command again goes on where it was stopped. Each run is OUTPUT/ROW/seed_S, made from
-flags/FOLDER/ROW.cfg; all rows are run with the first seed, then with the next. Runs that are lost go on to
-their end all the same (--on_divergence=ignore), so that all are scored at the same step; only NaN ends one.
+flags/FOLDER/ROW.cfg. All rows are run with the first seed, then with the next. Lost runs go on to their end
+(--on_divergence=ignore), so that all are scored at the same step; only NaN ends a run.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Options:
     """What to run, and how it is scored."""
 
     experiment: tuple[str, ...] = option(
-        ("figure3",), "What to run; all for everything.", choices=(*EXPERIMENTS, "all"), may_change=True
+        ("figure3",), "Experiments to run, or all.", choices=(*EXPERIMENTS, "all"), may_change=True
     )
     scale: str = option(
         "small",
@@ -39,16 +39,16 @@ class Options:
         choices=tuple(SCALES),
     )
     steps: int = option(
-        0, "Generator steps of each run; 0 for what the flagfile says.", minimum=0, may_change=True
+        0, "Generator steps of each run; 0 for the flagfile's number.", minimum=0, may_change=True
     )
     seeds: tuple[int, ...] = option(
         (0, 1), "Seeds; each row is run with each.", minimum=0, maximum=MAX_SEED, may_change=True
     )
     output: str = option("", "Directory for the runs and the report.", may_change=True)
-    dataset: str = option("", "Instead of the flagfiles' dataset; see sagan_tf.train.")
+    dataset: str = option("", "Dataset to use instead of the flagfiles' one; see sagan_tf.train.")
     overrides: str = option(
         "",
-        "A flagfile of sagan_tf.train that is read after each row's: what this machine needs.",
+        "A flagfile of sagan_tf.train that is read after each row's flagfile, e.g. for this machine.",
         may_change=True,
     )
     inception: str = option(INCEPTION, "The network that sees the images; see sagan_tf.evaluate.")
@@ -58,13 +58,17 @@ class Options:
         choices=tuple(TRAINING_METRICS),
         may_change=True,
     )
-    num_samples: int = option(0, "Images for these; 0 for the scale's: 50000, 10000, 5000.", minimum=0)
+    num_samples: int = option(
+        0, "Images for the scores of finished runs; 0 for the scale's: 50000, 10000, 5000.", minimum=0
+    )
     curve_metrics: tuple[str, ...] = option(
         ("is", "fid"), "Scores while training.", choices=tuple(TRAINING_METRICS), may_change=True
     )
-    curve_samples: int = option(0, "Images for these; 0 for the scale's: 10000, 2000, 1000.", minimum=0)
-    retry_failed: bool = option(False, "Run what has failed again.", may_change=True)
-    dry_run: bool = option(False, "Print the plan, with costs and hours, and stop.", may_change=True)
+    curve_samples: int = option(
+        0, "Images for the scores while training; 0 for the scale's: 10000, 2000, 1000.", minimum=0
+    )
+    retry_failed: bool = option(False, "Run failed runs again.", may_change=True)
+    dry_run: bool = option(False, "Print the plan with costs and hours, and stop.", may_change=True)
 
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""
@@ -78,7 +82,7 @@ class Options:
 
 
 def _names(options: Options) -> tuple[str, ...]:
-    """The experiments that are meant."""
+    """The experiments that the user asks for."""
     if "all" in options.experiment:
         return tuple(name for name in EXPERIMENTS if options.scale in EXPERIMENTS[name].rows)
     return tuple(dict.fromkeys(options.experiment))
@@ -125,7 +129,7 @@ def main(options: Options, given) -> int:
 
 
 def _perform(sweep, missing, clock, write_report) -> None:
-    """Does the runs one after the other, and says how it goes."""
+    """Performs the runs one after the other and prints how far they are."""
     for number, run in enumerate(missing, 1):
         place = f"[{number}/{len(missing)}] {run.name}"
         print(f"{place}: {sweep.status(run)}", flush=True)
@@ -144,7 +148,7 @@ def _perform(sweep, missing, clock, write_report) -> None:
 
 
 def _at(scalars: dict, run) -> str:
-    """How far a run is, by the last line of its metrics."""
+    """How far a run is, from the last line of its metrics."""
     from sagan_tf.runs import run_files
 
     losses = {"D": scalars.get("loss/discriminator"), "G": scalars.get("loss/generator")}
@@ -154,7 +158,7 @@ def _at(scalars: dict, run) -> str:
 
 
 def _reported(options: Options) -> list[str]:
-    """The experiments for the report: those asked for, and others whose rows have all been begun before."""
+    """The experiments for the report: those asked for, and those whose rows have all begun."""
     begun = [
         name
         for name, about in EXPERIMENTS.items()
@@ -176,8 +180,8 @@ def _found_seeds(output: str, row: str) -> set[int]:
 
 
 def _runs(options: Options, rows) -> list:
-    """The runs of some flagfiles: those asked for and those that are there, by seed, then by row."""
-    from sagan_tf.reproduction.sweep import Run
+    """The runs of some flagfiles: those asked for and those that exist, by seed, then by row."""
+    from sagan_tf.reproduction.sweep import PlannedRun
 
     wanted, runs = flagfiles(_names(options), options.scale), []
     found = {row: _found_seeds(options.output, row) for row in rows}
@@ -186,7 +190,7 @@ def _runs(options: Options, rows) -> list:
         for row in rows:
             if seed in found[row] or (row in wanted and seed in options.seeds):
                 arguments = _arguments(options, row, seed)
-                runs.append(Run(row, _resolved(arguments), tuple(arguments)))
+                runs.append(PlannedRun(row, _resolved(arguments), tuple(arguments)))
     return runs
 
 
@@ -200,7 +204,7 @@ def _resolved(arguments: list[str]) -> Config:
 
 
 def _arguments(options: Options, row: str, seed: int) -> list[str]:
-    """What `sagan_tf.train` is called with."""
+    """The arguments for `sagan_tf.train`."""
     from sagan_tf.reproduction.sweep import best_metric
 
     scale = SCALES[options.scale]
@@ -222,7 +226,7 @@ def _arguments(options: Options, row: str, seed: int) -> list[str]:
 
 
 def _machine() -> str:
-    """What is computed on. The GPUs are left to the runs' processes."""
+    """The description of this machine. Only the runs' processes use its GPUs."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -232,7 +236,7 @@ def _machine() -> str:
 
 
 def _try(run) -> float | None:
-    """Steps per second of a run's first steps, on digits for speed."""
+    """Steps per second of a run's first steps, on the digits, which load fast."""
     from sagan_tf.reproduction.sweep import environment
     from sagan_tf.runs import run_files
 

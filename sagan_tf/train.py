@@ -1,6 +1,7 @@
 """Trains a SAGAN. The same command again takes a stopped run up where it was."""
 
 import contextlib
+import os
 
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, runtime
@@ -13,27 +14,38 @@ _EXIT_SIGNAL = 128  # plus the number of the signal
 def main(config: Config, given) -> int:
     """Starts a run or takes it up. Returns the exit code."""
     # These import TensorFlow, which `--help` and a mistake in an option do not wait for.
-    from sagan_tf.monitoring.guards import Diverged
-    from sagan_tf.runs import objects, run_files
-    from sagan_tf.session import failures, workdir
-    from sagan_tf.session.session import Session
-    from sagan_tf.system.devices import device_names, make_workers
+    from sagan_tf import cluster
+    from sagan_tf.runs import objects
+    from sagan_tf.session import workdir
+    from sagan_tf.system.devices import device_names
 
     config = workdir.resolve(config, given)
+    runtime.set_intra_op_threads(config.intra_op_threads)
     environment = runtime.environment(device_names(config.devices))
     config = objects.resolve_speed(config, environment)
     if config.dry_run:
         print(options.to_flagfile(config), end="")
         return 0
-    workers = make_workers(config.devices)
+    with cluster.meet(cluster.find(config.cluster, os.environ), config.join_timeout) as meeting:
+        meeting.exit_code = _train(config, environment, meeting)
+        return meeting.exit_code
+
+
+def _train(config: Config, environment: runtime.Environment, meeting) -> int:
+    from sagan_tf.monitoring.guards import Diverged
+    from sagan_tf.runs import objects, run_files
+    from sagan_tf.session import agreement, failures, workdir
+    from sagan_tf.session.session import Session
+
+    dataset = agreement.open_dataset(config, environment, meeting)
+    run_files.check_classes(config, dataset)
+    workers = meeting.join(config.devices, config.join_timeout)
     objects.check_replicas(config, workers.strategy)
     if workers.count > 1 and config.on_divergence == "restore":
         raise UserError("--on_divergence=restore: not with several workers; allowed are stop and ignore")
-    dataset = objects.open_dataset(config)
-    run_files.check_classes(config, dataset)
     locked = workdir.lock(config.workdir) if workers.is_chief else contextlib.nullcontext()
-    with locked, failures.explained(config.workdir, dataset), workers.watched():
-        session = Session(config, workers, dataset, environment)
+    with locked, failures.explained(config.workdir, dataset), workers.watched(meeting.await_end):
+        session = Session(config, workers, dataset, environment, meeting)
         with contextlib.closing(session):
             session.restore()
             if session.is_complete:

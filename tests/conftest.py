@@ -1,4 +1,4 @@
-"""What all tests share: TensorFlow on four logical CPU devices, data, and what is said at the end."""
+"""What all tests share: TensorFlow on four logical CPU devices, data, and a list of what could not run."""
 
 import collections
 import contextlib
@@ -47,21 +47,40 @@ _start_tensorflow()  # here, as other conftest.py files import TensorFlow before
 
 
 def pytest_collection_finish():
-    """What has been imported stays: no search for garbage need look at it again, nor come so often."""
+    """Imported objects stay: the garbage collector need not look at them again, and may run less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
 
+def _skip_bfloat16():
+    pytest.skip(f"bfloat16, which TensorFlow does not have with {onednn_limit()} on this processor")
+
+
 def pytest_runtest_setup(item):
-    """Leaves out what computes in bfloat16 where oneDNN is kept from it: TensorFlow would end the process."""
+    """Skips tests in bfloat16 if oneDNN may not compute in it, because TensorFlow would end the process."""
     if lacks_bfloat16() and ("bfloat16" in item.nodeid or "bfloat16" in inspect.getsource(item.function)):
-        pytest.skip(f"bfloat16, which TensorFlow does not have with {onednn_limit()} on this processor")
+        _skip_bfloat16()
+
+
+@pytest.fixture(scope="session", autouse=lacks_bfloat16())
+def _no_layer_in_bfloat16():
+    """Ends the tests that make such a layer without a word of it in their own text."""
+    from keras import dtype_policies
+
+    make = dtype_policies.DTypePolicy.__init__
+
+    def __init__(self, name, *arguments, **more):
+        if "bfloat16" in str(name):
+            _skip_bfloat16()
+        make(self, name, *arguments, **more)
+
+    dtype_policies.DTypePolicy.__init__ = __init__
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _memory_is_given_back():
-    """After each module: Keras's and TensorFlow's caches hold every graph that was traced."""
+    """After each module, empties the caches of Keras and TensorFlow, which hold every traced graph."""
     yield
     import keras
 
@@ -89,7 +108,7 @@ def shared():
 
 @pytest.fixture
 def eagerly():
-    """Without graphs: to trace one takes longer than the few steps of a test."""
+    """Runs functions without graphs, because tracing one takes longer than the few steps of a test."""
     with running_eagerly():
         yield
 

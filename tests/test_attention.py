@@ -333,7 +333,7 @@ def test_runs_that_have_nothing_to_show(tmp_path, command):
     assert f"--workdir={workdir}: has no attention to show" in refusal(command, f"--workdir={workdir}")
     workdir = make_run(tmp_path / "control", (), attention_form="residual")
     error = refusal(command, f"--workdir={workdir}")
-    assert f"--workdir={workdir}: has no attention to show (--attention_form=residual" in error
+    assert f"--workdir={workdir}: has no attention to show: residual blocks" in error
     workdir = make_run(tmp_path / "early", ())
     for checkpoints in ("latest", "all"):
         error = refusal(command, f"--workdir={workdir}", f"--checkpoints={checkpoints}")
@@ -359,7 +359,7 @@ def test_after_a_checkpoint_that_fails_the_same_folder_can_be_taken(tmp_path, co
     workdir = make_run(tmp_path / "run", (10, 20), change=change, generator_attention=())
     output = tmp_path / "run" / "attention"
     refused = refusal(command, f"--workdir={workdir}", "--checkpoints=all", output=output)
-    assert "map is not finite" in refused
+    assert "is not finite" in refused
     (output / "attention.html.partial").touch()  # what a kill while the page was written leaves
     code, _, error = command(f"--workdir={workdir}", "--checkpoints=10", output=output)
     assert code == 0, error
@@ -390,7 +390,7 @@ def test_maps_of_one_key_are_left_out():
     def look(resolutions):
         networks = {name: _Network(name, resolutions) for name in ("generator", "discriminator")}
         run = restoring.Run(CONFIG, DIGITS, 3, **networks)
-        observer = attention_maps.Observer(run, drawing, lines.append)
+        observer = attention_maps.MapCollector(run, drawing, lines.append)
         return observer.look(np.zeros((33, 8)), np.zeros(33, np.int32), None, lambda done: None)
 
     assert [view.name for view in look((2, 4)).views] == ["generator_4", "discriminator_4_generated"]

@@ -41,6 +41,7 @@ STUDIES = {
     "key_ratio_4": ("attention_32 attention_16", {"attention_key_ratio"}),
     "form_paper_v1": ("attention_32 attention_16", {"attention_form"}),
     "form_paper_v2": ("attention_32 attention_16", {"attention_form"}),
+    "relativistic": ("sn_gd_ttur", {"loss", "gradient_penalty", "gradient_penalty_weight"}),
     "beta2_0.999": ("attention_32 attention_16", {"beta2"}),
 }
 RECIPES = {"imagenet/recipe_fid_12.8", "imagenet/biggan", "cifar10/biggan", "cifar10/studiogan"}
@@ -130,7 +131,7 @@ _EACH = [
 
 @pytest.mark.parametrize("row", _EACH)
 def test_it_trains(row, eagerly):
-    """Three steps with one channel and two images."""
+    """Two steps with few channels and two images. In the first gamma moves, in the second the attention."""
     shrunk = dataclasses.replace(
         config(row),
         batch_size=2,
@@ -149,7 +150,7 @@ def test_it_trains(row, eagerly):
     pixels = tf.random.stateless_uniform((images, size, size, 3), (0, 0), -1.0, 1.0)
     batches = tf.data.Dataset.from_tensors((pixels, tf.range(images) % 3)).repeat()
     step = objects.make_step(shrunk, state, strategy)
-    values = step(iter(strategy.experimental_distribute_dataset(batches)), tf.constant(3))
+    values = step(iter(strategy.experimental_distribute_dataset(batches)), tf.constant(2))
     assert all(np.isfinite(value.numpy()).all() for value in values.values()), values
     after = [
         variable.numpy()

@@ -259,7 +259,10 @@ def test_a_saved_model_gives_the_pictures_of_its_run(exported, command, tmp_path
 def test_mistakes_with_a_saved_model(exported, command, tmp_path):
     _, saved_model = exported
     for arguments, text in (
-        (["--what=class_interpolation"], "a SavedModel takes whole classes; give the run (--workdir)"),
+        (
+            ["--what=class_interpolation"],
+            "a SavedModel takes whole classes; give the run instead (--workdir)",
+        ),
         (["--what=progress"], "--what=progress: needs --workdir"),
         (["--what=neighbours"], "--dataset is missing"),
         (["--classes=10"], "--classes=10: no such class; allowed are names (0, 1, 2"),

@@ -6,14 +6,13 @@ import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sagan_tf.monitoring.guards import Guards
 from sagan_tf.session import workdir
 from tests.tiny_run import PLAIN, TINY, reports, run, tensors
 
@@ -35,7 +34,7 @@ def finished(finished_run):
 
 def test_progress_and_an_estimate_are_printed(finished_run):
     out = finished_run[1]
-    assert "step 8/8" in out and "to go" in out and "parameters: generator " in out
+    assert "steps: 8 of 8" in out and "to go" in out and "parameters: generator " in out
 
 
 def test_workdir_holds_everything(finished):
@@ -84,25 +83,21 @@ def test_taken_up_with_the_workdir_alone_it_is_the_run_that_was_not_stopped(fini
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
-def test_stopped_by_a_signal_it_saves_and_says_how_to_go_on(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "sagan_tf.train",
-        *PLAIN,
-        f"--workdir={tmp_path}",
-        "--train_steps=100000",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("step "):
-            process.send_signal(signal.SIGTERM)
-            break
-    rest = process.stdout.read()
-    assert process.wait() == 128 + signal.SIGTERM
-    assert "SIGTERM: saved step" in rest and "the same command takes the run up" in rest
-    step = int(rest.split("saved step ")[1].split(";")[0])
-    assert (tmp_path / "checkpoints" / f"{step:08d}" / "manifest.json").exists()
+def test_stopped_by_a_signal_it_saves_and_says_how_to_go_on(tmp_path, eagerly, monkeypatch):
+    """At step 3, between two checkpoints. The signal comes to this process, which runs the command."""
+    before, see = signal.getsignal(signal.SIGTERM), Guards.see_losses
+
+    def see_and_signal(guards, step, *arguments):
+        see(guards, step, *arguments)
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Guards, "see_losses", see_and_signal)
+    code, out, error = run(*PLAIN, f"--workdir={tmp_path}", "--train_steps=1000", "--steps_per_call=1")
+    assert code == 128 + signal.SIGTERM, error
+    assert "SIGTERM: saved step 3; the same command takes the run up" in out
+    assert (tmp_path / "checkpoints" / "00000003" / "manifest.json").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_dry_run_prints_a_flagfile_and_writes_nothing(tmp_path):

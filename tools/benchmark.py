@@ -1,12 +1,11 @@
-"""How fast the product is, beside what the machine can do: training, sampling, serving, data, scores, start.
+"""Measures how fast the product is beside the machine's limits: training, sampling, serving, data, scores.
 
-Arithmetic is counted in the order of the paper's layers, by which implementations can be compared; the
-product computes less of it, so that a share of a ceiling can be more than 1. `--what=peer` measures the step
-and that of the same networks in plain PyTorch (tools/peer.py), if it is installed: in turns, so that what
-slows the machine slows both.
+Arithmetic is counted in the paper's order of layers, to compare implementations. The product computes less,
+so a share of a limit can exceed 1. `--what=peer` also measures the step of the same networks in plain PyTorch
+(tools/peer.py), in turns with ours, so that other load slows both.
 
-Each figure is the median of repeated runs with its spread. Times differ between machines and with what else
-they do; shares of the ceilings, measured in the same run, differ less.
+Each figure is the median of repeated runs, with its extremes. Shares of the limits, measured in the same run,
+vary less between machines than times.
 """
 
 import dataclasses
@@ -14,7 +13,6 @@ import importlib.util
 import json
 import math
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -54,7 +52,7 @@ _OTHERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to measure, and of which networks."""
+    """What to measure, and on which networks."""
 
     what: tuple[str, ...] = option(
         ("train", "sample", "start"),
@@ -74,11 +72,12 @@ class Options:
     json: str = option("", "File to write the figures to as well.")
 
     def check(self) -> None:
-        """Refuses networks and devices that cannot be, and a peer that is not there. Raises UserError."""
+        """Raises UserError for impossible networks and devices, and if PyTorch is missing for the peer."""
         try:
             check(_config(self, "float32"))
         except UserError as error:
-            raise UserError(re.sub("--(generator|discriminator)_", "--", str(error))) from error
+            error.option = error.option.rpartition("_")[2]  # attention: one option for both networks here
+            raise
         if "peer" in self.what and importlib.util.find_spec("torch") is None:
             raise UserError(
                 "--what=peer: needs PyTorch, which is not a requirement of this project: pip install torch"
@@ -175,7 +174,7 @@ def growth(options: Options, precision: str):
 
 
 def attention(options: Options, precision: str):
-    """Yields what attention at a half of the images' size costs beside a quarter and none, steps in turns."""
+    """Yields the cost of attention at half the image's size, at a quarter and of none; steps in turns."""
     resolutions = (options.image_size // 4,), (options.image_size // 2,), ()
     calls = [_step(dataclasses.replace(options, attention=r), precision)[0] for r in resolutions]
     quarter, half, none = seconds_in_turns(calls, options.repeats)

@@ -1,7 +1,7 @@
-"""How fast the data comes: preparation, and batches from prepared records, with the memory they take.
+"""Measures the speed of data: preparation, batches from prepared records, and the memory they take.
 
-Images are made up: smooth colours with a little grain, which as JPEGs of quality 95 take about as many
-bytes as photographs do.
+Images are made up: smooth colours with a little grain. As JPEGs of quality 95 they are about as large as
+photographs.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from sagan_tf.system.options import option  # noqa: E402
 from sagan_tf.system.processor import usable_cpus  # noqa: E402
 from tools.ceilings import peak_memory  # noqa: E402
 
-_PHOTOGRAPHS = 48  # different ones; preparing takes each again and again
+_PHOTOGRAPHS = 48  # number of different images; each is used many times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Options:
 
 
 class MadeUpPhotographs:
-    """A source of made-up images; `get` gives arrays, or JPEGs where `encoded`."""
+    """A source of made-up images. `get` returns arrays, or JPEGs if `encoded`."""
 
     class_names, labels = ("all",), None
 
@@ -101,7 +101,7 @@ def images_per_second(dataset, batch_size: int, seconds: float) -> float:
 
 
 def preparation(height: int, width: int, image_size: int, count: int) -> tuple[float, float]:
-    """Large JPEGs a second: prepared, and decoded only, by libjpeg at full size, on the same cores."""
+    """Large JPEGs a second on the same cores: prepared, and only decoded at full size by libjpeg."""
     import concurrent.futures
 
     from PIL import Image

@@ -1,7 +1,7 @@
-"""How long the quick start's preset trains until its digits are those that were asked for.
+"""Measures how long the quick start's preset trains until its samples are the digits that were asked for.
 
 A support vector machine that has learnt real digits reads 1,000 samples of the averaged generator at every
-checkpoint. Seconds count from the command, so with start and compilation; and from the first step on.
+checkpoint. Seconds count from the command, with start and compilation, and also from the first step.
 """
 
 import dataclasses
@@ -70,7 +70,7 @@ def main(options: Options, given) -> int:
 
 
 def training_times(workdir: str) -> dict[int, tuple[float, float]]:
-    """By step, the clock's time and the seconds of training so far, as the run wrote them."""
+    """The clock's time and the seconds of training so far, by step, from the run's metrics."""
     times, seconds, before = {}, 0.0, 0
     with open(os.path.join(workdir, "metrics.jsonl"), encoding="utf-8") as file:
         for line in map(json.loads, file):
@@ -82,7 +82,7 @@ def training_times(workdir: str) -> dict[int, tuple[float, float]]:
 
 
 class Judge:
-    """Reads samples as digits: a support vector machine, trained on 70% of scikit-learn's real ones."""
+    """Reads samples as digits, with a support vector machine that learnt 70% of scikit-learn's digits."""
 
     def __init__(self):
         from sklearn import datasets, model_selection, svm
@@ -94,7 +94,7 @@ class Judge:
             digits.data / 16.0, digits.target, test_size=0.3, random_state=0, stratify=digits.target
         )
         self._classifier = svm.SVC(C=10).fit(learn, learn_labels)
-        self.accuracy = self._classifier.score(hold, hold_labels)  # on real digits that it has not seen
+        self.accuracy = self._classifier.score(hold, hold_labels)  # on the other real digits
         real = list(data.open_dataset("digits", image_size=32).once(256))
         images, labels = (np.concatenate(part) for part in zip(*real, strict=True))
         self._real_spread = _spread(images * (2 / 255), labels)
@@ -102,8 +102,8 @@ class Judge:
     def __call__(self, workdir: str, checkpoint: str | int = "latest") -> tuple[float, float]:
         """Share of 1,000 EMA samples that are read as the class asked for, and their variety.
 
-        Variety is the standard deviation of a pixel within a class, mean over pixels and classes, as a
-        share of that of the real images as training sees them.
+        Variety is the standard deviation of a pixel within a class, averaged over pixels and classes, as a
+        share of the real images' deviation.
         """
         from sagan_tf.runs import restoring
 

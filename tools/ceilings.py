@@ -1,4 +1,4 @@
-"""What the machine can do, and how measured figures are written."""
+"""The machine's limits, and the form of measured figures."""
 
 import statistics
 import sys
@@ -12,9 +12,9 @@ class Figure(typing.NamedTuple):
     Attributes:
       name: what was measured.
       value: the median of the repetitions; `low` and `high` are the extremes.
-      unit: of all three.
-      share: of the matrix product's rate at the same precision and in the same run, where that says anything.
-      note: what belongs to it.
+      unit: the unit of these.
+      share: value divided by the rate of a matrix product at this precision in the same run, or None.
+      note: a remark.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Figure(typing.NamedTuple):
 
 
 def peak_memory() -> int:
-    """The most bytes that this process has held so far."""
+    """The largest memory of this process so far, in bytes."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
-    except OSError:  # not Linux, whose `ru_maxrss` would count what the parent held before this process began
+    except OSError:  # not Linux. On Linux `ru_maxrss` would include the parent's memory.
         pass
     import resource  # here, as Windows has no such module
 
@@ -45,12 +45,12 @@ def peak_memory() -> int:
 
 
 def seconds_of(function, repeats: int) -> list[float]:
-    """Times of calls after a first one, which may compile."""
+    """Seconds of each call after a first one, which may compile."""
     return seconds_in_turns([function], repeats)[0]
 
 
 def seconds_in_turns(functions, repeats: int) -> list[list[float]]:
-    """The same for several functions, called in turns: what slows the machine slows all of them."""
+    """The same for several functions that are called in turns, so that other load slows all of them."""
     for function in functions:
         function()
     times = [[] for _ in functions]
@@ -63,14 +63,14 @@ def seconds_in_turns(functions, repeats: int) -> list[list[float]]:
 
 
 def rate(name: str, amount: float, times: list[float], unit: str, ceiling=None, note="") -> Figure:
-    """`amount` in each of `times`, as a rate."""
+    """The rate `amount` / seconds of the calls, as a figure."""
     rates = sorted(amount / seconds for seconds in times)
     median = statistics.median(rates)
     return Figure(name, median, rates[0], rates[-1], unit, ceiling and median / ceiling, note)
 
 
 def matrix_product(precision: str, repeats: int, size: int = 2048) -> Figure:
-    """The rate of one large matrix product: the ceiling that shares are of."""
+    """The rate of one large matrix product, which shares refer to."""
     import tensorflow as tf
 
     a = tf.cast(tf.random.normal((size, size)), precision)
@@ -92,7 +92,7 @@ def convolution(precision: str, repeats: int, ceiling: float) -> Figure:
 
 
 def copy_bandwidth(repeats: int) -> Figure:
-    """How fast memory is read and written."""
+    """The speed of memory: bytes read and written."""
     import numpy as np
 
     source = np.ones(2**26, np.float32)

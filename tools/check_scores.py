@@ -1,7 +1,7 @@
-"""Shows what each metric sees: real images are compared with others that were spoilt in known ways.
+"""Shows what each metric sees: it compares real images with images that are spoilt in known ways.
 
-Half of the images are the real ones; the other half, spoilt, are the generated ones. Prints a table, and
-fails if a metric does not rank the spoilt images as it must.
+One half of the images are the real ones. The other half is spoilt and stands for generated ones. The command
+prints a table. It fails if a metric does not rank the spoilt images as it must.
 """
 
 import dataclasses

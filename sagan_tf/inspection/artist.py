@@ -1,11 +1,11 @@
-"""The pictures of a generator: one class a row unless it is said otherwise."""
+"""The pictures of a generator: one class a row, except in interpolations between classes."""
 
 import numpy as np
 
 from sagan_tf.evaluation import samples
 from sagan_tf.evaluation.compiled import callable_of
 from sagan_tf.inspection import paths
-from sagan_tf.inspection.source import Source, draw, mixed_classes
+from sagan_tf.inspection.source import SampleSource, draw, mixed_classes
 from sagan_tf.pictures import captioned_grid, enlarged
 from sagan_tf.system.errors import UserError
 
@@ -15,22 +15,22 @@ _THRESHOLDS, _OF_EACH = (2.0, 1.0, 0.5, 0.1), 4  # of the truncation sweep
 class Artist:
     """Draws pictures, uint8 (height, width, 3) with captions.
 
-    z number i of a seed is that of sample i in `sagan_tf.evaluation.samples`.
+    Sample i of a seed has the z of sample i in `sagan_tf.evaluation.samples`.
 
     Args:
       source: the generator.
-      labels: of the rows, one each; for an unconditional generator only their number counts.
+      labels: one for each row. An unconditional generator takes only their number.
       columns: images in a row, at least 2.
       seed, truncation: see `samples.draw_z`.
       batch_size: images that are drawn together.
 
     Attributes:
       rows: number of rows.
-      names: their classes' names; empty for an unconditional generator.
+      names: names of the rows' classes; empty for an unconditional generator.
     """
 
     def __init__(
-        self, source: Source, labels, columns: int, *, seed: int, truncation: float, batch_size: int
+        self, source: SampleSource, labels, columns: int, *, seed: int, truncation: float, batch_size: int
     ):
         self._source, self._generator = source, source.generator
         self._labels, self._columns = np.asarray(labels, np.int32), columns
@@ -50,23 +50,26 @@ class Artist:
         return self._picture(z, self._columns, title=title)
 
     def same_z(self) -> np.ndarray:
-        """A z a column: downwards only the class changes, to the right only z."""
+        """Each column has one z, each row one class."""
         self._need_classes("same_z", 1)
         z = np.tile(self._z(np.arange(self._columns)), (self.rows, 1))
         return self._picture(z, self._columns, [(f"z {number}", 1) for number in range(self._columns)])
 
     def interpolation(self) -> np.ndarray:
-        """In each row from one z to another along the sphere."""
+        """Each row goes from one z to another along the sphere."""
         ends = self._z(np.arange(2 * self.rows)).reshape(self.rows, 2, -1)
         z = np.concatenate([paths.spherical(start, end, self._columns) for start, end in ends])
         return self._picture(z, self._columns)
 
     def class_interpolation(self) -> np.ndarray:
-        """In each row from one class to the next, z being the same everywhere."""
+        """Each row goes from one class to the next; z is the same everywhere."""
         self._need_classes("class_interpolation", 2)
         if self._source.network is None:
             raise UserError(
-                "--what=class_interpolation: a SavedModel takes whole classes; give the run (--workdir)"
+                "a SavedModel takes whole classes; give the run instead",
+                option="what",
+                value="class_interpolation",
+                remedy={"workdir": None},
             )
         network = self._source.network
         weights = paths.between_classes(self._labels, network.classes, self._columns)
@@ -78,7 +81,7 @@ class Artist:
         return captioned_grid(enlarged(images), self._columns, captions)
 
     def truncation(self) -> np.ndarray:
-        """The same samples with z drawn from [-t, t], t falling to the right."""
+        """The same samples with z drawn from [-t, t]; t falls from left to right."""
         rows = self.rows
         numbers = np.arange(_OF_EACH * rows).reshape(_OF_EACH, rows).T  # as in the grid
         z = np.stack([self._z(numbers.ravel(), t) for t in _THRESHOLDS])  # (t, rows * of each, z_dim)
@@ -88,9 +91,11 @@ class Artist:
 
     def _need_classes(self, what: str, least: int) -> None:
         if not self._generator.conditional:
-            raise UserError(f"--what={what}: the model is unconditional, it has no classes")
+            raise UserError("the model is unconditional, it has no classes", option="what", value=what)
         if self.rows < least:
-            raise UserError(f"--what={what}: needs at least {least} classes; --classes names one")
+            raise UserError(
+                f"needs at least {least} classes", option="what", value=what, remedy={"classes": "A,B"}
+            )
 
     def _z(self, numbers, truncation: float | None = None) -> np.ndarray:
         t = self._truncation if truncation is None else truncation

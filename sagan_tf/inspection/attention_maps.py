@@ -7,25 +7,25 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.evaluation import samples
-from sagan_tf.inspection.views import Look, Source, StoredMaps, View
+from sagan_tf.inspection.views import CheckpointMaps, ShownImages, StoredMaps, View
 from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.pictures import figures, to_uint8
 from sagan_tf.pictures.geometry import choose_positions, position_at
 from sagan_tf.runs import objects, restoring
 from sagan_tf.runs.config import Config
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 
-_BATCH, _BATCH_VALUES = 32, 1 << 25  # images at once, at most; values of one layer in them, at most
-_LABELS_READ = 256  # images that are read to learn their labels, where these are not known beforehand
+_BATCH, _BATCH_VALUES = 32, 1 << 25  # the most images at once, and the most values of one layer in them
+_LABELS_READ = 256  # images that are read to learn their labels, if the dataset does not list them
 
 
 class Drawing(typing.NamedTuple):
-    """What is drawn of each layer.
+    """What is drawn for each layer.
 
     Attributes:
-      rows: how many images, from the first one on.
-      positions: pixels (row, column) whose maps are drawn; empty to choose those whose maps are unlike.
-      count: how many are chosen.
+      rows: the number of images, from the first one on.
+      positions: pixels (row, column) whose maps are drawn; empty to choose positions with unlike maps.
+      count: the number of positions to choose.
     """
 
     rows: int
@@ -34,7 +34,7 @@ class Drawing(typing.NamedTuple):
 
 
 class _ViewBuilder:
-    """Collects what one layer does with the images of one source, batch by batch."""
+    """Collects the maps of one layer for the images of one source, batch by batch."""
 
     def __init__(self, network, resolution: int, source: str, images: int, drawing: Drawing):
         self._network, self._resolution, self._source = network, resolution, source
@@ -56,19 +56,19 @@ class _ViewBuilder:
         return [position_at(*pixel, self._resolution, len(image)) for pixel in self._drawing.positions]
 
     def view(self) -> View:
-        """What was collected."""
+        """Everything that was collected."""
         gamma = float(self._network.attention_layers[str(self._resolution)].gamma.value)
         return View(
             self._network.name, self._source, gamma, np.concatenate(self._shares), self._maps, self._rows
         )
 
 
-class Observer:
-    """Collects what the attention layers of a run's networks do.
+class MapCollector:
+    """Collects the maps of all attention layers of a run's networks.
 
     Args:
       run: a restored run.
-      drawing: what is drawn.
+      drawing: what to draw.
       report: called with a line about every layer that is left out.
     """
 
@@ -77,13 +77,13 @@ class Observer:
         self._builders: dict[tuple[str, int, str], _ViewBuilder] = {}
         self._left_out = set()
 
-    def look(self, z, labels: np.ndarray, real: Source | None, progress) -> Look:
+    def look(self, z, labels: np.ndarray, real: ShownImages | None, progress) -> CheckpointMaps:
         """Runs the networks.
 
         Args:
-          z: float32 (n, z_dim), of the generated images.
-          labels: int32 (n,), their classes.
-          real: real images, if there are any.
+          z: float32 (n, z_dim).
+          labels: int32 (n,).
+          real: real images, or None.
           progress: called with the number of images done.
 
         Raises:
@@ -99,7 +99,7 @@ class Observer:
             if discriminator is not None and discriminator.attention_layers:
                 self._discriminate("generated", count, generated[-1], seen.output, part)
             progress(start + len(part))
-        sources = {"generated": Source(np.concatenate(generated), self._classes(labels))}
+        sources = {"generated": ShownImages(np.concatenate(generated), self._classes(labels))}
         if real is not None and discriminator is not None and discriminator.attention_layers:
             real_labels = np.array(real.labels or [0] * len(real.images), np.int32)
             for start in range(0, len(real.images), size):
@@ -112,7 +112,7 @@ class Observer:
             raise UserError(
                 "every attention map of the run is 1x1: each position attends to the one there is"
             )
-        return Look(self._run.step, sources, views)
+        return CheckpointMaps(self._run.step, sources, views)
 
     def _batch_size(self) -> int:
         networks = filter(None, (self._run.generator, self._run.discriminator))
@@ -140,8 +140,9 @@ class Observer:
                 continue
             if not np.isfinite(beta).all():
                 raise UserError(
-                    f"{network.name}_{resolution} at step {self._run.step}: its map is not finite; the run"
-                    " has diverged, choose an earlier one of --checkpoints"
+                    f"the map of {network.name}_{resolution} at step {self._run.step} is not finite: the run"
+                    " has diverged; choose an earlier checkpoint",
+                    remedy={"checkpoints": "STEP"},
                 )
             if key not in self._builders:
                 self._builders[key] = _ViewBuilder(network, resolution, source, count, self._drawing)
@@ -150,58 +151,54 @@ class Observer:
 
 def check_run(config: Config, positions) -> None:
     """Refuses runs without attention, and positions (row, column) outside the image. Raises UserError."""
-    if not config.generator_attention and not config.discriminator_attention:
-        raise UserError(
-            f"--workdir={config.workdir}: has no attention to show (its --generator_attention and"
-            " --discriminator_attention are empty)"
-        )
-    if config.attention_form == "residual":
-        raise UserError(
-            f"--workdir={config.workdir}: has no attention to show (--attention_form=residual: a residual"
-            " block stands in its place)"
-        )
+    with naming("workdir", config.workdir):
+        if not config.generator_attention and not config.discriminator_attention:
+            raise UserError("has no attention to show: its networks have no attention layers")
+        if config.attention_form == "residual":
+            raise UserError("has no attention to show: residual blocks stand in its place")
     for row, column in positions:
         if max(row, column) >= config.image_size:
             raise UserError(
-                f"--positions={row}:{column}: outside the image; rows and columns go from 0 to"
-                f" {config.image_size - 1}"
+                f"outside the image; rows and columns go from 0 to {config.image_size - 1}",
+                option="positions",
+                value=f"{row}:{column}",
             )
 
 
 def draw_z(count: int, seed: int, z_dim: int, truncation: float) -> tf.Tensor:
-    """z of samples 0, 1, 2, ... of a seed, float32 (count, z_dim): those of every other command."""
+    """z of samples 0, 1, 2, ... of a seed, float32 (count, z_dim), as in every other command."""
     return samples.draw_z(np.arange(count), seed, z_dim, truncation)
 
 
-def real_images(config: Config, class_names, classes, count: int) -> Source:
+def real_images(config: Config, class_names, classes, count: int) -> ShownImages:
     """Real images of a run's dataset.
 
     Args:
-      config: of the run.
-      class_names: the run's.
-      classes: labels, taken in turn as long as there are images of them.
-      count: how many images, if there are as many.
+      config: the run's configuration.
+      class_names: the run's class names.
+      classes: labels to take in turn, as long as there are images of them.
+      count: the most images to return.
 
     Raises:
-      UserError: the dataset cannot be opened or read, or is no longer what the run learnt from.
+      UserError: the dataset cannot be opened or read, or is no longer the one that the run learnt from.
     """
-    # A set that was held in memory for training would be decoded as a whole, for some images; HDF5 must be.
+    # Not in memory: that would decode the whole dataset for a few images. HDF5 knows no other way.
     in_memory = config.in_memory if config.dataset.startswith("hdf5:") else "no"
     dataset = objects.open_dataset(dataclasses.replace(config, in_memory=in_memory))
     if dataset.class_names != tuple(class_names):
-        raise UserError(f"--dataset={config.dataset}: has other classes than the run")
+        raise UserError("has other classes than the run", option="dataset", value=config.dataset)
     if not config.conditional:
         indices = _spread(dataset.num_examples, count)
-        return Source(dataset.read(indices)[0], ())
+        return ShownImages(dataset.read(indices)[0], ())
     labels, indices = dataset.source.labels, np.arange(dataset.num_examples)
     if labels is None:
         indices = _spread(dataset.num_examples, _LABELS_READ)
         labels = dataset.read(indices)[1]
     indices = indices[_in_turn(np.asarray(labels), classes, count)]
     if not len(indices):
-        raise UserError(f"--dataset={config.dataset}: no image of these classes was found")
+        raise UserError("no image of these classes was found", option="dataset", value=config.dataset)
     images, labels = dataset.read(indices)
-    return Source(images, tuple(map(int, labels)))
+    return ShownImages(images, tuple(map(int, labels)))
 
 
 def _spread(available: int, count: int) -> np.ndarray:
@@ -209,7 +206,7 @@ def _spread(available: int, count: int) -> np.ndarray:
 
 
 def _in_turn(labels: np.ndarray, classes, count: int) -> list[int]:
-    """Where `count` images of the classes are: the first of each, then the second of each, ..."""
+    """Indices of `count` images: the first of each class, then the second of each class, and so on."""
     members = [np.flatnonzero(labels == label)[:count] for label in classes]
     turns = [(turn, order, place) for order, own in enumerate(members) for turn, place in enumerate(own)]
     return [int(place) for _, _, place in sorted(turns)[:count]]

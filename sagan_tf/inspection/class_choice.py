@@ -15,13 +15,13 @@ def choose(
     conditional: bool,
     limit: int | None = None,
 ) -> list[int]:
-    """The labels that `--classes` names, in that order, without repetitions.
+    """The labels of the classes that a user names, in that order, each once.
 
     Args:
-      asked: names, or numbers counted from 0; what is both is taken as a name. Empty: all classes.
+      asked: names, or numbers counted from 0. A text that is both is taken as a name. Empty: all classes.
       class_names: the names of all classes.
       conditional: whether the model has classes at all.
-      limit: where nothing is asked for, take no more classes than this, evenly spaced; None for all.
+      limit: the most classes to take, evenly spaced, where `asked` is empty; None for all.
 
     Returns:
       Labels; [0] for an unconditional model.
@@ -31,7 +31,9 @@ def choose(
     """
     if not conditional:
         if asked:
-            raise UserError(f"--classes={','.join(asked)}: the model is unconditional, it has no classes")
+            raise UserError(
+                "the model is unconditional, it has no classes", option="classes", value=",".join(asked)
+            )
         return [0]
     count = len(class_names)
     if not asked:
@@ -53,6 +55,7 @@ def _label(text: str, class_names) -> int:
         return int(text)
     listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     raise UserError(
-        f"--classes={text}: no such class; allowed are names ({listed})"
-        f" and numbers from 0 to {len(names) - 1}"
+        f"no such class; allowed are names ({listed}) and numbers from 0 to {len(names) - 1}",
+        option="classes",
+        value=text,
     )

@@ -1,4 +1,4 @@
-"""Curves of several runs: read from their directories, drawn over steps and over hours, and as a table."""
+"""Curves of several runs: read from their directories, drawn over steps and hours, and as a table."""
 
 import os
 import typing
@@ -12,23 +12,23 @@ from sagan_tf.system import json_lines, options
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import RunFiles
 
-# Told apart by the colour-blind too (Okabe and Ito 2008); more runs than colours have other lines.
+# Colour-blind people can tell these apart (Okabe and Ito 2008). Further runs have other line styles.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":", "-.")
-_SCORES = "scores"  # the group of curves that comes from scores.jsonl
+_SCORES = "scores"  # the group of curves from scores.jsonl
 _PROTOCOL = (*(name for name in results.IDENTITY if name not in ("source", "step")), "network")
-_LAST = 0.1  # share of the steps over whose end the table averages
+_LAST = 0.1  # the table averages over this last share of the steps
 
 
-class Run(typing.NamedTuple):
+class ReportedRun(typing.NamedTuple):
     """What a run has reported.
 
     Attributes:
-      name: short, unlike the other runs' names.
-      config: its configuration.
-      lines: of metrics.jsonl, by rising step; each has the speed, less those that hold scores alone.
+      name: a short name, different from the other runs' names.
+      config: the run's configuration.
+      lines: lines of metrics.jsonl, by rising step, without those that hold only scores.
       scores: lines of scores.jsonl.
-      hours: float (n,), of training up to each of `lines`: see `training_hours`.
+      hours: float (n,), hours of training up to each of `lines`, see `training_hours`.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Run(typing.NamedTuple):
 
 
 class Panel(typing.NamedTuple):
-    """A quantity, measured alike in all runs.
+    """A quantity that was measured in the same way in all runs.
 
     Attributes:
       title: its tag, or the score's name.
-      note: for scores, how they were measured.
-      larger_is_better: None where neither is.
-      curves: by the run's name (steps, hours, values), each float (n,).
+      note: how a score was measured; empty for other quantities.
+      larger_is_better: None for a quantity that is neither better when large nor when small.
+      curves: (steps, hours, values), each float (n,), by the run's name.
     """
 
     title: str
@@ -54,23 +54,23 @@ class Panel(typing.NamedTuple):
     curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def read_runs(workdirs: typing.Sequence[str]) -> list[Run]:
+def read_runs(workdirs: typing.Sequence[str]) -> list[ReportedRun]:
     """Reads runs. Raises UserError if a directory holds no run, or a run that has reported nothing yet."""
     return [_read_run(workdir, name) for workdir, name in zip(workdirs, short_names(workdirs), strict=True)]
 
 
-def _read_run(workdir: str, name: str) -> Run:
+def _read_run(workdir: str, name: str) -> ReportedRun:
     config = run_files.read_config(workdir)
     lines = run_files.read_metrics(workdir)
     if not lines:
         raise UserError("metrics.jsonl holds no metrics yet", option="runs", value=workdir)
     scores = json_lines.read(RunFiles(workdir).scores)
     scores = [line for line in scores if line.get("step") is not None]
-    return Run(name, config, lines, scores, training_hours(lines))
+    return ReportedRun(name, config, lines, scores, training_hours(lines))
 
 
 def short_names(paths: typing.Sequence[str]) -> list[str]:
-    """The last parts of paths, as many as tell all of them apart."""
+    """The last parts of the paths, as few as make all names different."""
     parts = [os.path.normpath(path).split(os.sep) for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]
@@ -80,22 +80,21 @@ def short_names(paths: typing.Sequence[str]) -> list[str]:
 
 
 def training_hours(lines: typing.Sequence[dict]) -> np.ndarray:
-    """Hours of training up to each line, from steps and speed: pauses, samples and scores do not count."""
+    """Hours of training up to each line, from steps and speed. Pauses, samples and scores do not count."""
     steps = np.array([line["step"] for line in lines], float)
     speed = np.array([line[run_files.SPEED] for line in lines], float)
     return np.cumsum(np.diff(steps, prepend=0.0) / speed) / 3600.0
 
 
-def panels(runs: typing.Sequence[Run], wanted: typing.Sequence[str]) -> list[Panel]:
-    """The panels that are asked for.
+def panels(runs: typing.Sequence[ReportedRun], wanted: typing.Sequence[str]) -> list[Panel]:
+    """The panels to show.
 
     Args:
-      runs: to be compared.
-      wanted: groups of tags, single tags, and "scores"; scores of different protocols are different
-        panels. That there are no scores is no mistake unless nothing else is wanted.
+      runs: the runs to compare.
+      wanted: groups of tags, single tags, and "scores". Scores of different protocols get different panels.
 
     Raises:
-      UserError: no run has such a tag.
+      UserError: no run has such a tag, or only scores are wanted and there are none.
     """
     tags = list(dict.fromkeys(tag for run in runs for line in run.lines for tag in line if "/" in tag))
     found = []
@@ -134,7 +133,7 @@ def _score_panels(runs) -> list[Panel]:
         for titles in metric.titles_of.values()
         for title in titles
     }
-    series = {}  # (metric, protocol) -> run -> step -> value; of two measurements the later counts
+    series = {}  # (metric, protocol) -> run -> step -> value; a later measurement replaces an earlier one
     for run in runs:
         for line in run.scores:
             protocol = tuple(line.get(name) for name in _PROTOCOL)
@@ -147,7 +146,7 @@ def _score_panels(runs) -> list[Panel]:
     ]
 
 
-def _score_curves(runs: dict[str, Run], of_runs: dict) -> dict:
+def _score_curves(runs: dict[str, ReportedRun], of_runs: dict) -> dict:
     curves = {}
     for name, values in of_runs.items():
         steps, values = np.array(sorted(values.items()), float).T
@@ -170,12 +169,12 @@ def _note(protocol) -> str:
 
 
 def styles(count: int) -> list[tuple[str, str]]:
-    """Colours and lines of so many curves, all different as far as they reach."""
+    """Colours and line styles for `count` curves. The first 28 are all different."""
     return [(_COLOURS[i % len(_COLOURS)], _LINES[i // len(_COLOURS) % len(_LINES)]) for i in range(count)]
 
 
-def figure(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]):
-    """A matplotlib Figure: a panel a row, over steps on the left and over hours on the right."""
+def figure(runs: typing.Sequence[ReportedRun], shown: typing.Sequence[Panel]):
+    """A matplotlib Figure: one row for each panel, over steps on the left and over hours on the right."""
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(10, 0.6 + 2.6 * len(shown)), layout="constrained")
@@ -204,8 +203,8 @@ def figure(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]):
     return made
 
 
-def table(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]) -> str:
-    """Markdown: how the runs differ, and where they are."""
+def table(runs: typing.Sequence[ReportedRun], shown: typing.Sequence[Panel]) -> str:
+    """Markdown: the options in which the runs differ, and their last and best values."""
     names = [run.name for run in runs]
     lines = ["# " + " against ".join(names), "", *_differences(runs), "| | " + " | ".join(names) + " |"]
     lines.append("| --- |" + " ---: |" * len(runs))
@@ -217,7 +216,7 @@ def table(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]) -> str:
     notes = []
     for number, panel in enumerate(shown):
         title = panel.title
-        if titles.count(title) > 1:  # the same score, measured in several ways
+        if titles.count(title) > 1:  # one score, measured in several ways
             title += f" [{titles[: number + 1].count(title)}]"
         rows += _rows(title, panel, names)
         notes += [f"- {title}: {panel.note}"] if panel.note else []
@@ -226,7 +225,7 @@ def table(runs: typing.Sequence[Run], shown: typing.Sequence[Panel]) -> str:
 
 
 def _differences(runs) -> list[str]:
-    """A table of the options that are not the same in all runs."""
+    """A table of the options that differ between runs."""
     differing = {
         line.split(":")[0] for run in runs[1:] for line in options.difference(runs[0].config, run.config)
     }
@@ -240,7 +239,7 @@ def _differences(runs) -> list[str]:
 
 
 def _rows(title: str, panel: Panel, names) -> list[tuple[str, list[str]]]:
-    """Of a score the best and the last value, of others the mean over the last tenth of the steps."""
+    """The table's rows: best and last value of a score; of others the mean over the last tenth."""
 
     def cells(text_of):
         return [text_of(*panel.curves[name]) if name in panel.curves else "" for name in names]

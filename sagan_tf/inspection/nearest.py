@@ -9,13 +9,15 @@ from sagan_tf.metrics.neighbours import squared_distances
 from sagan_tf.pictures import captioned_grid, enlarged
 
 _READ = 256  # images read at once
-_REAL = 100  # real images whose own nearest neighbour is looked up, to compare with
+_REAL = 100  # real images whose own nearest neighbours are found, to compare with
 
 
 class Space(typing.NamedTuple):
-    """Where distances are measured.
+    """A space in which distances are measured.
 
-    `embed` takes uint8 images (n, H, W, 3) to points (n, D).
+    Attributes:
+      name: for captions.
+      embed: uint8 images (n, H, W, 3) -> points (n, D).
     """
 
     name: str
@@ -33,12 +35,16 @@ def features(network) -> Space:
 
 
 class Nearest:
-    """The k nearest of points that come in parts, of which any may be left out for any query.
+    """Finds the k points nearest to each query. The points arrive in parts.
 
     Args:
       queries: float32 (n, D).
-      k: how many; `distances` float32 (n, k) and `indices` int64 (n, k) hold them, nearest first.
-      own: int64 (n,), the index that does not count for a query: its own; -1 for none.
+      k: the number of neighbours.
+      own: int64 (n,), the index of the query itself among the points, which does not count; -1 for none.
+
+    Attributes:
+      distances: float32 (n, k), nearest first.
+      indices: int64 (n, k), of the same points.
     """
 
     def __init__(self, queries: np.ndarray, k: int, own: np.ndarray):
@@ -48,7 +54,7 @@ class Nearest:
         self.indices = np.full((len(queries), k), -1, np.int64)
 
     def update(self, points: np.ndarray, indices: np.ndarray) -> None:
-        """Takes in points (m, D) with these indices (m,)."""
+        """Takes points (m, D) and their indices (m,)."""
         for part, squared in squared_distances(self._queries, points - self._mean):
             found = np.where(indices == self._own[part, None], np.inf, np.sqrt(squared))
             distances = np.concatenate([self.distances[part], found], axis=1)
@@ -59,13 +65,13 @@ class Nearest:
 
 
 class Finding(typing.NamedTuple):
-    """What was found in a space.
+    """The neighbours in one space.
 
     Attributes:
-      space: its name.
+      space: the name of the space.
       images: uint8 (n, k, H, W, 3), the nearest training images of each sample, nearest first.
-      distances: float32 (n,), to the nearest.
-      real: float32 (m,), of some training images to the nearest other one.
+      distances: float32 (n,), from each sample to its nearest training image.
+      real: float32 (m,), from some training images to their nearest other training image.
     """
 
     space: str
@@ -74,7 +80,7 @@ class Finding(typing.NamedTuple):
     real: np.ndarray
 
     def line(self) -> str:
-        """The comparison, in words."""
+        """The comparison as one line of text."""
         found, real = self.distances, self.real
         return (
             f"{self.space}: from a sample to the nearest training image: median {np.median(found):.3g}, least"
@@ -84,13 +90,13 @@ class Finding(typing.NamedTuple):
 
 
 def find(samples: np.ndarray, dataset, spaces: typing.Sequence[Space], k: int, progress) -> list[Finding]:
-    """Looks through a dataset once.
+    """Finds the training images nearest to samples. Reads the dataset once.
 
     Args:
       samples: uint8 (n, H, W, 3).
       dataset: a `Dataset` of images of the same size.
-      spaces: where to measure.
-      k: how many neighbours.
+      spaces: the spaces to measure in.
+      k: the number of neighbours.
       progress: called with the number of images done.
 
     Raises:
@@ -130,7 +136,7 @@ def _images(dataset, indices: np.ndarray) -> np.ndarray:
 
 
 def picture(samples: np.ndarray, names: typing.Sequence[str], finding: Finding) -> np.ndarray:
-    """The first samples, one a row, each with its neighbours, nearest first."""
+    """One sample a row, each followed by its neighbours, nearest first."""
     neighbours = finding.images[: len(samples)]
     rows = np.concatenate([samples[:, None], neighbours], axis=1)
     groups = [("sample", 1), (f"nearest training images ({finding.space})", neighbours.shape[1])]

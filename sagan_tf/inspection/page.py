@@ -1,4 +1,4 @@
-"""The page `attention.html`: one file, in which the pointer asks for the map of a position."""
+"""Writes `attention.html`: one file that shows the map of the position under the pointer."""
 
 import base64
 import html
@@ -12,11 +12,11 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from sagan_tf.inspection.views import Look, StoredMaps, View
+from sagan_tf.inspection.views import CheckpointMaps, StoredMaps, View
 from sagan_tf.system import files
 
 LIMIT_BYTES = 14_000_000
-_LOSSLESS_UP_TO, _LARGEST = 128, 256  # pixels; larger images are stored as WebP, and made smaller
+_LOSSLESS_UP_TO, _LARGEST = 128, 256  # pixels: above these images become WebP, and are shrunk
 _PARTS = ("explorer.css", "explorer.js", "explorer.html")
 
 
@@ -24,27 +24,27 @@ def write_page(
     path: str,
     title: str,
     class_names: typing.Sequence[str],
-    looks: typing.Sequence[Look],
+    looks: typing.Sequence[CheckpointMaps],
     limit_bytes: int = LIMIT_BYTES,
 ) -> int:
-    """Writes the page, in place of an earlier one at once. Returns its size in bytes.
+    """Writes the page whole, and replaces an earlier one. Returns its size in bytes.
 
-    Maps that do not fit keep half of the rows and columns of their queries, the largest maps first; their
-    `stride`, which the page shows, says so.
+    If the page would be too large, the largest maps lose every second row and column of queries, again and
+    again. The page shows their `stride`.
 
     Args:
-      path: of the file.
-      title: e.g. the run's directory.
+      path: the file to write.
+      title: the page's title, e.g. the run's directory.
       class_names: name of each label.
-      looks: at least one; the last is shown first.
-      limit_bytes: size to keep below, if images take less than half of it.
+      looks: at least one; the page shows the last one first.
+      limit_bytes: the size limit. Images may exceed it; maps may always take half of it.
     """
     images = _Images()
     sources = [
         {name: (images.add(source.images), source.labels) for name, source in look.sources.items()}
         for look in looks
     ]
-    # Hundreds of large images alone are beyond any limit: then the page is larger, rather than without maps.
+    # Hundreds of large images exceed any limit. A larger page is better than one without maps.
     limit = max(limit_bytes - images.size, limit_bytes // 2)
     maps = iter(_fitted([view.maps for look in looks for view in look.views], limit))
     data = {
@@ -67,7 +67,7 @@ def write_page(
 
 
 def _used(class_names, looks) -> dict[int, str]:
-    """Names of the classes that occur."""
+    """The names of the classes that occur, by label."""
     labels = {int(label) for look in looks for source in look.sources.values() for label in source.labels}
     return {label: class_names[label] for label in sorted(labels)}
 
@@ -86,7 +86,7 @@ def _view(view: View, maps: StoredMaps, packed: list[str]) -> dict:
 
 
 def _fitted(all_maps: list[StoredMaps], limit: int) -> list[tuple[StoredMaps, list[str]]]:
-    """The maps and their packed form, thinned until they fit or cannot be thinned."""
+    """The maps and their packed form, thinned until they fit or cannot be thinned further."""
     packed = [(maps, _packed(maps)) for maps in all_maps]
     while True:
         sizes = [sum(map(len, texts)) for _, texts in packed]
@@ -102,7 +102,7 @@ def _fitted(all_maps: list[StoredMaps], limit: int) -> list[tuple[StoredMaps, li
 
 
 def _packed(maps: StoredMaps) -> list[str]:
-    """For each image: its peaks, float32 of the low byte first, then its values; deflated, in base64."""
+    """For each image its peaks, little-endian float32, then its values; deflated, in base64."""
     parts = zip(maps.peaks.astype("<f4"), maps.values, strict=True)
     return [_base64(zlib.compress(peaks.tobytes() + values.tobytes())) for peaks, values in parts]
 
@@ -112,7 +112,7 @@ def _base64(content: bytes) -> str:
 
 
 class _Images:
-    """The images of the page, each once."""
+    """The images of the page; equal images are stored once."""
 
     def __init__(self):
         self._numbers = {}
@@ -141,7 +141,7 @@ def _uri(image: np.ndarray) -> str:
 def _filled(title: str, data: dict) -> str:
     folder = importlib.resources.files("sagan_tf.inspection")
     style, script, page = (folder.joinpath(name).read_text(encoding="utf-8") for name in _PARTS)
-    # Class names are the user's: none may end the element that they stand in.
+    # Class names come from the user: none may close the HTML element around the data.
     content = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     marks = {"title": html.escape(title), "style": style, "script": script, "data": content}
     for mark, text in marks.items():

@@ -4,10 +4,10 @@ import numpy as np
 
 
 def spherical(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
-    """From z to z along the arc between them, float32 (steps, z_dim), both ends included.
+    """Points on the arc from one z to another, float32 (steps, z_dim), both ends included.
 
-    A straight line between normal vectors passes nearer to 0 than any sample of z ever lies; the arc
-    keeps their length (White 2016, arXiv:1609.04468, section 2.1).
+    A straight line between normal vectors passes closer to 0 than samples of z lie. The arc keeps their
+    length (White 2016, arXiv:1609.04468, section 2.1).
 
     Args:
       start, end: (z_dim,).
@@ -16,7 +16,7 @@ def spherical(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     cosine = np.dot(start, end) / (np.linalg.norm(start) * np.linalg.norm(end))
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
     t = np.linspace(0.0, 1.0, steps)[:, None]
-    if np.sin(angle) < 1e-6:  # on one line: there is no arc, or no one arc
+    if np.sin(angle) < 1e-6:  # both on one line through 0: there is no unique arc
         return (start + t * (end - start)).astype(np.float32)
     points = (np.sin((1.0 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
     return points.astype(np.float32)

@@ -13,13 +13,13 @@ class Folder(OutputFolder):
     """A directory of samples."""
 
     def write_images(self, images: np.ndarray, numbers: np.ndarray, labels: np.ndarray, class_names) -> None:
-        """Writes single PNGs, `images/CLASS/NUMBER.png`; without class names `images/NUMBER.png`.
+        """Writes one PNG for each image: `images/CLASS/NUMBER.png`, or `images/NUMBER.png` without classes.
 
         Args:
           images: uint8 (n, H, W, 3).
-          numbers: int (n,), of the samples.
+          numbers: int (n,), numbers of the samples.
           labels: int (n,).
-          class_names: of all labels; empty for an unconditional model.
+          class_names: the name of each label; empty for an unconditional model.
         """
         for image, number, label in zip(images, numbers, labels, strict=True):
             name = _folder_name(label, class_names[label]) if class_names else ""
@@ -27,7 +27,7 @@ class Folder(OutputFolder):
             Image.fromarray(image).save(self.file("images", name, f"{number:06d}.png"))
 
     def write_npz(self, images: np.ndarray, labels: np.ndarray, class_names) -> str:
-        """Writes `samples.npz`, which `--dataset=npz:` reads too; returns its path."""
+        """Writes `samples.npz`, which can be a dataset as well. Returns its path."""
         path = self.file("samples.npz")
         names = np.array(class_names, str)
         with files.whole(path, "wb") as file:
@@ -36,5 +36,5 @@ class Folder(OutputFolder):
 
 
 def _folder_name(label: int, name: str) -> str:
-    """The class's name, or its number where that is no name for a folder."""
+    """The class's name, or its number if the name cannot be a folder's name."""
     return f"{label:04d}" if not name or name.startswith(".") or os.sep in name else name

@@ -15,14 +15,14 @@ from sagan_tf.system.errors import UserError, naming
 _CLASSES_ASSET = os.path.join("assets", "labels.txt")  # as sagan_tf.export writes it
 
 
-class Source(typing.NamedTuple):
-    """A generator and what is known of it.
+class SampleSource(typing.NamedTuple):
+    """A generator, and what is known about it.
 
     Attributes:
       generator: see `sagan_tf.evaluation.samples.Generator`.
       class_names: empty for an unconditional SavedModel.
-      run: the run that it was restored from; None for a SavedModel.
-      network: what `generator` calls; None for a SavedModel.
+      run: the run that the generator was restored from; None for a SavedModel.
+      network: the network that `generator` calls; None for a SavedModel.
     """
 
     generator: samples.Generator
@@ -31,34 +31,29 @@ class Source(typing.NamedTuple):
     network: networks.Generator | None = None
 
 
-def from_run(workdir: str, checkpoint: str, ema: bool, batch_statistics: str = "moving") -> Source:
-    """The generator of a run's checkpoint; for arguments and errors see `restoring.restore`."""
+def from_run(workdir: str, checkpoint: str, ema: bool, batch_statistics: str = "moving") -> SampleSource:
+    """The generator of a run's checkpoint. See `restoring.restore` for arguments and errors."""
     run = restoring.restore(workdir, checkpoint, ema, batch_statistics)
-    return Source(callable_of(run.generator), run.class_names, run, run.generator)
+    return SampleSource(callable_of(run.generator), run.class_names, run, run.generator)
 
 
-def from_saved_model(path: str) -> Source:
-    """The generator of a SavedModel. Raises UserError if it is none, or says nothing of its classes."""
-    if not os.path.isfile(os.path.join(path, "saved_model.pb")):
-        raise UserError(
-            f"--savedmodel={path}: is no SavedModel (saved_model.pb is missing); of an export give the"
-            " directory of a version, as models/digits/1"
-        )
+def from_saved_model(path: str) -> SampleSource:
+    """The generator of a SavedModel. Raises UserError if there is no SavedModel or no list of classes."""
     with naming("savedmodel", path):
+        if not os.path.isfile(os.path.join(path, "saved_model.pb")):
+            raise UserError(
+                "is no SavedModel (saved_model.pb is missing); of an export give the directory of a version,"
+                " as models/digits/1"
+            )
         generator = samples.from_saved_model(path)
-    if not generator.conditional:
-        return Source(generator, ())
-    class_names = read_class_names(path)
-    if not class_names:
-        raise UserError(
-            f"--savedmodel={path}: has no {_CLASSES_ASSET}, the name of a class a line, from which to know"
-            " what can be asked for"
-        )
-    return Source(generator, class_names)
+        class_names = read_class_names(path) if generator.conditional else ()
+        if generator.conditional and not class_names:
+            raise UserError(f"has no {_CLASSES_ASSET}, which lists the names of the classes, one a line")
+    return SampleSource(generator, class_names)
 
 
 def read_class_names(path: str) -> tuple[str, ...]:
-    """The names of the classes of a conditional SavedModel; none if it does not say."""
+    """The class names of a conditional SavedModel; empty if it lists none."""
     try:
         with open(os.path.join(path, _CLASSES_ASSET), encoding="utf-8") as file:
             return tuple(file.read().splitlines())
@@ -70,7 +65,7 @@ def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_
     """Images uint8 (n, size, size, 3) of z float32 (n, z_dim) and labels int32 (n,)."""
     images = []
     for start in range(0, len(z), batch_size):
-        # A short last batch is drawn in full: it would be traced and compiled a second time.
+        # A short last batch is filled up, because another shape would be traced and compiled anew.
         rows = np.arange(start, start + batch_size) % len(z)
         drawn = generator.generate(tf.constant(z[rows]), tf.constant(labels[rows], tf.int32))
         images.append(pictures.to_uint8(drawn)[: len(z) - start])
@@ -80,12 +75,12 @@ def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_
 def mixed_classes(network: networks.Generator, weights: np.ndarray) -> networks.Generator:
     """A generator whose class i is a mixture of the classes of `network`.
 
-    A class is a row of each table of gains and biases in conditional batch norm, or of the embedding that
-    all of them share, and the network is a function of these rows: mixtures of them lie between the classes.
+    A class is a row of each table of gains and biases in conditional batch norm, or a row of the shared
+    embedding. The network is a function of these rows, so mixtures of rows lie between the classes.
 
     Args:
       network: conditional.
-      weights: float32 (mixtures, classes), rows that sum to 1; a one-hot row is the class itself.
+      weights: float32 (mixtures, classes). Each row sums to 1; a one-hot row is the class itself.
     """
     mixed = network.copy(classes=len(weights), name="mixed_generator")
     embedding = network.embedding.kernel if network.embedding else None

@@ -1,4 +1,4 @@
-"""What attention layers did with some images, to be shown; maps are kept in 8 bits."""
+"""What attention layers did with some images, for figures and the page. Maps are kept in 8 bits."""
 
 import dataclasses
 import typing
@@ -7,16 +7,17 @@ import numpy as np
 
 from sagan_tf.pictures import geometry
 
-_STORED_BYTES = 32 << 20  # of one layer's maps; beyond, not all queries are kept
+_STORED_BYTES = 32 << 20  # limit for one layer's maps; above it some queries are left out
 
 
 @dataclasses.dataclass
 class StoredMaps:
-    """Maps of some images in 8 bits: a value is `values / 255 * peaks`, so a map's largest value is exact.
+    """Attention maps of n images in 8 bits: beta = values / 255 * peaks, so a map's largest value is exact.
 
     Attributes:
-      queries, keys: height and width of the feature map, and of the map of keys.
-      stride: every stride-th query of every stride-th row is kept; Q of them.
+      queries: height and width of the feature map.
+      keys: height and width of the map of keys.
+      stride: every stride-th query of every stride-th row is kept; Q queries in all.
       peaks: float32 (n, Q), the largest value of each map.
       values: uint8 (n, Q, keys ** 2).
     """
@@ -29,7 +30,10 @@ class StoredMaps:
 
     @classmethod
     def of(cls, beta: np.ndarray, images: int) -> "StoredMaps":
-        """Keeps beta, float32 (n, N, M), of some of `images` images: of many large maps not all queries."""
+        """Stores beta, float32 (n, N, M), the maps of n of `images` images in all.
+
+        If the maps of all images would be too large, some queries are left out.
+        """
         queries, keys = geometry.sides(beta)
         stride = 1
         while images * (-(-queries // stride)) ** 2 * keys**2 > _STORED_BYTES and stride < queries:
@@ -40,7 +44,7 @@ class StoredMaps:
         return cls(queries, keys, stride, peaks.astype(np.float32), values.astype(np.uint8))
 
     def extended(self, other: "StoredMaps") -> "StoredMaps":
-        """These maps, then those of further images."""
+        """These maps followed by the maps of further images."""
         return dataclasses.replace(
             self,
             peaks=np.concatenate([self.peaks, other.peaks]),
@@ -48,7 +52,7 @@ class StoredMaps:
         )
 
     def thinned(self) -> "StoredMaps":
-        """Half of the rows and columns of queries."""
+        """These maps with every second row and column of queries."""
         line = -(-self.queries // self.stride)
         return dataclasses.replace(
             self,
@@ -59,17 +63,17 @@ class StoredMaps:
 
 
 def _every(maps: np.ndarray, line: int, stride: int) -> np.ndarray:
-    """(n, line ** 2, M) -> those of every stride-th row and column, in order."""
+    """Keeps every stride-th row and column of a grid: (n, line ** 2, M) -> (n, fewer, M)."""
     grid = maps.reshape(len(maps), line, line, -1)[:, ::stride, ::stride]
     return grid.reshape(len(maps), -1, maps.shape[-1])
 
 
-class Source(typing.NamedTuple):
-    """Images that layers looked at.
+class ShownImages(typing.NamedTuple):
+    """Images that a network saw or made.
 
     Attributes:
       images: uint8 (n, S, S, 3).
-      labels: the class of each; empty for a model without classes.
+      labels: one for each image; empty for an unconditional model.
     """
 
     images: np.ndarray
@@ -81,10 +85,10 @@ class View(typing.NamedTuple):
 
     Attributes:
       network: "generator" or "discriminator".
-      source: key of `Look.sources`.
-      gamma: the layer's.
+      source: key of `CheckpointMaps.sources`.
+      gamma: the layer's gamma.
       shares: |gamma o| / |x| of each image, float32 (n,).
-      maps: of each image.
+      maps: the maps of all images.
       rows: the first images and their maps as in the paper's figures, see `attention_row`.
     """
 
@@ -97,20 +101,20 @@ class View(typing.NamedTuple):
 
     @property
     def name(self) -> str:
-        """E.g. `generator_16`, or `discriminator_8_real`."""
+        """The layer and the source, e.g. `generator_16` or `discriminator_8_real`."""
         suffix = f"_{self.source}" if self.network == "discriminator" else ""
         return f"{self.network}_{self.maps.queries}{suffix}"
 
 
-class Look(typing.NamedTuple):
-    """What the layers of one checkpoint did.
+class CheckpointMaps(typing.NamedTuple):
+    """The attention of one checkpoint's networks.
 
     Attributes:
-      step: of the checkpoint.
-      sources: "generated", and "real" if there are real images.
+      step: the checkpoint's step.
+      sources: images by name: "generated", and "real" if there are real images.
       views: one for each layer and source.
     """
 
     step: int
-    sources: dict[str, Source]
+    sources: dict[str, ShownImages]
     views: list[View]

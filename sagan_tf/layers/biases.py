@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from sagan_tf.layers.custom_gradient import custom_gradient
+
 
 def add_bias(x, bias):
     """x + bias: (B, ..., C) and float32 (C,) -> the shape and dtype of x; the gradient of bias is float32.
@@ -11,7 +13,7 @@ def add_bias(x, bias):
     return _add_bias(x, tf.convert_to_tensor(bias))  # a function with a custom gradient may read no variable
 
 
-@tf.custom_gradient
+@custom_gradient
 def _add_bias(x, bias):
 
     def gradient(upstream):

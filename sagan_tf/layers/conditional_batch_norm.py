@@ -97,7 +97,7 @@ class ConditionalBatchNormalization(_BatchNormalization):
 
     Args:
       classes: rows of the tables of gains and biases; 0 for one gain and bias (no labels).
-      momentum: decay of the moving averages; the original's is 0.999, and 0.9999 in its last layer.
+      momentum: decay of the moving averages.
       epsilon: added to the variance.
       synchronized: whether training statistics are those of all replicas' batches together. The
         original's are per replica.

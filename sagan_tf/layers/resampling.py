@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from sagan_tf.layers.custom_gradient import custom_gradient
 
-@tf.custom_gradient
+
+@custom_gradient
 def upsample(x):
     """Nearest-neighbour x2: (B, H, W, C) -> (B, 2H, 2W, C)."""
     _, height, width, channels = x.shape

@@ -1,4 +1,4 @@
-"""What the state of a run says about its health, read between the steps: they are not slowed by it."""
+"""Figures about a run's health, computed from its state between the steps."""
 
 import typing
 
@@ -10,15 +10,21 @@ from sagan_tf.training.state import State
 
 
 class Kernel(typing.NamedTuple):
-    """A layer's largest singular value: of W itself, which spectral normalization divides by it."""
+    """The largest singular value of a layer's W.
+
+    Attributes:
+      sigma: the value.
+      growth: sigma divided by about what it was when training began.
+      normalized: whether spectral normalization divides W by it.
+    """
 
     sigma: float
-    growth: float  # over what it was, about, when training began
+    growth: float
     normalized: bool
 
 
 class Diagnostics:
-    """Singular values, sizes of gradients and a search for NaN, each compiled once, on first use."""
+    """Singular values, gradient norms and a search for NaN, each compiled once, on first use."""
 
     def __init__(self, state: State):
         self._networks = {"generator": state.generator, "discriminator": state.discriminator}
@@ -48,22 +54,22 @@ class Diagnostics:
         )
 
     def kernels(self) -> dict[str, Kernel]:
-        """The singular values by network and layer, e.g. `generator/block_8/conv_1`."""
+        """Singular values by network and layer, e.g. `generator/block_8/conv_1`."""
         return {
             name: Kernel(float(sigma), float(sigma) / _initial_sigma(layer), layer.spectral_norm)
             for (name, layer), sigma in zip(self._layers.items(), self._sigmas(), strict=True)
         }
 
     def gradient_norms(self) -> dict[str, float]:
-        """Of both networks: the root of the mean square of the gradient's norm in recent updates.
+        """Root mean square of each network's gradient norm over recent updates, by network.
 
-        It is read from the second moments that Adam keeps, so that the mean is weighted as theirs,
-        and the gradient is that of the global batch: with beta2 = 0.9 that of about the last ten updates.
+        It is computed from Adam's second moments. So the gradient is that of the global batch, and the mean
+        has Adam's weights: with beta2 = 0.9 it covers about the last ten updates.
         """
         return {role: float(norm) for role, norm in zip(self._optimizers, self._norms(), strict=True)}
 
     def not_finite(self) -> list[str]:
-        """Names of the variables, of networks and optimizers, that hold NaN or infinity."""
+        """Names of the variables of networks and optimizers that hold NaN or infinity."""
         return [
             name for name, finite in zip(self._variables, self._finite().numpy(), strict=True) if not finite
         ]
@@ -79,10 +85,9 @@ def _initial_sigma(layer) -> float:
 
 
 def initial_sigma(shape) -> float:
-    """About the largest singular value of a Glorot-uniform kernel (..., rows, columns) as a matrix.
+    """About the largest singular value of a Glorot-uniform kernel of this shape (..., rows, columns).
 
-    deviation * (sqrt(m) + sqrt(n)) is the limit for large random matrices of m x n (Marchenko and
-    Pastur 1967).
+    The limit for large random m x n matrices is deviation * (sqrt(m) + sqrt(n)) (Marchenko and Pastur 1967).
     """
     field = int(np.prod(shape[:-2]))
     deviation = np.sqrt(2.0 / (field * (shape[-2] + shape[-1])))
@@ -90,7 +95,7 @@ def initial_sigma(shape) -> float:
 
 
 def _gradient_norm(optimizer):
-    """sqrt(sum v / (1 - beta2^t)), v being Adam's second moments after t updates; 0 before the first."""
+    """sqrt(sum v / (1 - beta2^t)), where v are Adam's second moments after t updates; 0 for t = 0."""
     total = tf.add_n([tf.reduce_sum(velocity.value) for velocity in optimizer._velocities])
     updates = tf.cast(optimizer.iterations.value, tf.float32)
     weight = 1.0 - tf.pow(tf.constant(optimizer.beta_2, tf.float32), updates)

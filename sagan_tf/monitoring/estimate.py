@@ -7,18 +7,20 @@ from sagan_tf.layers import fast_attention
 from sagan_tf.layers.matched_residual_block import attention_parameters
 from sagan_tf.layers.self_attention import ATTENTION_FORMS
 from sagan_tf.networks import generator_resolutions
+from sagan_tf.system.errors import UserError
 
 
 class Cost(typing.NamedTuple):
-    """One image's forward pass through a network.
+    """What one image's forward pass through a network, or through a part of it, costs.
 
-    flop: 2 x multiply-adds of convolutions, products and attention, as they are computed.
-    kept: values that the backward pass needs, in the precision of activations.
-    kept_float32: those that are float32 whatever the precision.
-    normed: values that batch norm takes the moments of: in bfloat16 it keeps them in float32 as well.
-    saved: what is to be added to `flop` for the layers in the order that the paper and its code have.
-    inputs: values that a block keeps if the others are computed again; 0 of what is no block.
-    largest: values of the largest feature map.
+    Attributes:
+      flop: 2 x multiply-adds of convolutions, products and attention, as they are computed.
+      kept: values that the backward pass needs, in the precision of activations.
+      kept_float32: values that the backward pass needs in float32, whatever the precision.
+      normed: inputs of batch norm. In bfloat16 they are kept in float32 as well.
+      saved: flop that the fast forms save; `flop + saved` is the cost of the paper's order of layers.
+      inputs: values that a block keeps when the rest of it is recomputed; 0 outside blocks.
+      largest: values of the largest feature map.
     """
 
     flop: int = 0
@@ -34,21 +36,22 @@ class Cost(typing.NamedTuple):
         return Cost(*sums, max(self.largest, other.largest))
 
     def kept_bytes(self, precision: str) -> int:
-        """What one image keeps for the backward pass."""
+        """Bytes that one image keeps for the backward pass."""
         if precision == "float32":
             return 4 * (self.kept + self.kept_float32)
         return 2 * self.kept + 4 * (self.kept_float32 + self.normed)
 
 
 class Estimate(typing.NamedTuple):
-    """Of one training step on one replica.
+    """What one training step costs on one replica.
 
-    generator_parameters, discriminator_parameters: trainable ones.
-    flop_per_image: arithmetic of an iteration for each image of the batch.
-    plain_flop_per_image: the same in the order of the paper's layers, by which implementations compare.
-    fixed_bytes: weights, gradients, optimizers, average.
-    bytes_per_image: activations at the peak, for each image that a replica takes at once.
-    images: images that a replica takes at once: its part of the batch, or a part of that.
+    Attributes:
+      generator_parameters, discriminator_parameters: numbers of trainable parameters.
+      flop_per_image: arithmetic of a step divided by the batch size.
+      plain_flop_per_image: the same in the paper's order of layers, to compare implementations by.
+      fixed_bytes: weights, gradients, optimizers, average.
+      bytes_per_image: activations at the peak, for each of `images`.
+      images: images that a replica computes at once.
     """
 
     generator_parameters: int
@@ -61,7 +64,7 @@ class Estimate(typing.NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Memory of each replica."""
+        """Memory of one replica."""
         return self.fixed_bytes + self.images * self.bytes_per_image
 
 
@@ -71,11 +74,9 @@ def _attention(layer, resolution: int, channels: int) -> Cost:
     keys, values = layer.query.units, layer.value.units
     projections = 2 * keys + values + (values if layer.projection is not None else 0)
     flop = 2 * positions * (channels * projections + pooled * (keys + values))
-    # Query, keys and values before and after pooling, what is mixed; twice the output.
+    # Query, keys and values before and after pooling, the mixed values, the output twice.
     kept = positions * (2 * keys + 2 * values + 2 * channels) + pooled * (keys + values)
-    if layer.fast and fast_attention.is_large(
-        positions, pooled
-    ):  # at work are the scores of two images, whatever the batch
+    if layer.fast and fast_attention.is_large(positions, pooled):  # the scores of two images exist at once
         return Cost(flop, kept + positions * pooled, largest=positions * channels)
     return Cost(flop, kept, positions * pooled, largest=positions * max(pooled, channels))
 
@@ -88,7 +89,7 @@ def _residual(layer, resolution: int, channels: int) -> Cost:
 
 
 def _placed(network, resolution: int, channels: int) -> Cost:
-    """Of what stands at a resolution, if anything does."""
+    """The cost of the attention or residual block at a resolution, if there is one."""
     for layers, cost in ((network.attention_layers, _attention), (network.residual_layers, _residual)):
         if str(resolution) in layers:
             return cost(layers[str(resolution)], resolution, channels)
@@ -96,7 +97,7 @@ def _placed(network, resolution: int, channels: int) -> Cost:
 
 
 def _saved(convolution, flop: int) -> int:
-    """What the fast form of a 3x3 convolution with resampling saves of its `flop` at the high resolution."""
+    """The part of its `flop` that a 3x3 convolution with resampling saves in its fast form."""
     return flop * 3 // 4 if convolution.fast else 0
 
 
@@ -111,20 +112,18 @@ def _generator_parts(generator):
     channels = generator.first_width
     for resolution, block in zip(generator_resolutions(generator.image_size), generator.blocks, strict=True):
         width, wide, narrow = block.conv_1.filters, resolution**2, (resolution // 2) ** 2
-        joined, shortcut = (
-            _saved(block.conv_1, 2 * wide * 9 * channels * width),
-            2 * narrow * channels * width,
-        )
+        joined = _saved(block.conv_1, 2 * wide * 9 * channels * width)
+        shortcut = 2 * narrow * channels * width
         yield Cost(
             flop=2 * wide * 9 * (channels + width) * width - joined + shortcut,
-            # After each ReLU, before each norm, the upsampled input of the first convolution if there is one.
+            # After each ReLU, before each norm, and the upsampled input of a plain first convolution.
             kept=narrow * channels + wide * ((0 if joined else channels) + 3 * width),
             saved=joined + 3 * shortcut,
             normed=narrow * channels + wide * width,
             inputs=narrow * channels,
             largest=wide * max(channels, width),
         )
-        # Gains and biases of the two norms, where they are projections of a vector.
+        # The projections that give the two norms' gains and biases, if there are any.
         yield Cost(4 * getattr(block.norm_1, "condition_size", 0) * (channels + width))
         channels = width
         yield _placed(generator, resolution, channels)
@@ -147,7 +146,7 @@ def _discriminator_parts(discriminator):
         joined = _saved(block.conv_2, 2 * wide * 9 * width**2) if block.downsampling else 0
         yield Cost(
             flop=2 * wide * 9 * (channels + width) * width - joined + 2 * shortcut * width,
-            # After each ReLU, what a joined convolution sees, the pooled input of the shortcut, the output.
+            # After each ReLU, the input of a joined convolution, the shortcut's pooled input, the output.
             kept=wide * (channels + (2 if joined else 1) * width) + shortcut + narrow * width,
             # The original's first block pools before its shortcut as well.
             saved=joined + (0 if block.first else 6 * shortcut * width),
@@ -164,7 +163,7 @@ def _discriminator_parts(discriminator):
 
 
 def _kept_bytes(parts, precision: str, recompute: bool) -> int:
-    """What one image keeps in a network; where blocks are recomputed, that of one block at a time."""
+    """Bytes that one image keeps in a network. With `recompute`, only one block at a time is kept whole."""
     if not recompute:
         return sum(part.kept_bytes(precision) for part in parts)
     blocks = [part for part in parts if part.inputs]
@@ -174,28 +173,29 @@ def _kept_bytes(parts, precision: str, recompute: bool) -> int:
 
 
 def estimate(config, generator, discriminator, replicas: int) -> Estimate:
-    """What a run of `config` with these networks, built, costs on each of `replicas`."""
+    """What a run of `config` with these built networks costs on each of `replicas`."""
     parts = list(_generator_parts(generator)), list(_discriminator_parts(discriminator))
     of_generator, of_discriminator = (sum(each, Cost()) for each in parts)
     steps, in_parts = config.discriminator_steps, config.accumulation_steps > 1
-    # A backward pass is two forward passes; for the images alone, as in G's step through D, it is one.
+    # A backward pass costs two forward passes. G's step through D needs no gradient of weights: it costs one.
     fakes = steps if in_parts or not config.reuse_fakes else steps - 1
     passes = (fakes + 3, 6 * steps + 2)
-    if config.gradient_penalty != "none":  # logits, their gradient at the images, and back through both
-        passes = (passes[0], passes[1] + 6 * steps)
+    penalties = {"none": 0, "r1,r2": 2}.get(config.gradient_penalty, 1)  # of each pair of images
+    # Logits, their gradient at the images, and back through both; G's step through D for the real images.
+    passes = (passes[0], passes[1] + 6 * steps * penalties + 2 * (config.loss == "relativistic"))
     plain = sum(
         n * (cost.flop + cost.saved) for n, cost in zip(passes, (of_generator, of_discriminator), strict=True)
     )
-    if config.recompute_blocks:  # one pass more, for each gradient
+    if config.recompute_blocks:  # one forward pass more for each gradient
         passes = (passes[0] + 1, passes[1] + 2 * steps + 1)
     flop = passes[0] * of_generator.flop + passes[1] * of_discriminator.flop
     parameters = [_parameters(network) for network in (generator, discriminator)]
-    # W, its gradient, W / sigma and Adam's two moments; G also has the average.
+    # W, its gradient, W / sigma and Adam's two moments; and the average of G.
     fixed = 4 * (6 * parameters[0] + 5 * parameters[1])
-    # D sees real images and fakes while G's values wait for its step; two feature maps are at work.
+    # D keeps real images and fakes while G's values wait for its step; two feature maps are in use.
     kept = [_kept_bytes(each, config.precision, config.recompute_blocks) for each in parts]
     # A gradient penalty: the values of its pass, their gradients, and what these are differentiated from.
-    seen = 2 if config.gradient_penalty == "none" else 5
+    seen = 2 + 3 * penalties
     image = kept[0] + seen * kept[1] + 8 * max(of_generator.largest, of_discriminator.largest)
     images = config.batch_size // replicas // config.accumulation_steps
     return Estimate(*parameters, flop, plain, fixed, image, images)
@@ -215,7 +215,7 @@ def describe(estimate: Estimate, batch_size: int) -> str:
 
 
 def describe_residual_blocks(*networks) -> list[str]:
-    """A line for every residual block in the place of attention: how well their parameters match."""
+    """A line for every residual block that stands in for attention: the parameters of both."""
     return [
         f"{network.name}: residual block at {resolution}: {_parameters(layer):,} parameters, the attention it"
         f" stands for {attention_parameters(layer.conv_2.filters, layer.key_ratio):,}"
@@ -225,7 +225,7 @@ def describe_residual_blocks(*networks) -> list[str]:
 
 
 def _parameters(owner) -> int:
-    """Trainable ones, of a network or layer."""
+    """The number of trainable parameters of a network or layer."""
     return sum(math.prod(variable.shape) for variable in owner.trainable_variables)
 
 
@@ -234,25 +234,27 @@ def _size(count: int) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether TensorFlow's ResourceExhaustedError speaks of memory: a full disk raises one as well."""
+    """Whether a ResourceExhaustedError is about memory. TensorFlow raises it for a full disk too."""
     return any(word in str(error) for word in ("OOM", "out of memory", "Out of memory", "allocat"))
 
 
-def out_of_memory(config, estimate: Estimate) -> str:
-    """The line that says what to lower, what would help most and costs least first."""
-    remedies = []
+def out_of_memory(config, estimate: Estimate) -> UserError:
+    """The error that says what to change; the change that helps most and costs least comes first."""
+    remedy = {}
     if estimate.images > 1:
         replica = estimate.images * config.accumulation_steps
-        parts = next(n for n in range(config.accumulation_steps + 1, replica + 1) if replica % n == 0)
-        remedies.append(f"--accumulation_steps={parts} (the same batch in smaller parts)")
+        parts = range(config.accumulation_steps + 1, replica + 1)
+        remedy["accumulation_steps"] = next(n for n in parts if replica % n == 0)
     if not config.recompute_blocks and not config.xla:
-        remedies.append("--recompute_blocks (about a third more arithmetic)")
+        remedy["recompute_blocks"] = True
     if config.precision == "float32":
-        remedies.append("--precision=bfloat16")
+        remedy["precision"] = "bfloat16"
     if estimate.images > 1:
-        remedies.append(f"a --batch_size below {config.batch_size}")
-    remedies.append("smaller --generator_channels and --discriminator_channels")
-    return (
+        remedy["batch_size"] = config.batch_size // estimate.images * (estimate.images // 2)
+    for name in ("generator_channels", "discriminator_channels"):
+        remedy[name] = max(getattr(config, name) // 2, 1)
+    return UserError(
         f"out of memory: about {_size(estimate.bytes)} are needed for {estimate.images} images at once;"
-        f" try {', or '.join(remedies)}"
+        " one of these helps, the cheapest first",
+        remedy=remedy,
     )

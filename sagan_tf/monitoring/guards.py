@@ -1,4 +1,4 @@
-"""Notices a run that is lost: NaN, a game that one side has won, samples all alike, weights that blow up.
+"""Notices a run that is lost: NaN, D has won or is dead, samples all alike, weights that blow up.
 
 The limits are far from what healthy runs show (README, "A run that is lost"): a run that trips a guard
 really has failed.
@@ -8,27 +8,33 @@ import math
 import typing
 
 from sagan_tf.monitoring.diagnostics import Kernel
+from sagan_tf.system.errors import as_flag
 from sagan_tf.training.losses import Loss
 
-_LOWER_RATES = "lower --generator_learning_rate and --discriminator_learning_rate"
+_LOWER_RATES = {"lower": ("generator_learning_rate", "discriminator_learning_rate")}
 
 
 class Diverged(Exception):
-    """A run that is lost.
+    """A run that is lost; `str` gives one line: what was seen, what it means, which options help.
 
     Attributes:
       kind: "not finite", "won", "dead", "blow-up" or "collapse".
-      reason: one line: what was seen, what it means, what helps.
-      since: a step at which all was well still.
+      problem: what was seen and what it means, without the options.
+      since: the last step at which the run was certainly well.
+      advice: names of options that help, by what to do with them, e.g. "lower".
     """
 
-    def __init__(self, kind: str, reason: str, since: int):
-        super().__init__(reason)
-        self.kind, self.reason, self.since = kind, reason, since
+    def __init__(self, kind: str, problem: str, since: int, advice: dict[str, tuple[str, ...]] | None = None):
+        super().__init__(problem)
+        self.kind, self.problem, self.since, self.advice = kind, problem, since, advice or {}
+
+    def __str__(self) -> str:
+        parts = [f"{verb} {' and '.join(map(as_flag, options))}" for verb, options in self.advice.items()]
+        return "; ".join([self.problem, *([" or ".join(parts)] if parts else [])])
 
     @property
     def hopeless(self) -> bool:
-        """Whether there is nothing to go on with."""
+        """Whether the weights themselves are lost, so that the run cannot go on with them."""
         return self.kind == "not finite"
 
 
@@ -36,14 +42,14 @@ class Limits(typing.NamedTuple):
     """Where the guards strike.
 
     Attributes:
-      won_loss, won_steps: the discriminator has won if its adversarial loss stays below for so many steps;
-        -infinity where that has no lower bound.
-      stuck_steps: it is dead if its loss stays the same, to six digits, for so many steps.
-      diversity, diversity_times: samples are alike if their deviation within a class stays below this share
-        of the real images' so many times in a row.
-      growth: singular values blow up if one is so many times what it was at first; larger where spectral
-        normalization divides by it, which makes slow growth harmless.
-      sudden_growth: the same, from one look to the next.
+      won_loss, won_steps: D has won if its adversarial loss stays below `won_loss` for `won_steps` steps.
+        -infinity for a loss without a lower bound.
+      stuck_steps: D is dead if its loss stays the same to six digits for this many steps.
+      diversity, diversity_times: samples are alike if their deviation within a class is below this share of
+        the real images' deviation, this many times in a row.
+      growth: weights blow up if a singular value is this many times its first value.
+      growth_normalized: the same for a layer with spectral normalization, which makes slow growth harmless.
+      sudden_growth: weights blow up if a singular value grows this many times from one look to the next.
     """
 
     won_loss: float = 0.02
@@ -57,16 +63,16 @@ class Limits(typing.NamedTuple):
 
 
 def limits_of(loss: Loss) -> Limits:
-    """The limits of a run with this adversarial loss: where D's has no lower bound, no value is a victory."""
+    """The limits for this adversarial loss. Where D's loss has no lower bound, D cannot win."""
     return Limits() if loss.bounded else Limits(won_loss=-math.inf)
 
 
 class Guards:
-    """Sees what a run measures, step by step, and raises `Diverged` when it is lost.
+    """Sees what a run measures, step by step, and raises `Diverged` when the run is lost.
 
     Args:
-      step: at which the run begins or goes on.
-      limits: where it strikes; see the class for what they are otherwise.
+      step: the step at which the run begins or goes on.
+      limits: where to strike; `Limits()` by default.
     """
 
     def __init__(self, step: int, limits: Limits | None = None):
@@ -74,13 +80,13 @@ class Guards:
         self.start(step)
 
     def start(self, step: int) -> None:
-        """Starts anew at `step`, as after going back to a checkpoint."""
+        """Forgets what was seen. Call it when the run goes back to a checkpoint."""
         self._streaks, self._times, self._last_loss = {}, {}, None
         self._samples_seen, self._kernels_seen, self._growth = step, step, {}
 
     @property
     def suspicious_since(self) -> int | None:
-        """The last step before something began that may turn out to be the end; None if all is well."""
+        """The last step before the first sign of trouble that still lasts; None if there is no sign."""
         return min(self._streaks.values(), default=None)
 
     def see_losses(self, step: int, count: int, scalars: dict[str, float]) -> None:
@@ -90,16 +96,20 @@ class Guards:
         """
         for tag, value in scalars.items():
             if not math.isfinite(value):
-                reason = f"{tag} is {value}: the weights are lost; {_LOWER_RATES}"
-                raise Diverged("not finite", reason, step - count)
+                problem = f"{tag} is {value}: the weights are lost"
+                raise Diverged("not finite", problem, step - count, _LOWER_RATES)
         loss, limits = scalars["loss/discriminator"], self.limits
         if self._lasts("won", loss < limits.won_loss, step, count, limits.won_steps):
             raise Diverged(
                 "won",
                 f"the discriminator's loss has been below {limits.won_loss} for {limits.won_steps} steps: it"
-                " has won, and teaches the generator nothing; lower --discriminator_learning_rate, raise"
-                " --generator_learning_rate, or give D more to do (--augment, more images)",
+                " has won, and teaches the generator nothing",
                 self._streaks["won"],
+                {
+                    "lower": ("discriminator_learning_rate",),
+                    "raise": ("generator_learning_rate",),
+                    "give D more to do with": ("augment",),
+                },
             )
         before = self._last_loss
         same = (
@@ -112,23 +122,23 @@ class Guards:
             raise Diverged(
                 "dead",
                 f"the discriminator's loss has been {loss:.6g}, unchanged, for {limits.stuck_steps} steps: it"
-                f" is dead, and says the same of every image; {_LOWER_RATES}",
+                " is dead, and says the same of every image",
                 self._streaks["stuck"],
+                _LOWER_RATES,
             )
 
     def see_variables(self, step: int, not_finite: typing.Sequence[str]) -> None:
         """Takes the names of the variables that hold NaN or infinity."""
         if not_finite:
             more = f" and {len(not_finite) - 1} more variables" if len(not_finite) > 1 else ""
-            reason = f"NaN or infinity in {not_finite[0]}{more}; {_LOWER_RATES}"
-            raise Diverged("not finite", reason, step - 1)
+            raise Diverged("not finite", f"NaN or infinity in {not_finite[0]}{more}", step - 1, _LOWER_RATES)
 
     def see_kernels(self, step: int, kernels: dict[str, Kernel]) -> None:
         """Takes the singular values of all layers."""
         limits, seen, self._kernels_seen = self.limits, self._kernels_seen, step
         before, self._growth = self._growth, {name: kernel.growth for name, kernel in kernels.items()}
         for name, kernel in kernels.items():
-            # At the first look nothing is known of a run that is taken up; at first all are 1.
+            # A new run starts at 1. The first look at a run that is taken up has nothing to compare with.
             known = max(before.get(name, 1.0 if seen == 0 else kernel.growth), 1.0)
             if kernel.growth > (limits.growth_normalized if kernel.normalized else limits.growth):
                 what = f"{kernel.growth:.3g} times what it was at first"
@@ -138,13 +148,13 @@ class Guards:
                 continue
             raise Diverged(
                 "blow-up",
-                f"the largest singular value of {name} is {kernel.sigma:.4g}, {what}: the weights blow up;"
-                f" {_LOWER_RATES}",
+                f"the largest singular value of {name} is {kernel.sigma:.4g}, {what}: the weights blow up",
                 seen,
+                _LOWER_RATES,
             )
 
     def see_diversity(self, step: int, shares: dict[str, float]) -> None:
-        """Takes how much samples vary, as a share of what real images do, by what they are of: `class 7`."""
+        """Takes the deviation of samples as a share of the real images', by name, e.g. `class 7`."""
         limits, seen, self._samples_seen = self.limits, self._samples_seen, step
         for name, share in shares.items():
             if share >= limits.diversity:
@@ -157,13 +167,13 @@ class Guards:
                 raise Diverged(
                     "collapse",
                     f"{name}: samples vary by {share:.2g} of what real images do: the generator has collapsed"
-                    " and draws one image again and again; lower --generator_learning_rate, or raise"
-                    " --discriminator_steps",
+                    " and draws one image again and again",
                     self._streaks[name],
+                    {"lower": ("generator_learning_rate",), "raise": ("discriminator_steps",)},
                 )
 
     def _lasts(self, name: str, is_so: bool, step: int, count: int, limit: int) -> bool:
-        """Whether something has now been so for `limit` steps."""
+        """Whether `is_so` has now held for `limit` steps."""
         if not is_so:
             self._streaks.pop(name, None)
             return False

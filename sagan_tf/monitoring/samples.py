@@ -1,4 +1,4 @@
-"""The sample grids of a run: the same z and labels every time, so that pictures can be compared."""
+"""The sample grids of a run. They have the same z and labels every time, to be compared."""
 
 import typing
 
@@ -12,23 +12,23 @@ from sagan_tf.training.state import State
 
 _ROWS = 10
 _COLUMNS = 10
-_LOOKED_AT = 2000  # images among which those of a class are looked for, where labels are not known beforehand
+_LOOKED_AT = 2000  # images whose labels are read, if the dataset does not list the labels
 _READ = 256  # images read at once
 
 
 def grid_labels(classes: int) -> np.ndarray:
-    """Labels of a grid with one class a row: all classes if they are few, otherwise some, evenly spread."""
+    """Labels of a grid with one class a row: all classes, or ten that are evenly spread."""
     rows = min(max(classes, 1), _ROWS)
     chosen = np.linspace(0, max(classes, 1) - 1, rows).round().astype(np.int32)
     return np.repeat(chosen, _COLUMNS)
 
 
 class Sampler:
-    """Draws the sample grids of a run, and looks at the attention in some of the samples.
+    """Draws the sample grids of a run, and the attention in the first sample of each row.
 
     Args:
-      state: what is trained; samples are of the averaged weights.
-      reporter: where the pictures go.
+      state: what is trained. Samples are drawn with the averaged weights.
+      reporter: writes the pictures.
       seed: seed of z.
       dataset: the run's `Dataset`.
     """
@@ -39,7 +39,7 @@ class Sampler:
         labels = _labels(generator.classes)
         self._captions = _captions(dataset.class_names, generator.classes)
         z = tf.random.stateless_normal((len(labels), generator.z_dim), (seed, -1))
-        # In batches of a row: a full grid at 512x512 would need more memory than a training step.
+        # One row at a time: a full grid at 512x512 would need more memory than a training step.
         self._inputs = [
             (z[i : i + _COLUMNS], labels[i : i + _COLUMNS]) for i in range(0, len(labels), _COLUMNS)
         ]
@@ -47,16 +47,13 @@ class Sampler:
         self._look = tf.function(self._look_at)
         reals = real_images(dataset, generator.classes)
         self._rows = len(self._captions) or 1
-        found = (reals.min(axis=(1, 2, 3)) < 255).reshape(self._rows, -1)  # others are white
+        found = (reals.min(axis=(1, 2, 3)) < 255).reshape(self._rows, -1)  # missing images are white
         self._real_deviations = deviations(reals, self._rows) * found.all(axis=1)
         z, labels, reals = (values[::_COLUMNS] for values in (z, labels, reals))  # the first of each row
         self._looked_at = (z, pictures.from_uint8(reals), labels)
 
     def write_samples(self, step: int) -> str:
-        """Writes the grid of fixed z, and the attention in it, of the networks as they are now.
-
-        Returns the path of the grid's PNG.
-        """
+        """Writes the grid and the attention pictures of the present weights. Returns the grid's path."""
         rows = [self._generate(z, tf.constant(labels)) for z, labels in self._inputs]
         images = pictures.to_uint8(np.concatenate(rows))
         self._deviations = deviations(images, self._rows)
@@ -64,32 +61,32 @@ class Sampler:
         return self._reporter.grid(step, "samples/ema", images, _COLUMNS, self._captions)
 
     def write_divergence(self, step: int) -> str:
-        """Writes the grid of the generator itself, without averaging; grey where it is NaN."""
+        """Writes the grid of the weights without averaging; NaN becomes grey. Returns its path."""
         generate = tf.function(lambda z, labels: self._state.generator(z, labels, training=False))
         images = np.concatenate([generate(z, tf.constant(labels)) for z, labels in self._inputs])
         images = pictures.to_uint8(np.nan_to_num(images))
         return self._reporter.grid(step, "samples/divergence", images, _COLUMNS, self._captions)
 
     def diversity(self) -> dict[str, float]:
-        """How much the samples written last vary within a row, as a share of what real images of it do.
+        """Deviation of the last samples within a row, as a share of the real images' deviation.
 
-        Rows whose real images are too few, or all the same, are left out.
+        Rows are left out if they have too few real images, or if these are all the same.
         """
         names = [f"class {caption}" for caption in self._captions] or ["all images"]
         found = zip(names, self._deviations, self._real_deviations, strict=True)
         return {name: float(of_samples / real) for name, of_samples, real in found if real > 0}
 
     def _write_attention(self, step: int) -> None:
-        """Overlays for one image a row: of the generator on its samples, of D on those and on real images."""
+        """Writes overlays for one image a row: G's on samples, D's on samples and on real images."""
         looks = self._look(*self._looked_at)
         for (network, kind), (images, inside) in looks.items():
             for resolution, beta in inside.maps.items():
-                if beta.shape[-1] > 1:  # one key gets everything, always
+                if beta.shape[-1] > 1:  # a single key always gets all attention
                     picture = attention_grid(pictures.to_uint8(images), beta.numpy(), captions=self._captions)
                     self._reporter.picture(step, f"attention/{network}_{resolution}{kind}", picture)
 
     def attention_shares(self) -> dict[str, float]:
-        """|gamma o| / |x| of every attention layer, by tag: means over a sample of each row."""
+        """|gamma o| / |x| of every attention layer by tag, averaged over one sample of each row."""
         looks = self._look(*self._looked_at)
         return {
             f"attention_share/{network}_{resolution}{kind}": float(np.mean(share))
@@ -98,7 +95,7 @@ class Sampler:
         }
 
     def _look_at(self, z, reals, labels):
-        """The images that each network sees or makes, and its `Look`; nothing is stored."""
+        """By network and kind of image: the images, and what the network's `look` returns for them."""
         generator, discriminator = self._state.ema_generator, self._state.discriminator
         of_generator = generator.look(z, labels)
         images = of_generator.output
@@ -110,7 +107,7 @@ class Sampler:
 
 
 def deviations(images: np.ndarray, rows: int) -> np.ndarray:
-    """Standard deviation of a pixel over the images of a row: root of the mean of the unbiased variances.
+    """Standard deviation of a pixel over the images of a row: root of the mean unbiased variance.
 
     uint8 (rows * n, H, W, 3) -> float64 (rows,).
     """
@@ -123,16 +120,16 @@ def _labels(classes: int) -> np.ndarray:
 
 
 def _captions(class_names: typing.Sequence[str], classes: int) -> list[str]:
-    """Names of the rows; none where the model has no classes."""
+    """Names of the rows; empty if the model has no classes."""
     return [class_names[label] for label in _labels(classes)[::_COLUMNS]] if classes else []
 
 
 def real_images(dataset, classes: int) -> np.ndarray:
-    """Real images for a grid like that of the samples, uint8 (n, H, W, 3); white where there are none.
+    """Real images in the layout of the sample grid, uint8 (n, H, W, 3). Missing images are white.
 
     Args:
       dataset: a `Dataset`.
-      classes: of the model; 0 for an unconditional one.
+      classes: the model's number of classes; 0 for an unconditional model.
     """
     indices, found = _known_labels(dataset)
     images = np.full((len(_labels(classes)), dataset.image_size, dataset.image_size, 3), 255, np.uint8)
@@ -145,7 +142,7 @@ def real_images(dataset, classes: int) -> np.ndarray:
 
 
 def _known_labels(dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of examples, in rising order, and their labels: all, or some whose labels had to be read."""
+    """Indices of examples, rising, and their labels: all, or as many as are read for their labels."""
     count = dataset.num_examples
     if dataset.source.labels is not None:
         return np.arange(count), dataset.source.labels

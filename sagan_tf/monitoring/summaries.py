@@ -1,7 +1,7 @@
 """What a run reports: TensorBoard's event files, metrics.jsonl and PNGs. Every tag is written here.
 
-Tags are in groups, which TensorBoard shows together: those of `GROUPS`, and for pictures
-`samples`, `attention` and `data`, for texts `run` and `scores`.
+TensorBoard groups tags by their first part. Scalars have the groups of `GROUPS`; pictures have `samples`,
+`attention` and `data`; texts have `run` and `scores`.
 """
 
 import os
@@ -24,26 +24,26 @@ from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training import histogram
 from sagan_tf.training.state import State
 
-# What stands beside a scalar, by the first part of its tag.
+# TensorBoard's explanation of a scalar, by the first part of its tag.
 GROUPS = {
-    "loss": "Losses of the two players: means over the steps since the value before. Of an auxiliary"
-    " classifier the cross entropies, times their weight, are terms of their own.",
-    "penalty": "Penalties that the players minimize beside their losses, times their weights.",
-    "accuracy": "Share of real images of which the discriminator's auxiliary classifier names the class.",
-    "logits": "Mean logit of the discriminator on real and on fake images. Far apart: it tells one from the"
-    " other with ease. Together: it cannot.",
-    "logit_histogram": "The same, image by image, over the steps since the value before.",
+    "loss": "Losses of both networks: means since the value before. The cross entropies of an auxiliary"
+    " classifier, times their weight, are separate.",
+    "penalty": "Penalties that the networks minimize beside their losses, times their weights.",
+    "accuracy": "Share of real images whose class the discriminator's auxiliary classifier names.",
+    "logits": "Mean logit of the discriminator on real and on fake images. Far apart: it tells them apart"
+    " with ease. Close: it cannot tell them apart.",
+    "logit_histogram": "Logits of single images since the value before.",
     "gamma": "Weight of the attention layer's output. It starts at 0; near 0 the attention is hardly used."
     " Its sign alone means nothing: the last projection can change sign with it.",
-    "attention_share": "|gamma o| / |x|: how large what attention adds is against what is there; mean over"
-    " some images. Near 0: it is hardly used, whatever gamma is.",
+    "attention_share": "|gamma o| / |x|: the size of the attention's output relative to its input, averaged"
+    " over some images. Near 0 the attention is hardly used, whatever gamma is.",
     "singular_value": "Largest singular value of a kernel, by which spectral normalization divides it.",
-    "gradient_norm": "Norm of a player's gradient: root mean square of recent updates, as Adam weights them.",
-    "diversity": "Deviation of a pixel among samples of a class, as a share of the real images': near 0 all"
-    " samples are alike. Of some classes the mean and the least.",
+    "gradient_norm": "Norm of a network's gradient: root mean square of recent updates, weighted as by Adam.",
+    "diversity": "Deviation of a pixel among samples of a class, as a share of the real images' deviation:"
+    " mean and minimum over some classes. Near 0 all samples are alike.",
     "learning_rate": "Adam's learning rates.",
-    "speed": "Steps and images a second, not counting what is done between the steps.",
-    "scores": "Scores; how they were measured is a text of the same name.",
+    "speed": "Steps and images a second, without the time between the steps.",
+    "scores": "Scores. The text of the same name says how they were measured.",
 }
 _HEADLINES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake", "speed/images_per_second")
 
@@ -53,8 +53,8 @@ class Reporter:
 
     Args:
       workdir: event files go to `tensorboard/`, PNGs to `samples/`, scalars also to `metrics.jsonl`.
-      step: the step from which the run goes on; later lines of `metrics.jsonl`, which a killed run
-        left behind, are dropped.
+      step: the step from which the run goes on. Later lines in `metrics.jsonl`, left by a killed run, are
+        dropped.
     """
 
     def __init__(self, workdir: str, step: int):
@@ -64,7 +64,7 @@ class Reporter:
         self._writer = tf.summary.create_file_writer(self._paths.tensorboard)
 
     def scalars(self, step: int, values: dict) -> None:
-        """Writes scalars by tag, e.g. `loss/generator`; histograms among the values are passed over."""
+        """Writes scalars by tag, e.g. `loss/generator`. It ignores histograms among the values."""
         values = {tag: float(value) for tag, value in values.items() if not np.ndim(value)}
         with self._writer.as_default():
             for tag, value in values.items():
@@ -72,7 +72,7 @@ class Reporter:
         json_lines.append(self._paths.metrics, _stamped(step) | values)
 
     def diagnostics(self, step: int, scalars: dict[str, float], histograms: dict[str, np.ndarray]) -> None:
-        """Writes scalars and histograms (see `sagan_tf.training.histogram`) to TensorBoard alone."""
+        """Writes scalars and histograms (see `sagan_tf.training.histogram`) to TensorBoard only."""
         edges = histogram.edges()
         with self._writer.as_default():
             for tag, value in scalars.items():
@@ -81,34 +81,34 @@ class Reporter:
                 _write_histogram(tag, edges, shares, step)
 
     def diversity(self, step: int, shares: dict[str, float]) -> None:
-        """Writes how much samples vary, as a share of what real images do, by class, to TensorBoard."""
+        """Writes the mean and the minimum of `Sampler.diversity` to TensorBoard."""
         if shares:
             values = list(shares.values())
             self.diagnostics(step, {"diversity/mean": np.mean(values), "diversity/least": min(values)}, {})
 
     def divergence(self, step: int, kind: str, reason: str, scalars: dict[str, float]) -> None:
-        """Writes that and why a run is lost: a text, and a line of `divergence.jsonl`, which only grows."""
+        """Writes why a run is lost: a text, and a line at the end of `divergence.jsonl`."""
         self.text(step, "run/divergence", reason)
         json_lines.append(self._paths.divergence, _stamped(step) | {"kind": kind, "reason": reason} | scalars)
 
     def ignored(self, step: int, kind: str, reason: str) -> None:
-        """Writes a line of `divergence.jsonl` about what a guard saw although the run goes on."""
+        """Writes a line of `divergence.jsonl` about a guard that was ignored."""
         about = {"kind": kind, "reason": reason, "ignored": True}
         json_lines.append(self._paths.divergence, _stamped(step) | about)
 
     def has_diverged(self) -> bool:
-        """Whether the run was ever lost, in this process or one before."""
+        """Whether the run was ever lost, in this process or an earlier one."""
         return any(not line.get("ignored") for line in json_lines.read(self._paths.divergence))
 
     def rewind(self, step: int) -> None:
-        """Drops the lines of `metrics.jsonl` after a step, to which the run has gone back."""
+        """Drops the lines of `metrics.jsonl` after this step, because the run has gone back to it."""
         if not os.path.exists(self._paths.metrics):
             return
         kept = [line for line in json_lines.read(self._paths.metrics) if line["step"] <= step]
         json_lines.replace(self._paths.metrics, kept)
 
     def scores(self, step: int, values: dict[str, float], protocol: str) -> None:
-        """Writes scores by name, and as a text how they were measured."""
+        """Writes scores by name, and a text that says how they were measured."""
         self.scalars(step, {f"scores/{name}": value for name, value in values.items()})
         self.text(step, "scores/protocol", _preformatted(protocol))
 
@@ -126,11 +126,11 @@ class Reporter:
         """Writes images as one grid, to TensorBoard and as a PNG; returns the PNG's path.
 
         Args:
-          step: the step that made them.
+          step: the step that made the images.
           tag: e.g. `samples/ema`; the PNG is named after its last part.
           images: uint8 (n, H, W, 3), row by row; n is a multiple of `columns`.
           columns: images in a row.
-          captions: of the rows; or none.
+          captions: one for each row, or none.
         """
         grid = captioned_grid(enlarged(images), columns, captions)
         self.picture(step, tag, grid)
@@ -145,13 +145,13 @@ class Reporter:
         data_grid: np.ndarray,
         scores: typing.Sequence[str] = (),
     ) -> None:
-        """Writes what stands at the beginning of a run, and how its scalars are to be laid out.
+        """Writes the description of a new run, and the layout of its scalars.
 
         Args:
-          options: the configuration: text, numbers and truth values by name.
-          hyperparameters: those of the options by which to compare runs.
-          data_grid: uint8 (height, width, 3), the images as the check before the first step shows them.
-          scores: names of the scores that there will be.
+          options: the configuration: text, numbers and booleans by name.
+          hyperparameters: names of the options by which to compare runs.
+          data_grid: uint8 (height, width, 3), the picture of the check of the data.
+          scores: names of the scores to come.
         """
         rows = [f"| {name} | {value} |" for name, value in options.items()]
         self.text(0, "run/configuration", "\n".join(["| option | value |", "| --- | --- |", *rows]))
@@ -173,10 +173,10 @@ class Reporter:
 
 
 def write_scores(workdir: str, step: int, scores: dict[str, float], protocol: str) -> None:
-    """Adds scores, by name, of a checkpoint to TensorBoard, from a process that does not train.
+    """Adds a checkpoint's scores, by name, to TensorBoard, from a process that does not train.
 
-    They are a run of their own, `evaluate`: in that of the training TensorBoard would take an earlier
-    step for a sign that the training had gone back to it, and no longer show the later ones.
+    They are a run of their own, `evaluate`. In the run of the training an earlier step would make
+    TensorBoard hide all later steps, as if the training had gone back.
     """
     writer = tf.summary.create_file_writer(os.path.join(RunFiles(workdir).tensorboard, "evaluate"))
     with writer.as_default():
@@ -199,7 +199,7 @@ def _description(tag: str) -> str | None:
 
 
 def _write_histogram(tag: str, edges: np.ndarray, shares: np.ndarray, step: int) -> None:
-    """A histogram whose bins are given: less the empty ones at both ends."""
+    """Writes a histogram with given bins, without the empty bins at both ends."""
     filled = np.flatnonzero(shares)
     used = slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 0)
     rows = np.stack([edges[:-1], edges[1:], shares], axis=1)[used]  # as TensorBoard's plugin wants them
@@ -208,7 +208,7 @@ def _write_histogram(tag: str, edges: np.ndarray, shares: np.ndarray, step: int)
 
 
 def diagnostic_scalars(kernels: dict[str, Kernel], gradient_norms: dict[str, float]) -> dict[str, float]:
-    """What `Diagnostics` finds, by tag."""
+    """Scalars by tag, from what `Diagnostics` returns."""
     return {f"singular_value/{name}": kernel.sigma for name, kernel in kernels.items()} | {
         f"gradient_norm/{role}": norm for role, norm in gradient_norms.items()
     }
@@ -219,7 +219,7 @@ def _preformatted(text: str) -> str:
 
 
 def _layout(scores: typing.Sequence[str]) -> layout_pb2.Layout:
-    """The page CUSTOM SCALARS: what belongs together in one chart; each score in its own."""
+    """TensorBoard's page CUSTOM SCALARS: related scalars share a chart; each score has its own."""
 
     def category(title, **charts):
         return layout_pb2.Category(
@@ -250,7 +250,7 @@ def _layout(scores: typing.Sequence[str]) -> layout_pb2.Layout:
 
 
 def state_scalars(state: State) -> dict[str, float]:
-    """What TensorBoard shows of the state itself: gamma of every attention layer, learning rates."""
+    """gamma of every attention layer, and the learning rates, by tag."""
     scalars = {
         "learning_rate/generator": float(keras.ops.convert_to_numpy(state.generator_optimizer.learning_rate)),
         "learning_rate/discriminator": float(

@@ -1,13 +1,21 @@
 """Applies the guards to a run in progress, protects its good checkpoints, and reports what went wrong."""
 
+import sys
+
 from sagan_tf.monitoring.diagnostics import Diagnostics
 from sagan_tf.monitoring.guards import Diverged, Guards
 from sagan_tf.monitoring.samples import Sampler
 from sagan_tf.monitoring.summaries import Reporter, diagnostic_scalars
+from sagan_tf.system.progress import write_line
 from sagan_tf.training.checkpoint import Checkpoints
 from sagan_tf.training.state import State
 
 _TRIES = 3  # how often a run goes back to one checkpoint
+
+
+def complain(line: str) -> None:
+    """Prints a line about the run on standard error, without breaking a progress bar."""
+    write_line(f"train: {line}", sys.stderr)
 
 
 class Watch:
@@ -19,8 +27,6 @@ class Watch:
       reporter: writes figures and pictures.
       sampler: draws the sample grids.
       guards: decide whether the run is lost.
-      report: prints a line on standard output.
-      complain: prints a line on standard error.
       ignore: whether a guard only prints a line, once for each kind. NaN ends the run in any case.
     """
 
@@ -31,14 +37,12 @@ class Watch:
         reporter: Reporter,
         sampler: Sampler,
         guards: Guards,
-        report,
-        complain,
         ignore: bool = False,
     ):
         self._state, self._saved, self._reporter, self._sampler = state, saved, reporter, sampler
-        self._ignore, self._report, self._complain = ignore, report, complain
+        self._guards, self._ignore = guards, ignore
         self._checkpoint, self._diagnostics = state.checkpoint(), Diagnostics(state)
-        self._guards, self._step, self._scalars = guards, 0, {}  # the step and scalars of the last call
+        self._step, self._scalars = 0, {}  # of the last call
         self._ignored, self._tries = set(), {}
 
     def losses(self, step: int, count: int, scalars: dict[str, float]) -> None:
@@ -80,14 +84,14 @@ class Watch:
         scalars = self._scalars | diagnostic_scalars(
             self._diagnostics.kernels(), self._diagnostics.gradient_norms()
         )
-        self._reporter.divergence(self._step, error.kind, error.reason, scalars)
+        self._reporter.divergence(self._step, error.kind, str(error), scalars)
         self._sampler.write_divergence(self._step)
         self._reporter.flush()
         good = self._saved.newest(error.since)
         at = "there is no good checkpoint" if good is None else f"the last good checkpoint is of step {good}"
         aside = ", ".join(f"{step:08d}.diverged" for step in self._saved.set_aside(error.since))
         at += f"; later ones are now {aside}" if aside else ""
-        self._complain(f"diverged at step {self._step}: {error.reason} ({at})")
+        complain(f"diverged at step {self._step}: {error} ({at})")
         return good
 
     def go_back(self, good: int | None) -> int | None:
@@ -100,11 +104,11 @@ class Watch:
         if good is None or self._tries[good] > _TRIES:
             return None
         restores = int(self._state.restores.numpy()) + 1
-        step = self._saved.restore_newest(self._checkpoint, self._report)
+        step = self._saved.restore_newest(self._checkpoint, write_line)
         self._state.restores.assign(restores)
         self._reporter.rewind(step)
         self._guards.start(step)
-        self._report(
+        write_line(
             f"going on from step {step} with other random numbers, try {self._tries[good]} of {_TRIES}"
         )
         return step
@@ -116,6 +120,6 @@ class Watch:
             if error.hopeless or not self._ignore:
                 raise
             if error.kind not in self._ignored:
-                self._complain(f"step {self._step}: {error.reason} (ignored)")
-                self._reporter.ignored(self._step, error.kind, error.reason)
+                complain(f"step {self._step}: {error} (ignored)")
+                self._reporter.ignored(self._step, error.kind, str(error))
                 self._ignored.add(error.kind)

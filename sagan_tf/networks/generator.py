@@ -25,6 +25,7 @@ _CONFIG = (
     "hierarchical_z",
     "initializer",
     "fast",
+    "statistics_momentum",
 )
 
 
@@ -55,6 +56,8 @@ class Generator(Network):
       initializer: of all kernels and of the embedding: "glorot" (uniform), or "orthogonal" (of
         the matrix (fan-in, outputs) the rows or the columns, whichever are fewer, are orthonormal).
       fast: whether convolutions and attention have their fast forms, see `SNConv2D` and `SelfAttention`.
+      statistics_momentum: decay of the norms' moving averages of batch statistics. They should remember
+        about as many steps as the average of the weights that they are used with.
 
     Call arguments:
       z: float32 (B, z_dim), standard normal.
@@ -80,6 +83,7 @@ class Generator(Network):
         hierarchical_z: bool = False,
         initializer: str = "glorot",
         fast: bool = False,
+        statistics_momentum: float = 0.999,
         name: str = "generator",
         **model_arguments,
     ):
@@ -90,10 +94,12 @@ class Generator(Network):
         self.spectral_norm, self.synchronized = spectral_norm, synchronized
         self.embedding_size, self.hierarchical_z = embedding_size, hierarchical_z
         self.initializer, self.fast = check_initializer(initializer), fast
+        self.statistics_momentum = statistics_momentum
         policy = self.dtype_policy
+        norms = {"momentum": statistics_momentum, "synchronized": synchronized, "dtype": policy}
         kernels = {"spectral_norm": spectral_norm, "kernel_initializer": INITIALIZERS[initializer]}
         conv = functools.partial(SNConv2D, dtype=policy, fast=fast, **kernels)
-        self.conditioning = self._make_conditioning(kernels)
+        self.conditioning = self._make_conditioning(norms, kernels)
         widths = [channels * multiple for multiple in ARCHITECTURES[image_size].generator]
         self.first_width = widths[0]
         self.dense = SNDense(FIRST_RESOLUTION**2 * widths[0], dtype=policy, name="dense", **kernels)
@@ -105,15 +111,12 @@ class Generator(Network):
             self.blocks.append(block)
             if resolution in self.attention:
                 self._place(resolution)
-        self.last_norm = ConditionalBatchNormalization(
-            0, momentum=0.9999, synchronized=synchronized, dtype=policy, name="last_norm"
-        )
+        self.last_norm = ConditionalBatchNormalization(0, **norms, name="last_norm")
         self.last_conv = conv(3, name="last_conv")
         self.embedding = self.conditioning.make_embedding()
 
-    def _make_conditioning(self, kernels: dict):
+    def _make_conditioning(self, norms: dict, kernels: dict):
         blocks = len(ARCHITECTURES[self.image_size].generator)
-        norms = {"synchronized": self.synchronized, "dtype": self.dtype_policy}
         if self.hierarchical_z:
             return EmbeddingAndZParts(self.classes, self.embedding_size, self.z_dim, blocks, norms, kernels)
         if self.embedding_size:

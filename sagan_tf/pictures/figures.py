@@ -8,21 +8,21 @@ from PIL import Image, ImageDraw
 from sagan_tf import pictures
 from sagan_tf.pictures import geometry
 
-HEAT = (255, 190, 0)  # where attention is; on grey it is told apart by anybody
-VEIL = 0.45  # brightness of the image below it
+HEAT = (255, 190, 0)  # colour of attention, which everybody can tell from grey
+VEIL = 0.45  # brightness of the grey image
 _LUMA = (0.299, 0.587, 0.114)
-# Of queries: told apart by the colour-blind too (Okabe and Ito 2008).
+# Colours of queries, which colour-blind people can tell apart (Okabe and Ito 2008).
 _COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#f0e442", "#000000")
-_TILE = 96  # pixels, at least
+_TILE = 96  # least height and width of a tile in pixels
 _FRAME = 4  # pixels
 
 
 def overlay(image: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """A map over its image: darkened grey, and the brighter yellow the more a pixel is attended to.
+    """Draws a map over its image: the image in dark grey, attention in yellow.
 
     Args:
       image: uint8 (S, S, 3).
-      shares: float (S, S), at least 0; its largest value becomes full yellow.
+      shares: float (S, S), at least 0. Its largest value becomes full yellow.
 
     Returns: uint8 (S, S, 3).
     """
@@ -37,9 +37,9 @@ def attention_row(image: np.ndarray, beta: np.ndarray, positions: typing.Sequenc
     Args:
       image: uint8 (S, S, 3).
       beta: float (N, M).
-      positions: numbers of the queries, at most as many as there are colours.
+      positions: numbers of the queries, at most 8.
 
-    Returns: uint8 (1 + len(positions), T, T, 3); T is S or a multiple of it, and a frame.
+    Returns: uint8 (1 + len(positions), T, T, 3), where T is S, or a multiple of S, and a frame.
     """
     queries, _ = geometry.sides(beta)
     maps = geometry.to_pixels(beta[list(positions)], queries, len(image))
@@ -59,15 +59,15 @@ def attention_grid(
     captions: typing.Sequence[str] = (),
     title: str = "",
 ) -> np.ndarray:
-    """The attention of a batch: an image a row, see `attention_row`.
+    """The attention of a batch, one image a row, see `attention_row`.
 
     Args:
       images: uint8 (B, S, S, 3).
       beta: float32 (B, N, M), as `SelfAttention` returns it.
-      positions: numbers of the queries; None to choose for each image those whose maps are most unlike.
-      count: how many are chosen.
-      captions: one for each image, beside it; or none.
-      title: above everything.
+      positions: numbers of the queries; None to choose queries with unlike maps in each image.
+      count: the number of queries to choose.
+      captions: one for each image, to its left; or none.
+      title: text above the picture.
 
     Returns: one uint8 picture (height, width, 3).
     """
@@ -79,7 +79,7 @@ def attention_grid(
 
 
 def _framed(tile: np.ndarray, dots, colour: str) -> np.ndarray:
-    """A tile with dots, ((row, column), colour) each, in a frame."""
+    """A tile in a frame, with dots; each dot is ((row, column), colour)."""
     size = len(tile) + 2 * _FRAME
     canvas = Image.new("RGB", (size, size), colour)
     canvas.paste(Image.fromarray(tile), (_FRAME, _FRAME))

@@ -4,17 +4,17 @@ import math
 
 import numpy as np
 
-_CANDIDATES = 32  # in each direction, at most so many positions are compared by `choose_positions`
+_CANDIDATES = 32  # the most rows and columns of positions that `choose_positions` compares
 
 
 def sides(beta: np.ndarray) -> tuple[int, int]:
-    """Positions along one side of the square feature map: of the queries, and of the keys.
+    """Height and width of the square map of queries, and of the square map of keys.
 
     Args:
       beta: (..., N, M), as `SelfAttention` returns it for a square feature map.
 
     Raises:
-      ValueError: no square feature map has this shape, with keys at all positions or 2x2 pooled.
+      ValueError: this is not the shape for a square feature map with all keys or 2x2 pooled keys.
     """
     queries, keys = math.isqrt(beta.shape[-2]), math.isqrt(beta.shape[-1])
     fits = (queries**2, keys**2) == beta.shape[-2:] and keys in (queries, -(-queries // 2))
@@ -24,15 +24,15 @@ def sides(beta: np.ndarray) -> tuple[int, int]:
 
 
 def _key_of_pixels(queries: int, keys: int, image_size: int) -> np.ndarray:
-    """The row of keys that covers each row of pixels, int (image_size,); columns alike."""
+    """The row of keys that covers each row of pixels, int (image_size,). Columns are the same."""
     rows = np.arange(image_size) * queries // image_size
     return rows if keys == queries else rows // 2
 
 
 def to_pixels(maps: np.ndarray, queries: int, image_size: int) -> np.ndarray:
-    """Shares of attention of the image's pixels: a key's share, spread evenly over the pixels it covers.
+    """Each pixel's share of attention: a key's share is spread evenly over the pixels it covers.
 
-    A key that was pooled covers the pixels of all its positions.
+    A pooled key covers the pixels of all its positions.
 
     Args:
       maps: float (..., M), rows of beta.
@@ -49,24 +49,24 @@ def to_pixels(maps: np.ndarray, queries: int, image_size: int) -> np.ndarray:
 
 
 def position_at(row: int, column: int, queries: int, image_size: int) -> int:
-    """The number of the query whose cell holds a pixel; the feature map is (queries, queries)."""
+    """The number of the query whose cell contains a pixel. The feature map is (queries, queries)."""
     return (row * queries // image_size) * queries + column * queries // image_size
 
 
 def center(position: int, queries: int, image_size: int) -> tuple[float, float]:
-    """The middle of a query's cell, (row, column) in pixels from the top left corner of the image."""
+    """The center of a query's cell, (row, column) in pixels from the top left corner of the image."""
     row, column = divmod(position, queries)
     return (row + 0.5) * image_size / queries, (column + 0.5) * image_size / queries
 
 
 def choose_positions(beta: np.ndarray, count: int) -> list[int]:
-    """Queries whose maps are unlike: the one with the highest peak, then always the one furthest from those.
+    """Queries with unlike maps: first the one with the highest peak, then each time the most distant one.
 
-    The distance is half the sum of absolute differences: the share of attention that lies elsewhere.
+    The distance of two maps is half the sum of absolute differences: the share of attention that differs.
 
     Args:
       beta: float (N, M).
-      count: how many; fewer are returned where there are fewer positions.
+      count: the number of queries; fewer are returned if there are fewer positions.
     """
     queries, _ = sides(beta)
     step = -(-queries // _CANDIDATES)
@@ -77,6 +77,6 @@ def choose_positions(beta: np.ndarray, count: int) -> list[int]:
     distance = np.full(len(candidates), np.inf)
     while len(chosen) < min(count, len(candidates)):
         distance = np.minimum(distance, 0.5 * np.abs(maps - maps[chosen[-1]]).sum(axis=1))
-        distance[chosen] = -1  # never twice, even where all maps are the same
+        distance[chosen] = -1  # never choose one twice, even if all maps are the same
         chosen.append(int(distance.argmax()))
     return candidates[chosen].tolist()

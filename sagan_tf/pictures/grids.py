@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 _GAP, _GROUP_GAP = 2, 10  # white pixels between images, and between groups of columns
 _FONT_SIZE = 12
-_FIRST_MS, _LAST_MS = 500, 2000  # how long an animation shows a frame, and its last one
+_FIRST_MS, _LAST_MS = 500, 2000  # how long an animation shows a frame, and the last frame
 
 
 def to_uint8(images) -> np.ndarray:
@@ -22,7 +22,7 @@ def from_uint8(pixels: np.ndarray) -> np.ndarray:
 
 
 def image_grid(images: np.ndarray, columns: int, gap: int = _GAP) -> np.ndarray:
-    """uint8 (rows * columns, H, W, 3) -> one uint8 picture, images `gap` white pixels apart."""
+    """Puts images, uint8 (rows * columns, H, W, 3), into one picture with white gaps of `gap` pixels."""
     count, height, width, channels = images.shape
     rows = count // columns
     grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
@@ -33,7 +33,7 @@ def image_grid(images: np.ndarray, columns: int, gap: int = _GAP) -> np.ndarray:
 
 
 def enlarged(images: np.ndarray, least: int = 64) -> np.ndarray:
-    """uint8 (n, H, W, 3) by the smallest whole factor that makes them `least` pixels high, or more."""
+    """Enlarges images, uint8 (n, H, W, 3), by the least whole factor that makes them `least` pixels high."""
     factor = -(-least // images.shape[1])
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
@@ -45,15 +45,15 @@ def captioned_grid(
     groups: typing.Sequence[tuple[str, int]] = (),
     title: str = "",
 ) -> np.ndarray:
-    """A grid with words around it, black on white.
+    """A grid with captions, black on white.
 
     Args:
       images: uint8 (rows * columns, H, W, 3).
       columns: images in a row.
-      row_captions: one for each row, on its left; or none.
-      groups: captions above the columns, each with the number of columns that it stands for; more
-        white is between groups of several.
-      title: above everything.
+      row_captions: one for each row, to its left; or none.
+      groups: captions above the columns, each with its number of columns. Groups of several columns have
+        wider gaps between them.
+      title: text above the grid.
 
     Returns: one uint8 picture (height, width, 3).
     """
@@ -82,12 +82,12 @@ def captioned_grid(
 
 
 def save(path: str, picture: np.ndarray) -> None:
-    """Writes a uint8 picture (height, width, 3); the path's ending decides how."""
+    """Writes a uint8 picture (height, width, 3). The path's ending decides the format."""
     Image.fromarray(picture).save(path)
 
 
 def save_animation(path: str, frames: typing.Sequence[np.ndarray]) -> None:
-    """Writes uint8 frames (height, width, 3) of one size as an endless .gif or .webp; the last stays long."""
+    """Writes uint8 frames (height, width, 3) of one size as an endless .gif or .webp."""
     pictures = [Image.fromarray(frame) for frame in frames]
     durations = [_FIRST_MS] * (len(frames) - 1) + [_LAST_MS]
     quality = {"quality": 85} if os.path.splitext(path)[1] == ".webp" else {}

@@ -1,1 +1,1 @@
-"""The paper's experiments: which runs they are, running what is missing of them, and a report."""
+"""The paper's experiments: their runs, a sweep that performs them, and a report."""

@@ -1,4 +1,4 @@
-"""Which runs the paper's figures and tables are made of, and what the paper says of them."""
+"""The runs behind the paper's figures and tables, and what the paper says about them."""
 
 import typing
 
@@ -8,9 +8,8 @@ class Experiment(typing.NamedTuple):
 
     Attributes:
       title: what is compared.
-      claim: what the paper says of it.
-      rows: by scale, pairs of a row's name here and its flagfile's. A flagfile may serve several
-        experiments.
+      claim: what the paper says about it.
+      rows: pairs of a row's name and its flagfile, by scale. Experiments may share flagfiles.
     """
 
     title: str
@@ -19,14 +18,14 @@ class Experiment(typing.NamedTuple):
 
 
 class Scale(typing.NamedTuple):
-    """How large the runs are.
+    """The size of the runs.
 
     Attributes:
-      folder: of the flagfiles, in `flags`.
-      samples: generated images of the final scores.
-      curve_samples: of the scores while training.
-      curve_points: how many of these there are.
-      as_paper: by flagfile, the row of full size whose place it takes, where that has another name.
+      folder: the folder of the flagfiles in `flags`.
+      samples: number of generated images for the final scores.
+      curve_samples: number of generated images for each score while training.
+      curve_points: number of scores while training.
+      as_paper: the row of full size that a flagfile stands for, if it has another name.
     """
 
     folder: str
@@ -36,7 +35,7 @@ class Scale(typing.NamedTuple):
     as_paper: dict[str, str]
 
 
-# 32x32 images have half and a quarter of their size where those of 128x128 have 64x64 and 32x32.
+# Feature maps of half and a quarter of the image's size: 16 and 8 at 32x32, 64 and 32 at 128x128.
 _AT_32 = {
     "attention_8": "attention_32",
     "attention_16": "attention_64",
@@ -49,7 +48,7 @@ SCALES = {
     "digits": Scale("digits", 5_000, 1_000, 9, _AT_32),
 }
 
-# The paper's scores (tables 1 and 2: ImageNet at 128x128, 50,000 samples) by flagfile of full size.
+# The paper's scores (tables 1 and 2: ImageNet at 128x128, 50,000 samples), by flagfile.
 PAPER = {
     "sn_gd_ttur": {"fid": 22.96, "is": 42.87},
     "attention_8": {"fid": 22.98, "is": 43.15},
@@ -77,7 +76,7 @@ def _table_1(*resolutions: int) -> tuple[tuple[str, str], ...]:
 
 
 def _around(name: str, before=(), after=()) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The same rows at both scales, and between them SAGAN, under the name that it has here."""
+    """The same rows at both scales, with SAGAN, under this name, between them."""
     return {
         scale: (*before, (name, row), *after)
         for scale, row in (("full", "attention_32"), ("small", "attention_16"))
@@ -142,10 +141,10 @@ EXPERIMENTS = {
 
 
 def flagfiles(names: typing.Iterable[str], scale: str) -> list[str]:
-    """The flagfiles of several experiments, each once, in order."""
+    """The flagfiles of several experiments, in order, each once."""
     return list(dict.fromkeys(row for name in names for _, row in EXPERIMENTS[name].rows.get(scale, ())))
 
 
 def paper_scores(row: str, scale: str) -> dict[str, float]:
-    """The paper's scores of the row of full size that a flagfile stands for, by metric."""
+    """The paper's scores by metric, for the row of full size that a flagfile stands for."""
     return PAPER.get(SCALES[scale].as_paper.get(row, row), {})

@@ -1,4 +1,4 @@
-"""What a sweep will cost: from the layers' shapes, and from a step that was measured."""
+"""What a sweep will cost, from the layers' shapes and a measured speed."""
 
 import time
 import typing
@@ -6,15 +6,20 @@ import typing
 import tensorflow as tf
 
 from sagan_tf.monitoring import estimate
-from sagan_tf.reproduction.sweep import Run, Sweep
+from sagan_tf.reproduction.sweep import PlannedRun, Sweep
 from sagan_tf.runs import objects, run_files
 from sagan_tf.system.progress import hours
 
 _CLASSES = {"imagenet": 1000, "cifar10": 10, "digits": 10}
 
 
-class Cost(typing.NamedTuple):
-    """Of one run: trainable parameters of G and D, and GFLOP of an image and of a step."""
+class RunCost(typing.NamedTuple):
+    """The cost of one run.
+
+    Attributes:
+      generator, discriminator: trainable parameters.
+      image, step: GFLOP of an image, and of a step.
+    """
 
     generator: int
     discriminator: int
@@ -23,14 +28,14 @@ class Cost(typing.NamedTuple):
 
 
 class Rate(typing.NamedTuple):
-    """GFLOP a second, and where that is from."""
+    """GFLOP a second, and how this was found."""
 
     value: float
     source: str
 
 
-def costs(runs: typing.Sequence[Run], folder: str) -> dict[str, Cost]:
-    """By row, from networks made for it; the folder of the flagfiles tells how many classes there are."""
+def costs(runs: typing.Sequence[PlannedRun], folder: str) -> dict[str, RunCost]:
+    """The costs by row, from networks made for it. The flagfiles' folder tells the number of classes."""
     found = {}
     for run in runs:
         if run.row not in found:
@@ -38,17 +43,17 @@ def costs(runs: typing.Sequence[Run], folder: str) -> dict[str, Cost]:
     return found
 
 
-def cost(config, classes: int) -> Cost:
-    """What a configuration costs."""
+def cost(config, classes: int) -> RunCost:
+    """The cost of a run with this configuration."""
     generator = objects.make_generator(config, classes)
     discriminator = objects.make_discriminator(config, classes)
     of = estimate.estimate(config, generator, discriminator, replicas=1)
     image = of.flop_per_image / 1e9
-    return Cost(of.generator_parameters, of.discriminator_parameters, image, image * config.batch_size)
+    return RunCost(of.generator_parameters, of.discriminator_parameters, image, image * config.batch_size)
 
 
-def measured_rate(sweep: Sweep, known: dict[str, Cost]) -> Rate | None:
-    """From the speeds that runs have reported so far; None if there are none."""
+def measured_rate(sweep: Sweep, known: dict[str, RunCost]) -> Rate | None:
+    """The rate from the speeds that runs have reported so far; None if there are none."""
     work = seconds = 0.0
     for run in sweep.runs:
         step = 0
@@ -60,13 +65,13 @@ def measured_rate(sweep: Sweep, known: dict[str, Cost]) -> Rate | None:
     return Rate(work / seconds, "of the steps of this sweep so far") if seconds else None
 
 
-def try_rate(run: Run, of_run: Cost, train: typing.Callable) -> Rate:
-    """From some steps of a run in a directory of its own, if that takes a minute; otherwise a bound.
+def try_rate(run: PlannedRun, of_run: RunCost, train: typing.Callable) -> Rate:
+    """The rate from a few steps of a run, if they are likely to take a minute; otherwise an upper bound.
 
     Args:
-      run: whose steps are to be measured.
-      of_run: what it costs.
-      train: does `run` for so many steps, and returns the steps per second, or None if that failed.
+      run: the run to measure.
+      of_run: its cost.
+      train: trains `run` for some steps. It returns the steps per second, or None if that failed.
     """
     bound = matrix_product_rate(run.config.precision)
     if tf.config.list_physical_devices("GPU") or of_run.step < bound:  # at least a step a second
@@ -88,7 +93,7 @@ def matrix_product_rate(precision: str, size: int = 2048, times: int = 5) -> flo
     return 2 * size**3 * times / 1e9 / (time.perf_counter() - begin)
 
 
-def table(sweep: Sweep, known: dict[str, Cost], rate: Rate) -> str:
+def table(sweep: Sweep, known: dict[str, RunCost], rate: Rate) -> str:
     """The plan as Markdown."""
     lines = [
         "| run | G parameters | D parameters | GFLOP an image | steps | TFLOP | hours | state |",
@@ -112,31 +117,31 @@ def table(sweep: Sweep, known: dict[str, Cost], rate: Rate) -> str:
     return "\n".join(lines)
 
 
-def _steps_left(sweep: Sweep, run: Run) -> int:
+def _steps_left(sweep: Sweep, run: PlannedRun) -> int:
     return max(run.config.train_steps - sweep.step(run), 0)
 
 
 class Clock:
-    """How long a sweep has yet to go, from the share of its work that is done.
+    """Tells how long a sweep has yet to go, from the share of its work that is done.
 
     Args:
-      runs: that are to be performed.
-      sweep: knows how far they are.
+      runs: the runs to perform.
+      sweep: tells how far they are.
       known: costs by row.
     """
 
-    def __init__(self, runs: typing.Sequence[Run], sweep: Sweep, known: dict[str, Cost]):
+    def __init__(self, runs: typing.Sequence[PlannedRun], sweep: Sweep, known: dict[str, RunCost]):
         self._begin, self._done = time.monotonic(), 0.0
         self._left = {run.name: _steps_left(sweep, run) * known[run.row].step for run in runs}
         self._first = {run.name: sweep.step(run) for run in runs}
         self._known = known
 
-    def finished(self, run: Run) -> None:
-        """A run has ended, well or not."""
+    def finished(self, run: PlannedRun) -> None:
+        """Call this when a run has ended, well or not."""
         self._done += self._left.pop(run.name)
 
-    def left(self, run: Run, step: int) -> str:
-        """The time to go as H:MM:SS, while a run is at a step; empty if nothing can be said yet."""
+    def left(self, run: PlannedRun, step: int) -> str:
+        """The time to go as H:MM:SS while `run` is at `step`; empty if it cannot be told yet."""
         doing = (step - self._first[run.name]) * self._known[run.row].step
         done, left = self._done + doing, sum(self._left.values()) - doing
         if done <= 0:

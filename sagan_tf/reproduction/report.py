@@ -1,4 +1,4 @@
-"""What a sweep has found so far: Markdown, curves, CSV."""
+"""The report of a sweep: Markdown, curves, CSV."""
 
 import csv
 import os
@@ -9,11 +9,11 @@ import numpy as np
 from sagan_tf.inspection import comparison
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.reproduction import experiments
-from sagan_tf.reproduction.sweep import Run, Sweep
+from sagan_tf.reproduction.sweep import PlannedRun, Sweep
 from sagan_tf.runs import run_files
 from sagan_tf.system import files
 
-# By what Inception and another network print: key, larger is better.
+# The metric's key, by the title that a score has with Inception or with another network.
 _KEYS = {
     title: key for metric in METRICS.values() for key, titles in metric.titles_of.items() for title in titles
 }
@@ -22,7 +22,7 @@ _PAPER_NAMES = {"fid": "FID", "is": "IS", "intra_fid": "intra-FID"}
 
 
 class Curve(typing.NamedTuple):
-    """A row's scores over steps: mean, least and largest of the `count` seeds that have got so far."""
+    """A row's scores over steps: mean, minimum and maximum of the `count` seeds that reached the step."""
 
     steps: np.ndarray
     mean: np.ndarray
@@ -32,8 +32,8 @@ class Curve(typing.NamedTuple):
 
 
 def write(sweep: Sweep, names: typing.Sequence[str], scale: str, curve_samples: int, command: str) -> None:
-    """Writes report.md, report.csv and a report_EXPERIMENT.png each into the sweep's directory."""
-    reporter = Reporter(sweep, scale, curve_samples)
+    """Writes report.md, report.csv and one report_EXPERIMENT.png each into the sweep's directory."""
+    reporter = SweepReport(sweep, scale, curve_samples)
     parts = [f"# The paper's experiments, scale {scale}", "", *reporter.protocol(command)]
     for name in names:
         parts += ["", *reporter.section(name)]
@@ -50,30 +50,30 @@ def write(sweep: Sweep, names: typing.Sequence[str], scale: str, curve_samples: 
         writer.writerows(reporter.lines())
 
 
-class Reporter:
-    """Reads a sweep once, and says what there is.
+class SweepReport:
+    """Reads a sweep once, and makes the parts of its report.
 
     Args:
-      sweep: with all runs that are to be reported.
+      sweep: holds all runs to report.
       scale: one of `experiments.SCALES`.
-      curve_samples: generated images of the scores while training.
+      curve_samples: number of generated images for each score while training.
     """
 
     def __init__(self, sweep: Sweep, scale: str, curve_samples: int):
         self._sweep, self._scale, self._curve_samples = sweep, scale, curve_samples
-        self._runs: dict[str, list[Run]] = {}
+        self._runs: dict[str, list[PlannedRun]] = {}
         for run in sweep.runs:
             self._runs.setdefault(run.row, []).append(run)
         self._scores = {run.name: sweep.scores(run) for run in sweep.runs}
 
     def lines(self):
-        """All scores as rows of the CSV."""
+        """Yields all scores as rows of the CSV."""
         for run in self._sweep.runs:
             for line in self._scores[run.name]:
                 yield run.row, run.config.seed, line["step"], line["metric"], line["value"], line["samples"]
 
     def protocol(self, command: str) -> list[str]:
-        """How it was measured, by what and on what."""
+        """How the scores were measured: images, network, machine."""
         scores = [line for lines in self._scores.values() for line in lines]
         networks = {f"{line['network']} ({line['network_fingerprint']})" for line in scores}
         references = {line["reference"] for line in scores if line["reference"]}
@@ -142,7 +142,7 @@ class Reporter:
         curve = self.curve(row, "fid")
         if curve is None:
             return ""
-        everywhere = curve.count == curve.count.max()  # not where a seed has dropped out
+        everywhere = curve.count == curve.count.max()  # steps that all seeds reached
         place = np.where(everywhere, curve.mean, np.inf).argmin()
         return f"{curve.mean[place]:.4g} at {curve.steps[place]:,}"
 
@@ -161,7 +161,7 @@ class Reporter:
         return f"{text} (at {stands_for.rpartition('_')[2]} of 128)" if text and stands_for else text
 
     def curve(self, row: str, key: str) -> Curve | None:
-        """A row's scores while training; None if there are none."""
+        """A row's scores of one metric while training; None if there are none."""
         values: dict[int, list[float]] = {}
         for run in self._runs.get(row, []):
             of_run = {
@@ -178,7 +178,7 @@ class Reporter:
         return Curve(np.array(steps), *map(np.array, of_steps))
 
     def figure(self, name: str):
-        """A matplotlib Figure: a panel a metric, a line a row, the seeds' spread; None without scores."""
+        """A matplotlib Figure: a panel for each metric, a line for each row. None without scores."""
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogFormatter
 
@@ -197,7 +197,7 @@ class Reporter:
                     axis.fill_between(
                         curve.steps, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0
                     )
-            if key in ("fid", "intra_fid"):  # a collapsed run must not press the others flat
+            if key in ("fid", "intra_fid"):  # a collapsed run must not flatten the other curves
                 axis.set_yscale("log")
                 axis.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
                 axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
@@ -210,7 +210,7 @@ class Reporter:
         return made
 
     def failures(self) -> list[str]:
-        """The runs that failed, and those that are not done."""
+        """The runs that failed or are not done."""
         lines = []
         for run in self._sweep.runs:
             if not self._sweep.is_done(run):
@@ -220,7 +220,7 @@ class Reporter:
         return ["## Not done", "", *lines] if lines else []
 
     def guards(self) -> list[str]:
-        """What the guards said of runs that went on all the same."""
+        """The guards' lines about runs that went on nevertheless."""
         lines = [
             f"- {run.name}: step {line['step']}: {line['reason']} (ignored)"
             for run in self._sweep.runs

@@ -1,4 +1,4 @@
-"""The runs of an experiment, one after the other: what is missing is trained and scored, nothing twice."""
+"""Trains and scores the runs of an experiment, one after the other, and nothing twice."""
 
 import contextlib
 import datetime
@@ -18,17 +18,17 @@ from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import RunFiles
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# Of a process that a signal stopped; 128 + signal where it could save first.
+# Exit codes of a process that a signal stopped: 128 + signal if it could save first.
 _STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
 
-class Run(typing.NamedTuple):
+class PlannedRun(typing.NamedTuple):
     """One run: a row of an experiment with one seed.
 
     Attributes:
       row: name of its flagfile.
-      config: resolved.
-      arguments: of `sagan_tf.train`, which give this configuration.
+      config: its resolved configuration.
+      arguments: arguments of `sagan_tf.train` that give this configuration.
     """
 
     row: str
@@ -49,32 +49,32 @@ class Scoring(typing.NamedTuple):
 
 
 class Sweep:
-    """Runs in a directory, and what is known of them.
+    """The runs in a directory, and what is known about them.
 
     Args:
-      folder: the directory; each run has its own in it.
-      runs: in the order in which they are to be run.
-      scoring: of the finished ones.
-      machine: what is computed on, for the record.
+      folder: the directory, with one directory for each run.
+      runs: the runs, in the order in which to perform them.
+      scoring: how to score finished runs.
+      machine: description of the machine, for the record.
     """
 
-    def __init__(self, folder: str, runs: typing.Sequence[Run], scoring: Scoring, machine: str):
+    def __init__(self, folder: str, runs: typing.Sequence[PlannedRun], scoring: Scoring, machine: str):
         self.folder, self.runs, self.scoring, self._machine = folder, runs, scoring, machine
         self._record, self._lock = os.path.join(folder, "runs.jsonl"), None
 
-    def step(self, run: Run) -> int:
+    def step(self, run: PlannedRun) -> int:
         """The step of its newest checkpoint; 0 if there is none."""
         return max(run_files.checkpoints(run.config.workdir).steps(), default=0)
 
-    def scores(self, run: Run) -> list[dict]:
-        """All lines of scores of what would be exported of it."""
+    def scores(self, run: PlannedRun) -> list[dict]:
+        """All lines of the run's scores that an export would mention."""
         lines = json_lines.read(RunFiles(run.config.workdir).scores)
         return [line for line in lines if results.EXPORTED.items() <= line.items()]
 
-    def is_trained(self, run: Run) -> bool:
+    def is_trained(self, run: PlannedRun) -> bool:
         return self.step(run) >= run.config.train_steps
 
-    def is_done(self, run: Run) -> bool:
+    def is_done(self, run: PlannedRun) -> bool:
         """Whether it is trained, and its end is scored."""
         step = self.step(run)
         found = {
@@ -88,19 +88,19 @@ class Sweep:
         ]
         return step >= run.config.train_steps and any(wanted <= found for wanted in titles)
 
-    def records(self, run: Run | None = None) -> list[dict]:
-        """What is on record of a run's processes, or of all; see `_call`."""
+    def records(self, run: PlannedRun | None = None) -> list[dict]:
+        """The records of the processes of one run, or of all runs; see `_call`."""
         return [line for line in json_lines.read(self._record) if run is None or line["run"] == run.name]
 
-    def failure(self, run: Run) -> dict | None:
-        """The record of its failure, if that is how it ended."""
+    def failure(self, run: PlannedRun) -> dict | None:
+        """The record of its failure, if it ended with one."""
         if self.is_done(run):
             return None
         last = (self.records(run) or [None])[-1]
         return last if last and last["exit"] not in (0, *_STOPPED) else None
 
-    def status(self, run: Run) -> str:
-        """In a word or two."""
+    def status(self, run: PlannedRun) -> str:
+        """How far the run is, in a word or two."""
         if self.is_done(run):
             return "done"
         step = self.step(run)
@@ -108,28 +108,27 @@ class Sweep:
             return f"failed after step {step:,}"
         return f"at step {step:,}" if step else "not begun"
 
-    def missing(self, retry_failed: bool) -> list[Run]:
-        """The runs that there is something left to do for."""
+    def missing(self, retry_failed: bool) -> list[PlannedRun]:
+        """The runs that are not done yet. Failed runs count only with `retry_failed`."""
         return [run for run in self.runs if not self.is_done(run) and (retry_failed or not self.failure(run))]
 
-    def guarded(self, run: Run) -> list[dict]:
-        """What the guards saw while the run went on all the same: the first line of each kind."""
+    def guarded(self, run: PlannedRun) -> list[dict]:
+        """The guards' lines that were ignored: the first one of each kind."""
         found = {}
         for line in json_lines.read(RunFiles(run.config.workdir).divergence):
             if line.get("ignored"):
                 found.setdefault(line["kind"], line)
         return list(found.values())
 
-    def perform(self, run: Run, report: typing.Callable[[dict], None]) -> bool:
-        """Trains and scores a run, as far as that is missing. Returns whether it worked.
+    def perform(self, run: PlannedRun, report: typing.Callable[[dict], None]) -> bool:
+        """Trains and scores a run, as far as this is not done. Returns whether it worked.
 
         Args:
           run: one of `runs`.
-          report: called with the scalars of a step, by tag, and `step`: the last line of `metrics.jsonl`,
-            whenever there is a new one.
+          report: called with every new last line of `metrics.jsonl`: scalars by tag, and `step`.
 
         Raises:
-          KeyboardInterrupt: it was stopped, by Ctrl-C or a signal; it saved first if it could.
+          KeyboardInterrupt: Ctrl-C or a signal stopped the run, which saved first if it could.
         """
         self._share_references(run.config.workdir)
         workdir = f"--workdir={run.config.workdir}"
@@ -143,8 +142,8 @@ class Sweep:
         self._share_references(run.config.workdir)
         return not failed
 
-    def _call(self, run: Run, command: str, arguments, report) -> int:
-        """Runs a command in a process of its own, whose lines go to a log; puts its end on record."""
+    def _call(self, run: PlannedRun, command: str, arguments, report) -> int:
+        """Runs a command in a process of its own. Logs its output and records how it ended."""
         log = os.path.join(self.folder, f"{run.name}.log")
         os.makedirs(os.path.dirname(log), exist_ok=True)
         begin, last, interrupted = time.monotonic(), "", False
@@ -168,7 +167,7 @@ class Sweep:
             except KeyboardInterrupt:
                 interrupted = True
                 process.terminate()
-                follow()  # it saves
+                follow()  # the process saves first
         line = {"run": run.name, "command": command, "exit": process.returncode, "last_line": last}
         line |= {"step": self.step(run), "seconds": round(time.monotonic() - begin, 1)}
         line |= {"machine": self._machine, "time": round(time.time())}
@@ -181,21 +180,21 @@ class Sweep:
         return subprocess.Popen(
             [sys.executable, "-m", f"sagan_tf.{command}", *arguments],
             stdin=subprocess.DEVNULL,
-            # A pipe: if this process is killed, the other ends at its next line.
+            # A pipe, so that the other process ends at its next line if this one is killed.
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             env=environment(),
-            start_new_session=True,  # Ctrl-C is for this process, which passes it on
+            start_new_session=True,  # only this process gets Ctrl-C; it passes it on
             pass_fds=(self._lock.fileno(),) if self._lock else (),
         )
 
     @contextlib.contextmanager
     def locked(self):
-        """Keeps any other sweep out of the directory.
+        """Keeps other sweeps out of the directory.
 
-        The lock is the runs' processes' too: one that outlives a killed sweep for some seconds holds it on.
+        The runs' processes hold the lock too: one may outlive a killed sweep by some seconds.
 
         Raises:
           UserError: another sweep is at work in it.
@@ -222,18 +221,18 @@ class Sweep:
             self._lock = None
 
     def _share_references(self, workdir: str) -> None:
-        """Lets runs use each other's statistics of the real images: files whose names tell their protocol."""
+        """Lets runs share their statistics of real images. The files' names tell how they were made."""
         shared, own = os.path.join(self.folder, "references"), RunFiles(workdir).scores_folder
         for source, target in ((own, shared), (shared, own)):
             for name in os.listdir(source) if os.path.isdir(source) else ():
                 if name.startswith("reference-") and name.endswith(".h5"):
-                    with contextlib.suppress(OSError):  # it is there, or each run must make its own
+                    with contextlib.suppress(OSError):  # it exists, or each run has to make its own
                         os.makedirs(target, exist_ok=True)
                         os.link(os.path.join(source, name), os.path.join(target, name))
 
 
 def environment() -> dict[str, str]:
-    """Of a process that imports this very package, wherever it is run."""
+    """Environment variables for a process that imports this package from any directory."""
     path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
     return os.environ | {"PYTHONPATH": path}
 
@@ -249,5 +248,5 @@ def _is_alive(process: int) -> bool:
 
 
 def best_metric(metrics: typing.Sequence[str]) -> str:
-    """By which of these metrics the best checkpoint is kept: FID, if it is among them."""
+    """The metric for the best checkpoint: FID if it is among these, otherwise the first."""
     return "fid" if "fid" in metrics else TRAINING_METRICS[metrics[0]][0]

@@ -19,6 +19,8 @@ from sagan_tf.training.schedules import Schedule
 from sagan_tf.training.state import State
 from sagan_tf.training.step import Alternation
 
+_MIN_STATISTICS_MOMENTUM = 0.99  # batch statistics are averaged over about 100 steps, or over more
+
 
 def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
     """Raises UserError if so many replicas cannot share the work."""
@@ -88,20 +90,15 @@ def uses_fast_forms(config: Config, on_gpus: bool | None = None) -> bool:
 def make_generator(config: Config, classes: int) -> Generator:
     """The generator of a configuration, built."""
     generator = Generator(
-        image_size=config.image_size,
         channels=config.generator_channels,
-        classes=classes if config.conditional else 0,
-        z_dim=config.z_dim,
         attention=config.generator_attention,
-        attention_form=config.attention_form,
-        attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.generator_spectral_norm,
+        z_dim=config.z_dim,
         synchronized=config.sync_batch_norm,
         embedding_size=config.generator_embedding,
         hierarchical_z=config.hierarchical_z,
-        initializer=config.initializer,
-        fast=uses_fast_forms(config),
-        dtype=PRECISIONS[config.precision],
+        statistics_momentum=max(config.ema_decay, _MIN_STATISTICS_MOMENTUM),
+        **_shared_arguments(config, classes),
     )
     generator.build()
     return generator
@@ -110,22 +107,29 @@ def make_generator(config: Config, classes: int) -> Generator:
 def make_discriminator(config: Config, classes: int) -> Discriminator:
     """The discriminator of a configuration, built."""
     discriminator = Discriminator(
-        image_size=config.image_size,
         channels=config.discriminator_channels,
-        classes=classes if config.conditional else 0,
         attention=config.discriminator_attention,
-        attention_form=config.attention_form,
-        attention_key_ratio=config.attention_key_ratio,
         spectral_norm=config.discriminator_spectral_norm,
         class_conditioning=config.class_conditioning,
-        initializer=config.initializer,
         shortcut=config.discriminator_shortcut,
-        fast=uses_fast_forms(config),
-        dtype=PRECISIONS[config.precision],
+        **_shared_arguments(config, classes),
     )
     discriminator.build()
     discriminator.freeze_blocks(config.freeze_discriminator_blocks)
     return discriminator
+
+
+def _shared_arguments(config: Config, classes: int) -> dict:
+    """The arguments that are the same for both networks."""
+    return {
+        "image_size": config.image_size,
+        "classes": classes if config.conditional else 0,
+        "attention_form": config.attention_form,
+        "attention_key_ratio": config.attention_key_ratio,
+        "initializer": config.initializer,
+        "fast": uses_fast_forms(config),
+        "dtype": PRECISIONS[config.precision],
+    }
 
 
 def make_state(config: Config, classes: int, strategy: tf.distribute.Strategy) -> State:

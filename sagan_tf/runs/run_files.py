@@ -57,8 +57,12 @@ def write_description(config: Config, class_names, directory: str | None = None)
 
 def write_environment(config: Config, step: int, environment: runtime.Environment) -> None:
     """Adds a line to `environment.jsonl`: what a run computes with from this step on."""
-    line = {"step": step, "time": round(time.time(), 3), "precision": config.precision}
-    line["fast_forms"] = config.fast_forms  # they round otherwise than the plain ones
+    line = {
+        "step": step,
+        "time": round(time.time(), 3),
+        "precision": config.precision,
+        "fast_forms": config.fast_forms,  # they round otherwise than the plain ones
+    }
     json_lines.append(RunFiles(config.workdir).environment, line | environment.record())
 
 

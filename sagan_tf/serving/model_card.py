@@ -12,15 +12,15 @@ def model_card(
     intended_use: str,
     license: str,
 ) -> str:
-    """Text in Markdown.
+    """The card in Markdown.
 
     Args:
-      title: of the card.
-      facts: from a heading to a table of names and values.
-      scores: lines as `metrics.results.read` gives them, of these very weights.
-      class_names: by label; empty for an unconditional model.
-      intended_use: a sentence or more; empty if not stated.
-      license: of the weights; empty if not stated.
+      title: the card's title.
+      facts: a table of names and values for each heading.
+      scores: lines as `evaluation.results.read` returns them, measured on these weights.
+      class_names: the name of each label; empty for an unconditional model.
+      intended_use: one or more sentences; empty if not stated.
+      license: the licence of the weights; empty if not stated.
     """
     parts = [f"# {title}", "", f"Licence: {license or '*not stated*'}", ""]
     parts += ["## Intended use", "", intended_use or "*Not stated.*", ""]

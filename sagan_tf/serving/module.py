@@ -1,8 +1,7 @@
-"""The generator as a TensorFlow module with the signatures that are served: it needs nothing of this package.
+"""The generator as a TensorFlow module with served signatures. A SavedModel of it does not need this package.
 
-The network is not written a second time: Keras's own call of the Generator is traced, with the module's
-variables in the place of the network's. Kernels that stay as they are have been prepared for it, see
-`serving.prepared`.
+Keras's own call of the Generator is traced with the module's variables instead of the network's. Kernels
+without spectral normalization are prepared beforehand, see `serving.prepared`.
 """
 
 import functools
@@ -15,33 +14,31 @@ from sagan_tf.networks.pixels import to_uint8
 from sagan_tf.networks.sampling import draw_one_z
 from sagan_tf.serving.prepared import prepare_layers
 
-WEIGHTS = ("float32", "bfloat16", "float16")
 _SAMPLE_SEED = 0  # a picture of seed i is sample i of this seed, as `sagan_tf.evaluate` draws it
 
 
 class ServedGenerator(tf.Module):
-    """Weights of a generator, and functions of them.
+    """The weights of a generator, and functions of them.
 
-    The signatures; those of an unconditional generator are without labels:
+    The signatures; an unconditional generator's have no labels:
 
       serving_default: z, labels -> images
       generate: labels, seed, truncation -> images_uint8
       png: labels, seed, truncation -> png_bytes
-      attention: z, labels -> images and attention_R for every resolution R; where there is attention
+      attention: z, labels -> images and attention_R for every resolution R; only if there is attention
 
-    z is float32 (n, z_dim); labels int32 (n,), in [0, classes); seed int64 (n,); truncation float32
-    (n,), z of that row is drawn from [-t, t], 0 for none. images are float32 (n, size, size, 3) in
-    [-1, 1], images_uint8 the same in [0, 255], png_bytes text (n,), one PNG file a row; attention_R is
-    float32 (n, N, M), see `SelfAttention`. No row depends on another.
-
-    Whatever else is given is refused with an error that names the input.
+    Inputs: z is float32 (n, z_dim); labels are int32 (n,) in [0, classes); seed is int64 (n,); truncation t
+    is float32 (n,): z of the row is drawn from [-t, t], 0 for no truncation.
+    Outputs: images are float32 (n, size, size, 3) in [-1, 1]; images_uint8 are the same in [0, 255];
+    png_bytes are strings (n,), one PNG file a row; attention_R is float32 (n, N, M), see `SelfAttention`.
+    No row depends on another. Wrong inputs raise an error that names the input.
 
     Args:
       generator: built; see `inference_copy`.
-      class_file: text file with the name of a class a line, kept as an asset.
-      weights: dtype that matrices are stored in, one of `WEIGHTS`; vectors stay float32, and kernels that
-        are computed with in 16 bits are stored in those. Kernels without spectral normalization are stored as
-        `prepare_layers` gives them: calls transform none, and cast them only from a narrower `weights`.
+      class_file: text file with one class name a line, kept as an asset.
+      weights: dtype of stored matrices: "float32", "bfloat16" or "float16". Vectors stay float32. Kernels
+        that are used in 16 bits are stored in 16 bits. Kernels without spectral normalization are stored
+        prepared, see `prepare_layers`.
 
     Raises:
       ValueError: a weight is not finite in that dtype.
@@ -69,14 +66,14 @@ class ServedGenerator(tf.Module):
         self._attends = bool(generator.attention_layers)
 
     def _on_own_weights(self, variables, function):
-        """The network or its `look`, functions of z and labels, on this module's weights."""
+        """A function of z and labels, the network or its `look`, that uses this module's weights."""
 
-        @functools.partial(tf.function, autograph=False)  # one copy in the file, whatever calls it
+        @functools.partial(tf.function, autograph=False)  # one copy in the file for all signatures
         def call(z, labels):
             with keras.StatelessScope(state_mapping=[(v, self._stored[v.path]) for v in variables]):
                 return function(z, labels)
 
-        # A tf.function among a module's attributes would be saved as a function of its own.
+        # A tf.function as an attribute of the module would be saved a second time.
         return lambda z, labels: call(z, labels)
 
     @property
@@ -127,9 +124,9 @@ class ServedGenerator(tf.Module):
         return {"png_bytes": tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)}
 
     def _checked(self, **inputs):
-        """The inputs, once they have been found to be what they should be; None stays None."""
+        """The inputs, checked in the graph; None stays None."""
         given = {name: tensor for name, tensor in inputs.items() if tensor is not None}
-        # Written into the graph as an operation: it holds for whatever a server feeds.
+        # An operation of the graph, so that it also checks what a server feeds.
         given = {name: tf.ensure_shape(tensor, tensor.shape) for name, tensor in given.items()}
         (first, other), *others = given.items()
         checks = [_refuse(tf.shape(other)[0] == 0, f"{first}: must have at least one row")]

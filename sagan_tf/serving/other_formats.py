@@ -17,17 +17,22 @@ def write(kind: str, network: Generator, directory: str) -> None:
 
 
 def _write_keras(network: Generator, path: str) -> None:
-    """`keras.saving.load_model` reads it where `sagan_tf.networks` has been imported."""
+    """`keras.saving.load_model` reads the file after `import sagan_tf.networks`."""
     network.save(path)
 
 
 def _write_onnx(network: Generator, path: str) -> None:
-    """From z float32 (n, z_dim) and labels int32 (n,), if any, to images float32 (n, size, size, 3)."""
+    """The model takes z float32 (n, z_dim) and labels int32 (n,); it gives images float32 (n, S, S, 3).
+
+    An unconditional model takes no labels.
+    """
     try:
         import tf2onnx
     except ImportError as error:
         raise UserError(
-            f"--also=onnx: cannot import tf2onnx ({error}); install what requirements-onnx.txt lists"
+            f"cannot import tf2onnx ({error}); install what requirements-onnx.txt lists",
+            option="also",
+            value="onnx",
         ) from error
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     inputs = [tf.TensorSpec((None, network.z_dim), tf.float32, "z")]

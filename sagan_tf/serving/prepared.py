@@ -1,4 +1,4 @@
-"""Kernels that are prepared once for many calls at inference, and layers that compute with them."""
+"""Kernels that are prepared once for many calls at inference, and layers that use them."""
 
 import typing
 
@@ -8,23 +8,23 @@ from sagan_tf.layers import SNConv2D, SNDense, fast_convolution
 from sagan_tf.layers.biases import add_bias
 from sagan_tf.networks import Generator
 
-# On 2 CPU cores, whatever the batch. Up to this height a 3x3 convolution in float32 is faster as one matrix
-# product of all patches: oneDNN lays out a convolution's kernel anew in every call.
+# Measured on 2 CPU cores for any batch size. Up to this height a 3x3 convolution in float32 is faster as one
+# matrix product of all patches, because oneDNN lays out a convolution's kernel anew in every call.
 _SMALL_HEIGHT = 8
-# For this few output channels a convolution is faster in blocks of 2x2 results: oneDNN computes 16 channels
-# anyway. Together with kernels that are stored turned, a call takes 6 to 10% less time at batch 1.
+# Up to this number of output channels a convolution is faster in blocks of 2x2 results, because oneDNN always
+# computes 16 channels. With turned kernels too, a call at batch 1 takes 6 to 10% less time.
 _FEW_CHANNELS = 4
 
 
 class PreparedLayer:
-    """Stands in the place of an `SNDense` or `SNConv2D` that has no spectral normalization, at inference.
+    """Replaces an `SNDense` or `SNConv2D` without spectral normalization at inference.
+
+    A call returns what the layer returns, except for rounding.
 
     Args:
       layer: the layer, built.
-      store: takes the prepared kernel, a tensor in the layer's compute dtype, and returns the `tf.Variable`
-        that holds it from now on, perhaps in another dtype.
-
-    Returns, when called: what the layer returns, but for rounding.
+      store: takes the prepared kernel, a tensor in the layer's compute dtype. It returns the `tf.Variable`
+        that holds the kernel, perhaps in another dtype.
     """
 
     def __init__(self, layer: SNDense | SNConv2D, store: typing.Callable):
@@ -38,13 +38,13 @@ class PreparedLayer:
 
 
 def prepare_layers(generator: Generator, store: typing.Callable) -> set[str]:
-    """Replaces the layers of a generator that can be prepared: those without spectral normalization.
+    """Replaces the layers without spectral normalization in a generator, which then works at inference only.
 
     Args:
-      generator: built. From then on it computes at inference only.
+      generator: built.
       store: called with the path of a kernel and the prepared kernel, see `PreparedLayer`.
 
-    Returns: the paths of the kernels that are no longer used.
+    Returns: the paths of the replaced kernels.
     """
     layers = {
         id(layer): layer
@@ -60,7 +60,7 @@ def prepare_layers(generator: Generator, store: typing.Callable) -> set[str]:
 
 
 def _form(layer) -> tuple[typing.Callable, typing.Callable]:
-    """How a layer's kernel is prepared, and what is computed with it."""
+    """Two functions: one prepares a layer's kernel, one computes the layer's output with it."""
     if isinstance(layer, SNDense):
         return _unchanged, _product
     if not layer.fast:
@@ -90,7 +90,7 @@ def _product(x, matrix):
 
 
 def _turned(kernel):
-    """(3, 3, C, F) -> (3, 3, F, C): with these products take 0.8 to 0.9 of the time at batch 1."""
+    """(3, 3, C, F) -> (3, 3, F, C). Products with it take 0.8 to 0.9 of the time at batch 1."""
     return tf.transpose(kernel, (0, 1, 3, 2))
 
 
@@ -99,7 +99,7 @@ def _upsample_convolve_turned(x, kernel):
 
 
 def _of_blocks(kernel):
-    """The kernel of a stride 2 convolution that gives 2x2 results: (3, 3, C, F) -> (4, 4, C, 4F)."""
+    """The kernel of a convolution of stride 2 that gives 2x2 results: (3, 3, C, F) -> (4, 4, C, 4F)."""
     shifted = [
         tf.pad(kernel, [[row, 1 - row], [column, 1 - column], [0, 0], [0, 0]])
         for row in (0, 1)

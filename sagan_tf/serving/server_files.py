@@ -20,8 +20,8 @@ model_config_list {{
 }}
 """
 
-# Requests that arrive within a millisecond are answered together, padded to the next allowed size. No row of
-# an answer depends on another, but a request that is refused is refused together with those of its batch.
+# The server answers requests that arrive within a millisecond together, padded to the next allowed size. No
+# row of an answer depends on another, but one bad request makes the server refuse the whole batch.
 _BATCHING = """\
 max_batch_size { value: 32 }
 batch_timeout_micros { value: 1000 }
@@ -37,8 +37,8 @@ allowed_batch_sizes: 32
 
 
 def write_server_files(export_dir: str, model_name: str) -> list[str]:
-    """Writes those that are not there yet: what a user has changed stays. Returns the paths written."""
-    path = json.dumps(os.path.abspath(export_dir), ensure_ascii=False)  # quoted as text format has it
+    """Writes the files that do not exist yet; it keeps a user's changes. Returns the paths written."""
+    path = json.dumps(os.path.abspath(export_dir), ensure_ascii=False)  # quoted as in protobuf's text format
     texts = {MODELS_FILE: _MODELS.format(name=json.dumps(model_name), path=path), BATCHING_FILE: _BATCHING}
     written = []
     for name, text in texts.items():
@@ -50,7 +50,7 @@ def write_server_files(export_dir: str, model_name: str) -> list[str]:
 
 
 def commands(export_dir: str) -> str:
-    """How to serve a directory: with the server itself, or from its container with the same paths."""
+    """The commands that serve a directory: one for the server, one for its container."""
     path = os.path.abspath(export_dir)
     arguments = [
         f"--model_config_file={shlex.quote(os.path.join(path, MODELS_FILE))}",

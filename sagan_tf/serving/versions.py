@@ -1,4 +1,4 @@
-"""The versions of a model, a directory each, as TF Serving watches them: there whole or not at all."""
+"""The versions of a model: one directory each, written whole or not at all, as TF Serving needs them."""
 
 import contextlib
 import os
@@ -10,24 +10,24 @@ from sagan_tf.system.errors import UserError, writing
 
 
 def versions(export_dir: str) -> list[int]:
-    """The numbers of the versions in a directory, rising."""
+    """The numbers of the versions in a directory, lowest first."""
     return sorted(int(name) for name in os.listdir(export_dir) if re.fullmatch("[0-9]+", name))
 
 
 @contextlib.contextmanager
 def new_version(export_dir: str):
-    """Yields a directory to write the next version into; it appears under its number when the block ends.
+    """Yields a directory for the next version. When the block ends, it gets the version's number as its name.
 
-    The number is one more than the highest there is. A block that fails leaves nothing, a process that is
-    killed a directory `N.partial`, which the next export deletes.
+    The number is one more than the highest existing one. A block that fails leaves nothing. A killed process
+    leaves a directory `N.partial`, which the next export deletes.
 
     Args:
-      export_dir: made if it does not exist.
+      export_dir: the model's directory; made if it does not exist.
 
     Yields: the number and the directory.
 
     Raises:
-      UserError: it cannot be written to, or another export is at work there.
+      UserError: `export_dir` cannot be written to, or another export writes to it.
     """
     with contextlib.ExitStack() as stack:
         with writing("export_dir", export_dir):

@@ -1,8 +1,8 @@
-"""Warm-up requests: what TF Serving asks a version before it gives it to users.
+"""Warm-up requests, which TF Serving sends to a new version before it serves users.
 
-They are a TFRecord file of `tensorflow.serving.PredictionLog`. The package with that message,
-tensorflow-serving-api, is needed only to talk to a server, so the few fields are written here by hand
-(protobuf's wire format: field number and length before each part). The tests read them with the real ones.
+They are a TFRecord file of `tensorflow.serving.PredictionLog`. An export does not need the package with that
+message, tensorflow-serving-api: the few fields are written here in protobuf's wire format (field number and
+length before each part). The tests read them with that package.
 """
 
 import os
@@ -22,10 +22,10 @@ def write_warmup(directory: str, model_name: str, signatures: dict, batch_sizes,
     """Writes a request for each signature and batch size.
 
     Args:
-      directory: of the SavedModel.
-      model_name: as which it is served.
-      signatures: from the name of a signature to its inputs' `tf.TensorSpec`s.
-      batch_sizes: rows of the requests.
+      directory: the SavedModel.
+      model_name: the name that the model is served by.
+      signatures: the `tf.TensorSpec`s of the inputs, by signature.
+      batch_sizes: numbers of rows.
       classes: number of classes.
     """
     path = os.path.join(directory, WARMUP_FILE)
@@ -38,7 +38,7 @@ def write_warmup(directory: str, model_name: str, signatures: dict, batch_sizes,
 
 
 def _example(spec: tf.TensorSpec, rows: int, classes: int) -> np.ndarray:
-    """Rows of an input as a user might send them."""
+    """An input with this number of rows, as a user might send it."""
     shape, dtype = (rows, *spec.shape[1:]), spec.dtype.as_numpy_dtype
     if spec.name == "z":
         return np.random.default_rng(0).standard_normal(shape).astype(dtype)
@@ -62,6 +62,6 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth bit says that more follow."""
+    """Seven bits in each byte, lowest first; the eighth bit says that more bytes follow."""
     groups = [value >> shift & 0x7F for shift in range(0, max(value.bit_length(), 1), 7)]
     return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])

@@ -44,4 +44,4 @@ def memory_explained(config: Config, state, replicas: int):
     except tf.errors.ResourceExhaustedError as error:
         if not estimate.is_out_of_memory(error):
             raise
-        raise UserError(estimate.out_of_memory(config, found)) from None
+        raise estimate.out_of_memory(config, found) from None

@@ -1,7 +1,6 @@
 """What a worker does around the steps: the first one looks, writes, saves and scores, the others nothing."""
 
 import dataclasses
-import sys
 
 from sagan_tf.data.preflight import preflight
 from sagan_tf.evaluation import training_scores
@@ -66,16 +65,8 @@ class Chief(Observer):
             samples.write_reals(dataset, state.generator.classes, self._reporter)
         self._sampler = samples.Sampler(state, self._reporter, config.seed, dataset)
         guards = Guards(step, limits_of(objects.make_objective(config).loss))
-        self._watch = Watch(
-            state,
-            saved,
-            self._reporter,
-            self._sampler,
-            guards,
-            write_line,
-            complain,
-            config.on_divergence == "ignore",
-        )
+        ignore = config.on_divergence == "ignore"
+        self._watch = Watch(state, saved, self._reporter, self._sampler, guards, ignore)
         self.events = (
             loop.Event(config.summary_every_steps, self._summarize),
             loop.Event(config.diagnostics_every_steps, self._watch.diagnose),
@@ -117,11 +108,6 @@ class Chief(Observer):
     def _score(self, step: int, _) -> None:
         self._watch.weights(step)  # NaN ends the run here, and is never kept as the best
         self._scores(step)
-
-
-def complain(line: str) -> None:
-    """Prints an error without breaking a progress bar."""
-    write_line(f"train: {line}", sys.stderr)
 
 
 def _introduce(config: Config, reporter: Reporter, data_grid) -> None:

@@ -1,20 +1,26 @@
 """One process's part in a training run, from the newest checkpoint to the last step."""
 
 import contextlib
+import signal
+import time
+import zlib
 
 from sagan_tf.evaluation import training_scores
 from sagan_tf.monitoring.guards import Diverged
+from sagan_tf.monitoring.watch import complain
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.session import beginning
 from sagan_tf.session.failures import memory_explained
-from sagan_tf.session.observer import Chief, Observer, complain
+from sagan_tf.session.observer import Chief, Observer
 from sagan_tf.system import runtime
 from sagan_tf.system.devices import Workers
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import write_line
 from sagan_tf.training import loop
 from sagan_tf.training.checkpoint import DamagedCheckpointError
+
+_LAG_SECONDS, _LOOK_SECONDS = 60.0, 2.0  # how long storage may take to show a file to every host
 
 
 class Session:
@@ -27,14 +33,15 @@ class Session:
       workers: the processes that train together.
       dataset: the run's images.
       environment: what this process computes with.
+      meeting: of the workers, see `sagan_tf.cluster`.
 
     Attributes:
       step: steps done.
       signal: the signal that ended `run` early, or None.
     """
 
-    def __init__(self, config: Config, workers: Workers, dataset, environment: runtime.Environment):
-        self._config, self._workers, self._dataset = config, workers, dataset
+    def __init__(self, config: Config, workers: Workers, dataset, environment: runtime.Environment, meeting):
+        self._config, self._workers, self._dataset, self._meeting = config, workers, dataset, meeting
         self._environment, self._observer = environment, Observer()
         self._state = objects.make_state(config, dataset.num_classes, workers.strategy)
         self._saved = run_files.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
@@ -46,7 +53,7 @@ class Session:
         A run that has none yet begins with another run's weights, if its configuration names one.
 
         Raises:
-          UserError: this worker cannot read the checkpoint that the chief has read.
+          UserError: this worker cannot read the checkpoint that the chief has read, or reads another.
         """
         checkpoint, workers = self._state.checkpoint(), self._workers
         newest = self._saved.restore_newest(checkpoint, write_line) if workers.is_chief else None
@@ -55,15 +62,33 @@ class Session:
             report = write_line if workers.is_chief else (lambda line: None)
             with workers.strategy.scope():
                 beginning.begin(self._config, self._state, self._dataset.class_names, report)
-        if workers.is_chief or not self.step:
+        if not self.step:
             return
-        try:
-            self._saved.restore(checkpoint, self.step)
-        except DamagedCheckpointError as error:
-            raise UserError(
-                f"worker {workers.index} cannot read the checkpoint of step {self.step} ({error}): all need"
-                " the same --workdir, on storage that all of them see"
-            ) from error
+        if not workers.is_chief:
+            self._restore_the_chiefs(checkpoint)
+        if workers.count > 1:
+            self._meeting.compare({f"the checkpoint of step {self.step}": self._checksum()})
+
+    def _restore_the_chiefs(self, checkpoint) -> None:
+        end = time.monotonic() + _LAG_SECONDS
+        while True:
+            try:
+                return self._saved.restore(checkpoint, self.step)
+            except DamagedCheckpointError as error:
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"worker {self._workers.index} cannot read the checkpoint of step {self.step}"
+                        f" ({error}): all need the same --workdir, on storage that all of them see"
+                    ) from error
+                write_line(f"waiting for the checkpoint of step {self.step} to be seen here")
+                time.sleep(_LOOK_SECONDS)
+
+    def _checksum(self) -> int:
+        """Of the weights of both networks."""
+        checksum = 0
+        for variable in (*self._state.generator.variables, *self._state.discriminator.variables):
+            checksum = zlib.crc32(variable.numpy().tobytes(), checksum)
+        return checksum
 
     @property
     def is_complete(self) -> bool:
@@ -120,9 +145,7 @@ class Session:
                     last_step=config.train_steps,
                     steps_per_call=config.steps_per_call,
                     events=observer.events,
-                    report=write_line,
-                    interrupt=interrupt,
-                    agree=self._workers.agree,
+                    agree=lambda count: self._agree(interrupt, count),
                     watch=observer.losses,
                 )
                 if interrupt.signal is not None:
@@ -130,3 +153,11 @@ class Session:
                 return
             except Diverged as error:
                 self.step = observer.go_back(error)
+
+    def _agree(self, interrupt: loop.Interrupt, count: int) -> int:
+        """How many steps all workers do next: the chief's `count`, or 0 if one of them got a signal."""
+        stopping, count = self._workers.agree(interrupt.signal is not None, count)
+        if not stopping:
+            return count
+        interrupt.signal = interrupt.signal or signal.SIGTERM  # another process's
+        return 0

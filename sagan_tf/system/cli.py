@@ -42,7 +42,7 @@ def run(main, cls, description: str, *, program: str, argv=None, tensorflow: boo
         sys.exit(main(parsed, given))
     except options.UserError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
-        sys.exit(_EXIT_USER_ERROR)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(_EXIT_INTERRUPTED)

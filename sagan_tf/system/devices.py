@@ -1,8 +1,6 @@
 """Where a run runs: on the replicas of this process, or on those of several worker processes."""
 
 import contextlib
-import json
-import os
 import typing
 
 import tensorflow as tf
@@ -57,62 +55,49 @@ class Workers(typing.NamedTuple):
         return bool(stops), int(value)
 
     @contextlib.contextmanager
-    def watched(self):
-        """Makes a clear error of what TensorFlow raises when another process has ended."""
+    def watched(self, await_end: typing.Callable):
+        """Makes a clear error of what TensorFlow raises when another process has ended.
+
+        Args:
+          await_end: gives whoever watches the other processes the time to say which, and to end this one.
+        """
         try:
             yield
         except _LOST_WORKER as error:
             if self.count == 1:
                 raise
+            await_end()
             raise UserError(
-                f"worker {self.index} of {self.count}: another worker has ended, or cannot be reached"
+                f"worker {self.index} of {self.count}: TensorFlow has lost another worker"
                 f" ({type(error).__name__}); start the same command on all of them again: it goes on from"
                 " its last checkpoint"
             ) from error
 
 
-def make_workers(devices: str) -> Workers:
-    """The processes that `TF_CONFIG` lists, each with the devices that `--devices` names.
-
-    `TF_CONFIG` is TensorFlow's: JSON with `cluster`, `{"worker": ["host:port", ...]}`, and `task`,
-    `{"type": "worker", "index": 0}`. Without it, or with one worker, this process trains alone.
+def make_workers(devices: str, hosts: typing.Sequence[str] = (), index: int = 0) -> Workers:
+    """The replicas of this process, or of several processes: each with the devices that `devices` names.
 
     Args:
       devices: "auto" (every GPU, or the CPU), "cpu", "cpu:N" (N replicas) or "gpu:0,2" (these GPUs).
+      hosts: "host:port" of every worker; none or one where this process trains alone.
+      index: this process's number among them. It waits until TensorFlow has joined them all.
 
     Raises:
-      UserError: devices that are not here, or a `TF_CONFIG` that cannot be used.
+      UserError: devices that are not here, or workers that TensorFlow cannot join.
     """
-    hosts, index = _read_tf_config(os.environ.get("TF_CONFIG", ""))
     if len(hosts) < 2:
         return Workers(_mirrored(devices))
     _show_only(devices)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(hosts)}), task_type="worker", task_id=index, rpc_layer="grpc"
+    )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (*_LOST_WORKER, tf.errors.UnknownError, tf.errors.AlreadyExistsError) as error:
         raise UserError(
-            f"TF_CONFIG: worker {index}, {hosts[index]}, cannot join the others:"
-            f" {error.message.splitlines()[0]}"
+            f"worker {index}, {hosts[index]}, cannot join the others: {error.message.splitlines()[0]}"
         ) from error
     return Workers(strategy, index, len(hosts))
-
-
-def _read_tf_config(text: str) -> tuple[list[str], int]:
-    """The workers' addresses and this process's number."""
-    if not text.strip():
-        return [], 0
-    wanted = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-    try:
-        config = json.loads(text)
-        cluster, task = config["cluster"], config["task"]
-        hosts, index = cluster["worker"], int(task["index"])
-        if set(cluster) != {"worker"} or task["type"] != "worker" or not 0 <= index < len(hosts):
-            raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"TF_CONFIG={text}: must be like {wanted}, with index below the number of workers"
-        ) from None
-    return hosts, index
 
 
 def device_names(devices: str) -> list[str]:

@@ -10,7 +10,10 @@ class UserError(Exception):
       problem: what is wrong. It names no option, so that low parts need not know the command line.
       option, value: the option that is to blame and what was given for it; "" if it is not known (yet).
       remedy: options that help, with the value to give them.
+      exit_code: that of the command which ends with it.
     """
+
+    exit_code = 2
 
     def __init__(self, problem: str, *, option: str = "", value=None, remedy: dict | None = None):
         super().__init__(problem)

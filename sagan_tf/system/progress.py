@@ -19,14 +19,18 @@ def hours(seconds: float) -> str:
 
 
 class Progress:
-    """A progress bar on a terminal; otherwise a line now and then. Called with the number of things done.
+    """A progress bar on a terminal; otherwise a line now and then.
+
+    It is called with the number of things done and, if there is more to say, a note, e.g. losses.
 
     Args:
       what: what is worked on, e.g. "training images".
       total: how many there are.
       unit: one of them.
+      first: how many were done before.
       report: prints a line.
       seconds_between_lines: the least time from one line to the next.
+      ends: whether the first and the last call print a line in any case, and the bar stays at the end.
     """
 
     def __init__(
@@ -34,13 +38,16 @@ class Progress:
         what: str,
         total: int,
         unit: str = "image",
+        *,
+        first: int = 0,
         report=write_line,
         seconds_between_lines: float = 30.0,
+        ends: bool = False,
     ):
-        self._what, self._total, self._unit = what, total, unit
+        self._what, self._total, self._unit, self._ends = what, total, unit, ends
         self._report, self._between = report, seconds_between_lines
-        self._bar = tqdm(total=total, unit=unit, desc=what, disable=None, leave=False)
-        self._first, self._start = None, 0.0  # what was done at the first call, and when that was
+        self._bar = tqdm(total=total, initial=first, unit=unit, desc=what, disable=None, leave=ends)
+        self._mark = None  # what was done at the last line, or at the first call, and when that was
         self._next_line = time.monotonic() + seconds_between_lines
 
     def __enter__(self):
@@ -49,21 +56,22 @@ class Progress:
     def __exit__(self, *_):
         self._bar.close()
 
-    def __call__(self, done: int) -> None:
+    def __call__(self, done: int, note: str = "") -> None:
         if not self._bar.disable:
+            self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(done - self._bar.n)
             return
-        now = time.monotonic()
-        if self._first is None:  # of work that is continued the first part cost no time
-            self._first, self._start = done, now
-        if now < self._next_line or done == self._first or now == self._start:
+        now, is_end = time.monotonic(), self._mark is None or done == self._total
+        before, then = self._mark = self._mark or (done, now)
+        moved = done > before and now > then
+        if not (self._ends and is_end) and not (moved and now >= self._next_line):
             return
-        self._next_line = now + self._between
-        speed = (done - self._first) / (now - self._start)
-        self._report(
-            f"{self._what}: {done:,} of {self._total:,}  {speed:,.3g} {self._unit}s/s"
-            f"  {hours((self._total - done) / speed)} to go"
-        )
+        parts = [f"{self._what}: {done:,} of {self._total:,}", *([note] if note else [])]
+        if moved:
+            speed = (done - before) / (now - then)
+            parts += [f"{speed:,.3g} {self._unit}s/s", f"{hours((self._total - done) / speed)} to go"]
+        self._report("  ".join(parts))
+        self._mark, self._next_line = (done, now), now + self._between
 
     def line(self, text: str) -> None:
         """Prints a line without breaking the bar."""

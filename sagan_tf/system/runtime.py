@@ -79,6 +79,17 @@ def import_tensorflow() -> None:
             os.close(saved)
 
 
+def set_intra_op_threads(count: int) -> None:
+    """Sets how many CPU threads share one operation; 0 leaves it to TensorFlow.
+
+    In a process that has computed something already it does nothing.
+    """
+    import tensorflow as tf
+
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+
+
 def uses_onednn() -> bool:
     """Whether TensorFlow computes with oneDNN on the CPU."""
     with contextlib.suppress(ImportError, AttributeError):  # a part of TensorFlow without a promise to stay
@@ -97,6 +108,7 @@ class Environment(typing.NamedTuple):
       onednn: whether TensorFlow computes with oneDNN on the CPU.
       native_bfloat16: whether these devices multiply bfloat16 numbers themselves.
       memory_is_kept: whether freed memory stays with the process.
+      intra_op_threads: CPU threads that share one operation; 0 if TensorFlow chooses.
     """
 
     processor: Processor
@@ -104,12 +116,14 @@ class Environment(typing.NamedTuple):
     onednn: bool
     native_bfloat16: bool
     memory_is_kept: bool
+    intra_op_threads: int
 
     def __str__(self) -> str:
         bfloat16 = "native" if self.native_bfloat16 else "emulated"
         if self.gpus:
             return f"{', '.join(self.gpus)}; bfloat16 {bfloat16}"
         parts = [self.processor.name, f"{usable_cpus()} cores", f"oneDNN {'on' if self.onednn else 'off'}"]
+        parts += [f"{self.intra_op_threads} thread(s) an operation"] if self.intra_op_threads else []
         parts += [limit] if (limit := onednn_limit()) else []
         return "; ".join([*parts, f"bfloat16 {bfloat16}"])
 
@@ -127,6 +141,7 @@ class Environment(typing.NamedTuple):
             "onednn_limit": onednn_limit(),
             "native_bfloat16": self.native_bfloat16,
             "memory_is_kept": self.memory_is_kept,
+            "intra_op_threads": self.intra_op_threads,
             "system": platform.platform(),
             "python": platform.python_version(),
             "sagan_tf": __version__,
@@ -139,6 +154,8 @@ def environment(devices: typing.Sequence[str]) -> Environment:
     Args:
       devices: TensorFlow's names of them, e.g. `strategy.extended.worker_devices`.
     """
+    import tensorflow as tf
+
     details = [_gpu_details(device) for device in devices if "GPU" in device]
     onednn = uses_onednn()
     if details:
@@ -146,7 +163,8 @@ def environment(devices: typing.Sequence[str]) -> Environment:
     else:
         native = onednn and processor().has_bfloat16 and not onednn_limit()
     names = tuple(each.get("device_name", "GPU") for each in details)
-    return Environment(processor(), names, onednn, native, _memory_is_kept)
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return Environment(processor(), names, onednn, native, _memory_is_kept, threads)
 
 
 def _gpu_details(device: str) -> dict:

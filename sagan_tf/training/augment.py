@@ -1,9 +1,7 @@
-"""Differentiable augmentation (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN
-Training", arXiv:2006.10738): random changes that reals and fakes both pass through before the
-discriminator sees them, so that few images cannot be learnt by heart, and that the generator's
-gradient passes through too, so that it does not learn to make them.
+"""Differentiable augmentation (Zhao et al. 2020, arXiv:2006.10738), ranges as in section 3 and its code.
 
-Ranges are those of section 3 and the authors' code.
+D sees reals and fakes only after random changes, so that it cannot learn few images by heart. G's gradient
+passes through the changes, so that G does not learn to make them.
 """
 
 import tensorflow as tf
@@ -18,11 +16,11 @@ def augment(images: tf.Tensor, seed: tf.Tensor, policies=POLICIES) -> tf.Tensor:
 
     Args:
       images: (B, H, W, C), [-1, 1], any floating type.
-      seed: integer (2,), as of `tf.random.stateless_uniform`; the same seed gives the same changes.
-        Reals, fakes and replicas are to have different ones.
-      policies: some of `POLICIES`. color: brightness +-0.5, then saturation x 0..2, then contrast
-        x 0.5..1.5, beyond [-1, 1] too; translation: up to 1/8 of the side each way; cutout: a square
-        of half the side, partly outside at the edges. What is moved in or cut out is 0, mid-grey.
+      seed: integer (2,), as for `tf.random.stateless_uniform`. The same seed gives the same changes, so
+        reals, fakes and replicas need different seeds.
+      policies: some of `POLICIES`. color: brightness +-0.5, then saturation x 0..2, then contrast x 0.5..1.5;
+        values may leave [-1, 1]. translation: up to 1/8 of the side each way. cutout: a square of half the
+        side, which may reach over an edge. Pixels that are moved in or cut out are 0, mid-grey.
 
     Returns:
       Images of the same shape and type.
@@ -44,7 +42,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, policies=POLICIES) -> tf.Tensor:
 
 
 def _color(images, seed):
-    # float32 inside: means over many pixels.
+    # In float32, because of the means over many pixels.
     x = tf.cast(images, tf.float32)
     draws = tf.random.stateless_uniform((3, tf.shape(x)[0], 1, 1, 1), seed)
     x += draws[0] - 0.5
@@ -79,7 +77,7 @@ def _cut_out(images, seed):
 
 
 def _in_span(batch, side, seed):
-    """Which places lie in a span of half the side about a random place: bool (B, side)."""
+    """Whether each place lies in a span of half the side around a random center: bool (B, side)."""
     length = int(side * _CUTOUT + 0.5)
     start = tf.random.stateless_uniform((batch, 1), seed, 0, side + 1 - length % 2, tf.int32) - length // 2
     places = tf.range(side)[None]

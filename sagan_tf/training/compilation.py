@@ -18,12 +18,12 @@ def make_train_function(
       state: what is trained.
       alternation: one step.
       ema_decay: decay of the average of G's weights.
-      xla: whether XLA compiles the step. It cannot compile several replicas as one; there TensorFlow's
-        auto-clustering compiles what it can (on GPUs only), see `objects.make_state`.
+      xla: whether XLA compiles the step. With several replicas it cannot; then TensorFlow's auto-clustering
+        compiles what it can, on GPUs only (see `objects.make_state`).
 
     Returns:
-      A function of an iterator of distributed (images, labels) and the number of steps (int32 tensor).
-      It returns the means of the scalars and histograms over those steps.
+      A function of an iterator of distributed (images, labels) and a number of steps (int32 tensor). It
+      returns the means of the scalars and histograms over these steps.
     """
     step = alternation
     if xla and strategy.num_replicas_in_sync == 1:

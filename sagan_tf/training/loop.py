@@ -1,19 +1,17 @@
-"""The training loop: calls the compiled function, stops at every event, shows progress, obeys signals."""
+"""The training loop: calls the compiled function, stops at every event, shows progress."""
 
-import contextlib
 import signal
 import time
 import typing
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from sagan_tf.system.progress import hours
+from sagan_tf.system.progress import Progress
 
 
 class Event(typing.NamedTuple):
-    """An action for every `every_steps` steps, and for the last step."""
+    """An action that is due every `every_steps` steps and at the last step."""
 
     every_steps: int
     action: typing.Callable  # called as action(step, scalars)
@@ -47,9 +45,7 @@ class Interrupt:
             signal.signal(number, handler)
 
 
-def run(
-    train, iterator, *, first_step, last_step, steps_per_call, events, report, interrupt, agree, watch
-) -> int:
+def run(train, iterator, *, first_step, last_step, steps_per_call, events, agree, watch) -> int:
     """Trains from `first_step` to `last_step`.
 
     Args:
@@ -59,10 +55,8 @@ def run(
       last_step: steps done at the end.
       steps_per_call: the most steps in one call. Calls end at every event.
       events: the `Event`s. Their `scalars` are means since the same event before, and the speed.
-      report: writes one line to the user, e.g. `print`.
-      interrupt: an `Interrupt`. When it has noted a signal, the loop ends after the call in progress.
-      agree: makes all processes stop together, as `Workers.agree`. It takes whether this process wants to
-        stop and how many steps it wants to do; it returns what all of them do.
+      agree: called with the number of steps that this process would do next. It returns how many all
+        processes do; 0 ends the loop.
       watch: called as watch(step, count, scalars) after each call of `train`. It may raise, which ends the
         loop.
 
@@ -70,14 +64,12 @@ def run(
       The steps done.
     """
     step, means = first_step, {event: Mean() for event in events}
-    with contextlib.closing(Progress(first_step, last_step, report)) as progress:
+    with Progress("steps", last_step, "step", first=first_step, seconds_between_lines=10, ends=True) as show:
         while True:
             next_events = [step - step % event.every_steps + event.every_steps for event in events]
             stop = min([last_step, *next_events])
-            stopping, count = agree(interrupt.signal is not None, min(steps_per_call, stop - step))
-            if stopping:
-                interrupt.signal = interrupt.signal or signal.SIGTERM  # another process's
-            if stopping or not count:
+            count = agree(min(steps_per_call, stop - step))
+            if not count:
                 break
             start = time.perf_counter()
             values = {tag: np.asarray(value) for tag, value in train(iterator, tf.constant(count)).items()}
@@ -90,7 +82,7 @@ def run(
                 if step % event.every_steps == 0 or step == last_step:
                     event.action(step, means[event].result())
                     means[event] = Mean()
-            progress.update(step, scalars)
+            show(step, f"D {scalars['loss/discriminator']:.3f}  G {scalars['loss/generator']:.3f}")
     return step
 
 
@@ -109,33 +101,3 @@ class Mean:
     def result(self) -> dict:
         means = {tag: total / self._steps for tag, total in self._totals.items()}
         return means | {"speed/steps_per_second": self._steps / self._seconds}
-
-
-class Progress:
-    """A progress bar on a terminal, otherwise a line every ten seconds: losses, speed, time to go."""
-
-    def __init__(self, first_step: int, last_step: int, report, seconds_between_lines: float = 10.0):
-        self._bar = tqdm(total=last_step, initial=first_step, unit="step", disable=None, smoothing=0.1)
-        self._last_step, self._report = last_step, report
-        self._between = seconds_between_lines
-        self._next_line = 0.0
-
-    def update(self, step: int, scalars: dict[str, float]) -> None:
-        done = step - self._bar.n if not self._bar.disable else None
-        losses = {"D": scalars["loss/discriminator"], "G": scalars["loss/generator"]}
-        if done is not None:
-            self._bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
-            self._bar.update(done)
-            return
-        now = time.monotonic()
-        if now < self._next_line and step < self._last_step:
-            return
-        line = f"step {step}/{self._last_step}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
-        if self._next_line:
-            rate = (step - self._line_step) / (now - self._line_time)
-            line += f"  {rate:.2f} steps/s  {hours((self._last_step - step) / rate)} to go"
-        self._report(line)
-        self._line_step, self._line_time, self._next_line = step, now, now + self._between
-
-    def close(self) -> None:
-        self._bar.close()

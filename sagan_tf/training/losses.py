@@ -6,16 +6,19 @@ import tensorflow as tf
 
 
 class Loss(typing.NamedTuple):
-    """The two players' adversarial losses.
+    """The adversarial losses of both networks.
 
-    discriminator: (real_logits, fake_logits), each float32 (B,), -> (B,).
-    generator: fake_logits, float32 (B,), -> (B,).
-    bounded: whether the discriminator's has a lower bound, which is 0.
+    Attributes:
+      discriminator: (real_logits, fake_logits), each float32 (B,), -> (B,).
+      generator: fake_logits, float32 (B,), -> (B,); with `pairs` (real_logits, fake_logits) -> (B,).
+      bounded: whether the discriminator's loss has a lower bound, which is then 0.
+      pairs: whether the loss compares each fake with a real image, so that G's update sees both.
     """
 
     discriminator: typing.Callable
     generator: typing.Callable
     bounded: bool = True
+    pairs: bool = False
 
 
 def hinge_discriminator(real_logits, fake_logits):
@@ -53,12 +56,23 @@ def least_squares_generator(fake_logits):
     return 0.5 * tf.square(fake_logits - 1.0)
 
 
+def relativistic_discriminator(real_logits, fake_logits):
+    """-log sigmoid(D(x) - D(G(z))), of a random pair: Huang et al. 2024 (R3GAN), equation 2."""
+    return tf.nn.softplus(fake_logits - real_logits)
+
+
+def relativistic_generator(real_logits, fake_logits):
+    """-log sigmoid(D(G(z)) - D(x)): the same with the players' parts changed."""
+    return tf.nn.softplus(real_logits - fake_logits)
+
+
 LOSSES = {
     "hinge": Loss(hinge_discriminator, linear_generator),
     "kl": Loss(cross_entropy_discriminator, linear_generator),  # the original code's `kl_loss`
     "non_saturating": Loss(cross_entropy_discriminator, non_saturating_generator),
     "least_squares": Loss(least_squares_discriminator, least_squares_generator),
     "wasserstein": Loss(wasserstein_discriminator, linear_generator, bounded=False),
+    "relativistic": Loss(relativistic_discriminator, relativistic_generator, pairs=True),
 }
 
 
@@ -66,25 +80,31 @@ class GradientPenalty(typing.NamedTuple):
     """A penalty on the gradient of the logit with respect to the image.
 
     Attributes:
-      images: (real, fake, share) -> the images at which the gradient is taken; real and fake
-        (B, H, W, C), share (B, 1, 1, 1) in [0, 1).
-      penalty: the gradient's squared Euclidean norms (B,) -> (B,).
+      images: (real, fake, share) -> the images at which the gradient is taken, (B, H, W, C) or
+        (2B, H, W, C). real and fake are (B, H, W, C), share is (B, 1, 1, 1) in [0, 1).
+      penalty: the gradient's squared Euclidean norms -> as many penalties.
+      labels: (real_labels, fake_labels) -> the labels of these images; the real ones by default.
     """
 
     images: typing.Callable
     penalty: typing.Callable
+    labels: typing.Callable = lambda real_labels, fake_labels: real_labels
 
     def __call__(self, logits_of, real, fake, share):
-        """The penalty of each image (B,), as a function of which `logits_of` may be differentiated.
+        """The penalty of each image, float32. It can be differentiated by the weights of `logits_of`.
 
-        `logits_of` takes images to logits (B,), each of which depends on its own image alone.
+        `logits_of` maps images to logits; each logit depends on its own image only.
         """
         images = self.images(real, fake, share)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             logits = logits_of(images)
-        gradient = tape.gradient(logits, images)  # in the images' precision, not that of activations
+        gradient = tape.gradient(logits, images)  # in the images' precision, not the activations'
         return self.penalty(tf.reduce_sum(tf.square(gradient), axis=(1, 2, 3)))
+
+
+def _half(squared_norms):
+    return 0.5 * squared_norms
 
 
 def _mix(real, fake, share):
@@ -92,13 +112,19 @@ def _mix(real, fake, share):
 
 
 def _distance_from_one(squared_norms):
-    # The root's slope at 0 is infinite, and 0 times infinity no number; a norm of 1e-6 is 0 as well.
+    # The root has an infinite slope at 0, which would give NaN. A norm of 1e-6 counts as 0.
     return tf.square(tf.sqrt(tf.maximum(squared_norms, 1e-12)) - 1.0)
 
 
 GRADIENT_PENALTIES = {
     # |grad D(x)|^2 / 2: Mescheder et al. 2018, equation 9.
-    "r1": GradientPenalty(lambda real, fake, share: real, lambda squared_norms: 0.5 * squared_norms),
+    "r1": GradientPenalty(lambda real, fake, share: real, _half),
+    # |grad D(x)|^2 / 2 + |grad D(G(z))|^2 / 2: R1 and R2 of Mescheder et al., as Huang et al. 2024 use them.
+    "r1,r2": GradientPenalty(
+        lambda real, fake, share: tf.concat([real, fake], axis=0),
+        _half,
+        lambda real_labels, fake_labels: tf.concat([real_labels, fake_labels], axis=0),
+    ),
     # (|grad D(t x + (1 - t) G(z))| - 1)^2, t uniform: Gulrajani et al. 2017, equation 3, algorithm 1.
     "wgan_gp": GradientPenalty(_mix, _distance_from_one),
 }
@@ -110,13 +136,13 @@ def class_cross_entropy(class_logits, labels):
 
 
 def orthogonality(matrix):
-    """|W^T W * (1 - I)|_F^2 of W (fan_in, outputs), the product with 1 - I being elementwise, a scalar.
+    """|W^T W * (1 - I)|_F^2 of W (fan_in, outputs), with an elementwise product: a scalar.
 
-    Brock et al. 2019, equation 3: the squared inner products of all pairs of different filters.
+    Brock et al. 2019, equation 3: the sum of squared inner products of all pairs of different filters.
     """
     if matrix.shape[0] >= matrix.shape[1]:
         gram = tf.matmul(matrix, matrix, transpose_a=True)
         return tf.reduce_sum(tf.square(tf.linalg.set_diag(gram, tf.zeros_like(matrix[0]))))
-    # |W^T W|_F = |W W^T|_F: for a wide matrix the same from the smaller of the two.
+    # |W^T W|_F = |W W^T|_F, and for a wide matrix W W^T is smaller.
     gram = tf.matmul(matrix, matrix, transpose_b=True)
     return tf.reduce_sum(tf.square(gram)) - tf.reduce_sum(tf.square(tf.reduce_sum(tf.square(matrix), axis=0)))

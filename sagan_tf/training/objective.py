@@ -1,4 +1,4 @@
-"""What each of the two players minimizes, on given images, and what is measured beside it."""
+"""What each network minimizes on given images, and what is measured besides."""
 
 import typing
 
@@ -10,7 +10,7 @@ from sagan_tf.training.losses import GradientPenalty, Loss, class_cross_entropy,
 
 HISTOGRAMS = ("logit_histogram/real", "logit_histogram/fake")  # see `sagan_tf.training.histogram`
 _SCALARS = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake")
-# Those that there are only where the attribute of the objective is not 0 or None.
+# Scalars that exist only if this attribute of the objective is neither 0 nor None.
 _OPTIONAL_SCALARS = {
     "gradient_penalty": ("penalty/gradient",),
     "auxiliary_weight": ("loss/discriminator_classes", "loss/generator_classes", "accuracy/real_classes"),
@@ -19,15 +19,15 @@ _OPTIONAL_SCALARS = {
 
 
 class Objective(typing.NamedTuple):
-    """What the players minimize: each the sum of its terms.
+    """What the networks minimize: each the sum of its terms.
 
     Attributes:
       loss: the adversarial loss.
-      gradient_penalty, gradient_penalty_weight: a term of D, if any.
-      auxiliary_weight: of the cross entropy of D's class logits, a term of both players (Odena et al. 2017,
-        section 3; there 1); 0 where D has no such logits.
-      orthogonal_weight: of the sum of `orthogonality` over G's kernels, a term of G (Brock et al. 2019,
-        section 3.1; there 1e-4); 0 for none.
+      gradient_penalty, gradient_penalty_weight: a term of D; None for no penalty.
+      auxiliary_weight: weight of the cross entropy of D's class logits, a term of both networks (Odena et al.
+        2017, section 3, where it is 1); 0 if D has no class logits.
+      orthogonal_weight: weight of the sum of `orthogonality` over G's kernels, a term of G (Brock et al.
+        2019, section 3.1, where it is 1e-4); 0 for no such term.
     """
 
     loss: Loss
@@ -38,32 +38,32 @@ class Objective(typing.NamedTuple):
 
     @property
     def scalars(self) -> tuple[str, ...]:
-        """Names of all terms of both players and of the scalars measured beside them."""
+        """Names of all terms of both networks and of the scalars measured besides."""
         return sum((tags for name, tags in _OPTIONAL_SCALARS.items() if getattr(self, name)), _SCALARS)
 
     def discriminator_terms(self, discriminator, images, labels, share, update_u: bool):
-        """D's terms, and what is measured.
+        """D's terms, and what is measured besides.
 
         Args:
           discriminator: the network.
-          images: float32 (2B, H, W, 3) as D is to see them: real ones, then as many fakes.
-          labels: int32 (2B,). The gradient penalty takes those of the real images, also for its mixtures.
-          share: float32 (B, 1, 1, 1), uniform in [0, 1), the real image's part of each mixture; None without
+          images: float32 (2B, H, W, 3) as D sees them: B real images, then B fakes.
+          labels: int32 (2B,). The penalty of a mixture takes the label of its real image.
+          share: float32 (B, 1, 1, 1), uniform in [0, 1): the real image's share of each mixture. None without
             a gradient penalty.
-          update_u: whether D's u moves, which it does once.
+          update_u: whether D's u moves. It moves once.
 
         Returns:
-          Two dictionaries of sums over the images, by name: float32 scalars, weights included; and scalars
-          and histograms.
+          Two dictionaries of sums over the images, by name: the terms, float32 scalars that include their
+          weights; and the measured scalars and histograms.
         """
         terms, measured = {}, {}
         if self.gradient_penalty:
-            # First, so that it sees the W / sigma of the pass that moves u.
+            # Before u moves, so that both passes see the same W / sigma.
             real, fake = tf.split(images, 2)
-            real_labels = tf.split(labels, 2)[0]
-            penalties = self.gradient_penalty(lambda x: discriminator(x, real_labels), real, fake, share)
+            its_labels = self.gradient_penalty.labels(*tf.split(labels, 2))
+            penalties = self.gradient_penalty(lambda x: discriminator(x, its_labels), real, fake, share)
             terms["penalty/gradient"] = self.gradient_penalty_weight * tf.reduce_sum(penalties)
-        # One pass over both: D has no statistics over the batch.
+        # One pass over both: D has no batch statistics.
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u)
         real_logits, fake_logits = tf.split(logits, 2)
         terms["loss/discriminator"] = tf.reduce_sum(self.loss.discriminator(real_logits, fake_logits))
@@ -79,15 +79,25 @@ class Objective(typing.NamedTuple):
         }
 
     def generator_terms(self, discriminator, images, labels):
-        """G's terms for fakes (B, H, W, 3) as D is to see them and their labels (B,): sums, as of D's."""
+        """G's terms, by name: sums over the fakes.
+
+        Args:
+          discriminator: the network.
+          images: float32 (B, H, W, 3), fakes as D sees them; with a loss of pairs (2B, H, W, 3): B real
+            images, then B fakes.
+          labels: int32, as many.
+        """
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u=False)
-        terms = {"loss/generator": tf.reduce_sum(self.loss.generator(logits))}
+        seen = tf.split(logits, 2) if self.loss.pairs else [logits]
+        terms = {"loss/generator": tf.reduce_sum(self.loss.generator(*seen))}
         if self.auxiliary_weight:
-            terms["loss/generator_classes"] = self._class_term(class_logits, labels)
+            count = len(seen)  # the fakes are the last part of as many
+            fakes = tf.split(class_logits, count)[-1], tf.split(labels, count)[-1]
+            terms["loss/generator_classes"] = self._class_term(*fakes)
         return terms
 
     def orthogonal_penalty(self, generator):
-        """G's term that no image enters, a scalar: of W itself, not W / sigma; not of tables of classes."""
+        """G's term that depends on no image, a scalar. It takes W, not W / sigma, and no class tables."""
         matrices = [
             tf.reshape(layer.kernel.value, (-1, layer.kernel.shape[-1]))
             for layer in generator.kernel_layers

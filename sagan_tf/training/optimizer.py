@@ -8,8 +8,8 @@ import tensorflow as tf
 class FusedAdam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` with TensorFlow's fused kernel, which the original code used too.
 
-    The formula (Kingma and Ba 2015, section 2, last paragraph) and the saved state are Keras's. Keras needs a
-    dozen operations for each variable: much of the time of a small network's step, and of any compilation.
+    The formula (Kingma and Ba 2015, section 2, last paragraph) and the saved state are Keras's. Keras's own
+    update takes a dozen operations for each variable, a large part of a small network's step.
     """
 
     def update_step(self, gradient, variable, learning_rate):
@@ -26,5 +26,5 @@ class FusedAdam(keras.optimizers.Adam):
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
-            grad=tf.convert_to_tensor(gradient),  # the gradient of an embedding comes as slices
+            grad=tf.convert_to_tensor(gradient),  # an embedding's gradient comes as slices
         )

@@ -82,7 +82,7 @@ class Alternation:
                 fakes = self._generate(draw, part=0, update_state=True)
             gradients, scalars = sum_of_parts(self.parts, self._discriminator_part, draw, reals, fakes)
             state.discriminator_optimizer.apply(gradients, state.discriminator.trainable_variables)
-        gradients, terms = sum_of_parts(self.parts, self._generator_part, generator_draw, fakes)
+        gradients, terms = sum_of_parts(self.parts, self._generator_part, generator_draw, reals, fakes)
         state.generator_optimizer.apply(gradients, state.generator.trainable_variables)
         return scalars | terms
 
@@ -91,8 +91,7 @@ class Alternation:
         discriminator = self.state.discriminator
         if fakes is None:
             fakes = self._generate(draw, part, update_state=False)
-        images = tf.concat([reals[0][part :: self.parts], fakes.images], axis=0)  # (2b, H, W, 3)
-        labels = tf.concat([reals[1][part :: self.parts], fakes.labels], axis=0)  # (2b,)
+        images, labels = self._beside(reals, fakes, part)  # (2b, H, W, 3), (2b,)
         images = self._augment(images, draw, part)
         mixing = self.draws.mixing(draw, part) if self.objective.gradient_penalty else None  # (b, 1, 1, 1)
         weights = values_of(discriminator.trainable_variables)
@@ -106,13 +105,15 @@ class Alternation:
         gradients = [tf.convert_to_tensor(each) for each in tape.gradient(list(terms.values()), weights)]
         return gradients, terms | measured
 
-    def _generator_part(self, part: int, draw: int, fakes: Fakes | None):
+    def _generator_part(self, part: int, draw: int, reals, fakes: Fakes | None):
         """G's gradients and scalars of one part. `fakes` of None are generated."""
         if fakes is None:
             fakes = self._generate(draw, part, update_state=part == self.parts - 1)
         with fakes.tape:
-            images = self._augment(fakes.images, self.discriminator_steps, part)  # (b, H, W, 3)
-            sums = self.objective.generator_terms(self.state.discriminator, images, fakes.labels)
+            pairs = self.objective.loss.pairs
+            images, labels = self._beside(reals, fakes, part) if pairs else (fakes.images, fakes.labels)
+            images = self._augment(images, self.discriminator_steps, part)  # (b, H, W, 3), of pairs (2b, ...)
+            sums = self.objective.generator_terms(self.state.discriminator, images, labels)
             terms = self._means(sums)  # equation 4, L_G
             if self.objective.orthogonal_weight:
                 terms["penalty/orthogonal"] = self._orthogonal_penalty(part)
@@ -127,6 +128,11 @@ class Alternation:
             tape.watch(values_of(generator.trainable_variables))
             images = generator(z, labels, training=True, update_state=update_state)
         return Fakes(images, labels, tape)
+
+    def _beside(self, reals, fakes: Fakes, part: int):
+        """Real images of this part and then the fakes, and their labels."""
+        images = tf.concat([reals[0][part :: self.parts], fakes.images], axis=0)
+        return images, tf.concat([reals[1][part :: self.parts], fakes.labels], axis=0)
 
     def _augment(self, images, draw: int, part: int):
         if not self.augmentations:

@@ -45,7 +45,7 @@ def test_run_gives_the_same_networks(expected, ema, images):
     assert_near(run.discriminator(expected["images"], labels), expected["scores"])
 
 
-def test_run_is_trained_on(workdir, capsys):
+def test_run_is_trained_on(workdir, capsys, eagerly):
     """With the optimizers' state, the records, the old statistics of training and the old scores."""
     config = run_files.read_config(workdir)
     config = type(config)(**vars(config) | {"workdir": workdir, "train_steps": 5, "evaluate_every_steps": 0})

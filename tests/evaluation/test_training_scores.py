@@ -209,7 +209,7 @@ def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, eagerly, monkeyp
 def test_mistakes_show_before_the_first_step(network, tmp_path, flags, message):
     code, out, error = run(*TINY, f"--workdir={tmp_path / 'run'}", f"--inception={network}", *flags)
     assert code == 2 and message in error and "Traceback" not in error, error
-    assert "step 2/6" not in out
+    assert "steps: 2 of 6" not in out
 
 
 def test_no_best_yet(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf.inspection import page
-from sagan_tf.inspection.views import Look, Source, StoredMaps, View
+from sagan_tf.inspection.views import CheckpointMaps, ShownImages, StoredMaps, View
 from tests.pictures.test_geometry import betas
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
@@ -40,7 +40,7 @@ def unpacked(view):
 def look(beta, step=7, images=IMAGES, labels=(0, 1, 2)):
     maps = StoredMaps.of(beta, len(beta))
     views = [View("generator", "generated", -0.25, np.array([0.1, 0.2, 0.3]), maps, [])]
-    return Look(step, {"generated": Source(images, labels)}, views)
+    return CheckpointMaps(step, {"generated": ShownImages(images, labels)}, views)
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def test_page_of_24_samples_is_below_15_megabytes(written, size):
     shares = np.zeros(24)
     names = (("generator", "generated"), ("discriminator", "generated"), ("discriminator", "real"))
     views = [View(network, source, 0.0, shares, maps, []) for network, source in names]
-    sources = {"generated": Source(images, (0,) * 24), "real": Source(255 - images, (0,) * 24)}
-    assert len(written(Look(1, sources, views)).encode()) < 15_000_000
+    sources = {"generated": ShownImages(images, (0,) * 24), "real": ShownImages(255 - images, (0,) * 24)}
+    assert len(written(CheckpointMaps(1, sources, views)).encode()) < 15_000_000
 
 
 class _Reader(html.parser.HTMLParser):

@@ -40,9 +40,15 @@ def test_a_variable_that_is_no_number():
         guards.see_variables(6, ["b"])
 
 
+def test_the_line_says_what_to_do_with_which_options():
+    error = Diverged("won", "D has won", 3, {"lower": ("a", "b"), "raise": ("c",)})
+    assert error.problem == "D has won" and str(error) == "D has won; lower --a and --b or raise --c"
+    assert str(Diverged("won", "D has won", 3)) == "D has won"
+
+
 def test_discriminator_that_has_won():
     step, error = play(Guards(0), [1.0, *[0.0] * 200])
-    assert step == 10 + 1000 and "has won" in error.reason and error.since == 10 and not error.hopeless
+    assert step == 10 + 1000 and "has won" in str(error) and error.since == 10 and not error.hopeless
     # Once in a while it has to lose a little: then it has not won.
     assert play(Guards(0), ([0.0] * 99 + [0.5]) * 5)[1] is None
 
@@ -52,13 +58,13 @@ def test_nobody_wins_where_the_loss_has_no_lower_bound():
     losses = [-50.0 + 1e-3 * (i % 2) for i in range(200)]
     assert play(Guards(0, limits_of(LOSSES["wasserstein"])), losses)[1] is None
     for name in LOSSES.keys() - {"wasserstein"}:
-        assert "has won" in play(Guards(0, limits_of(LOSSES[name])), [1e-3] * 200)[1].reason
-    assert "dead" in play(Guards(0, limits_of(LOSSES["wasserstein"])), [0.0] * 100)[1].reason
+        assert "has won" in play(Guards(0, limits_of(LOSSES[name])), [1e-3] * 200)[1].problem
+    assert "dead" in play(Guards(0, limits_of(LOSSES["wasserstein"])), [0.0] * 100)[1].problem
 
 
 def test_discriminator_that_is_dead():
     step, error = play(Guards(0), [1.5, *[2.0] * 100])
-    assert step == 20 + 200 and "dead" in error.reason and error.since == 20
+    assert step == 20 + 200 and "dead" in str(error) and error.since == 20
     assert play(Guards(0), [2.0 + 1e-4 * (i % 2) for i in range(100)])[1] is None
 
 

@@ -61,7 +61,7 @@ def test_reports(tmp_path):
     assert set(found) == {"loss/generator", "samples/ema"}
     ((step, value),) = found["loss/generator"]
     assert (step, tf.make_ndarray(value.tensor)) == (5, 1.5)
-    assert "Losses of the two players" in value.metadata.summary_description
+    assert "Losses of both networks" in value.metadata.summary_description
     np.testing.assert_array_equal(picture_of(found["samples/ema"][0][1]), grid)
 
 

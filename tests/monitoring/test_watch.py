@@ -39,23 +39,26 @@ def networks(state):
 class Run:
     """A run in a directory, without the loop."""
 
-    def __init__(self, made, workdir, ignore=False):
+    def __init__(self, made, workdir, capsys, ignore=False):
         self.state, self.sampler, initial = made
         for variable, value in initial:
             variable.assign(value)
-        self.workdir, self.said, self.complaints = workdir, [], []
+        self.workdir, self._capsys = workdir, capsys
         self.saved = run_files.checkpoints(str(workdir), keep=2)
         self.reporter = self.sampler._reporter = Reporter(str(workdir), 0)
-        says = self.said.append, self.complaints.append
-        self.watch = Watch(self.state, self.saved, self.reporter, self.sampler, Guards(0), *says, ignore)
+        self.watch = Watch(self.state, self.saved, self.reporter, self.sampler, Guards(0), ignore)
+
+    def lines(self):
+        """What was printed since the last call, on standard output and on standard error."""
+        return [text.splitlines() for text in self._capsys.readouterr()]
 
     def spoil(self, value=np.nan):
         self.state.generator.last_conv.bias.assign([0.0, value, 0.0])
 
 
 @pytest.fixture
-def run(made, tmp_path):
-    return Run(made, tmp_path)
+def run(made, tmp_path, capsys):
+    return Run(made, tmp_path, capsys)
 
 
 def test_nan_never_gets_into_a_checkpoint(run):
@@ -65,8 +68,8 @@ def test_nan_never_gets_into_a_checkpoint(run):
         run.watch.save(20)
     assert run.saved.steps() == [10]
     assert run.watch.record(raised.value) == 10
-    assert len(run.complaints) == 1 and "last good checkpoint is of step 10" in run.complaints[0]
-    assert "\n" not in run.complaints[0]
+    _, (complaint,) = run.lines()
+    assert complaint.startswith("train: diverged at ") and "good checkpoint is of step 10" in complaint
     line = json.loads((run.workdir / "divergence.jsonl").read_text())
     assert line["kind"] == "not finite" and "singular_value/generator/dense" in line
     assert Image.open(run.workdir / "samples" / "divergence_00000000.png").size[0] > 300
@@ -83,7 +86,7 @@ def test_going_back_draws_other_numbers_and_gives_up_in_the_end(run):
         assert run.watch.go_back(good) == 10
         assert np.isfinite(bias.numpy()).all()
         assert int(run.state.restores.numpy()) == attempt
-        assert f"try {attempt} of 3" in run.said[-1]
+        assert f"try {attempt} of 3" in run.lines()[0][-1]
     run.spoil()
     with pytest.raises(Diverged) as raised:
         run.watch.diagnose(20, {})
@@ -96,7 +99,7 @@ def test_without_a_checkpoint_there_is_no_way_back(run):
     with pytest.raises(Diverged) as raised:
         run.watch.diagnose(20, {})
     assert run.watch.record(raised.value) is None
-    assert "there is no good checkpoint" in run.complaints[0]
+    assert "there is no good checkpoint" in run.lines()[1][0]
     assert run.watch.go_back(None) is None
 
 
@@ -112,14 +115,15 @@ def test_checkpoints_of_the_time_when_the_run_was_ill_are_set_aside(run):
     assert raised.value.kind == "won" and run.saved.steps() == [10, 900, 1000]
     assert run.watch.record(raised.value) == 10
     assert run.saved.steps() == [10]
-    assert "later ones are now 00000900.diverged, 00001000.diverged" in run.complaints[0]
+    assert "later ones are now 00000900.diverged, 00001000.diverged" in run.lines()[1][0]
 
 
-def test_ignored_is_told_once_of_a_kind_but_nan_is_not_ignored(made, tmp_path):
-    run = Run(made, tmp_path, ignore=True)
+def test_ignored_is_told_once_of_a_kind_but_nan_is_not_ignored(made, tmp_path, capsys):
+    run = Run(made, tmp_path, capsys, ignore=True)
     for step in range(10, 2500, 10):
         run.watch.losses(step, 10, HEALTHY | {"loss/discriminator": 0.0})
-    assert len(run.complaints) == 1 and "has won" in run.complaints[0] and "ignored" in run.complaints[0]
+    _, (complaint,) = run.lines()
+    assert "has won" in complaint and "ignored" in complaint
     (line,) = json_lines.read(str(run.workdir / "divergence.jsonl"))
     assert (line["kind"], line["ignored"]) == ("won", True) and "has won" in line["reason"]
     assert not run.reporter.has_diverged()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sagan_tf.reproduction.sweep import Run, Scoring, Sweep
+from sagan_tf.reproduction.sweep import PlannedRun, Scoring, Sweep
 from sagan_tf.runs.config import Config
 from sagan_tf.system import options
 
@@ -76,7 +76,7 @@ def make_sweep(tmp_path, monkeypatch):
                     f"--seed={seed}",
                     f"--train_steps={steps}",
                 )
-                runs.append(Run(row, options.parse(Config, arguments)[0], arguments))
+                runs.append(PlannedRun(row, options.parse(Config, arguments)[0], arguments))
         return Sweep(str(tmp_path), runs, Scoring(("fid",), 20, "network"), "a machine")
 
     return make

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from sagan_tf.reproduction import plan
-from sagan_tf.reproduction.plan import Clock, Cost, Rate
+from sagan_tf.reproduction.plan import Clock, Rate, RunCost
 
-KNOWN = {"sn_d": Cost(1, 2, 3.0, 30.0), "sn_gd_ttur": Cost(1, 2, 3.0, 10.0)}
+KNOWN = {"sn_d": RunCost(1, 2, 3.0, 30.0), "sn_gd_ttur": RunCost(1, 2, 3.0, 10.0)}
 
 
 def test_rate_is_of_all_the_work_and_its_time(make_sweep, tmp_path):
@@ -26,12 +26,12 @@ def test_rate_is_of_all_the_work_and_its_time(make_sweep, tmp_path):
 def test_a_step_is_measured_where_that_is_quick(make_sweep, monkeypatch):
     run = make_sweep().runs[0]
     monkeypatch.setattr(plan, "matrix_product_rate", lambda precision: 100.0)
-    assert plan.try_rate(run, Cost(1, 1, 1, 50.0), lambda run: 1.5) == Rate(
+    assert plan.try_rate(run, RunCost(1, 1, 1, 50.0), lambda run: 1.5) == Rate(
         75.0, "measured: sn_d, 1.5 steps/s"
     )
-    failed = plan.try_rate(run, Cost(1, 1, 1, 50.0), lambda run: None)
+    failed = plan.try_rate(run, RunCost(1, 1, 1, 50.0), lambda run: None)
     assert failed.value == 100.0 and "could not be measured" in failed.source
-    slow = plan.try_rate(run, Cost(1, 1, 1, 101.0), lambda run: pytest.fail("measured"))
+    slow = plan.try_rate(run, RunCost(1, 1, 1, 101.0), lambda run: pytest.fail("measured"))
     assert slow.value == 100.0 and "too long to be measured" in slow.source
 
 

@@ -49,16 +49,16 @@ def test_report(swept, tmp_path):
 
 
 def test_curves_are_of_the_seeds_that_got_so_far(swept):
-    curve = report.Reporter(swept, "small", 10).curve("sn_d", "fid")
+    curve = report.SweepReport(swept, "small", 10).curve("sn_d", "fid")
     np.testing.assert_array_equal(curve.steps, [2, 4])
     np.testing.assert_array_equal(curve.mean, [98.5, 96])
     np.testing.assert_array_equal(curve.low, [98, 96])
     np.testing.assert_array_equal(curve.high, [99, 96])
-    assert report.Reporter(swept, "small", 11).curve("sn_d", "fid") is None
+    assert report.SweepReport(swept, "small", 11).curve("sn_d", "fid") is None
 
 
 def test_figure_draws_what_the_curves_are(swept):
-    reporter = report.Reporter(swept, "small", 10)
+    reporter = report.SweepReport(swept, "small", 10)
     (axis,) = reporter.figure("figure3").axes
     drawn = {line.get_label(): line.get_ydata() for line in axis.lines}
     assert set(drawn) == {"SN on D", "SN on G/D + TTUR"}
@@ -113,7 +113,7 @@ def test_means_of_three_seeds_and_the_later_of_two_measurements(make_sweep, tmp_
     sweep = make_sweep(rows=("sn_gd_ttur",), seeds=(0, 1, 5))
     for run in sweep.runs:
         sweep.perform(run, lambda line: None)
-    curve = report.Reporter(sweep, "small", 10).curve("sn_gd_ttur", "fid")
+    curve = report.SweepReport(sweep, "small", 10).curve("sn_gd_ttur", "fid")
     np.testing.assert_array_equal(curve.mean, [100, 98])
     path = tmp_path / "sn_gd_ttur" / "seed_0" / "scores" / "scores.jsonl"
     last = path.read_text().splitlines()[-1]

@@ -102,7 +102,8 @@ def test_killed_worker_ends_the_other_and_both_go_on(tmp_path):
         time.sleep(0.05)
     other.process.send_signal(signal.SIGKILL)
     text = chief.wait()
-    assert chief.process.returncode == 2 and "another worker has ended" in text and "Traceback" not in text
+    assert chief.process.returncode == 75 and "Traceback" not in text
+    assert "worker 1, 127.0.0.1:" in text and "has ended without a word (killed?)" in text
     finish(*two_workers(tmp_path / "killed", 60))
     ours, theirs = weights(tmp_path / "killed", 60), weights(tmp_path / "whole", 60)
     assert ours.keys() == theirs.keys()
@@ -122,24 +123,7 @@ def test_signal_to_one_worker_saves_and_stops_all(tmp_path):
         assert worker.process.returncode == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["{", "[]", '{"cluster": {"worker": ["a:1", "b:1"]}}', '{"cluster": {"ps": ["a:1"]}, "task": {}}']
-    + [
-        f'{{"cluster": {{"worker": ["a:1", "b:1"]}}, "task": {{"type": "worker", "index": {i}}}}}'
-        for i in (2, -1)
-    ],
-)
-def test_tf_config_that_cannot_be_used(text, monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(UserError, match=r"TF_CONFIG=.*must be like"):
-        make_workers("auto")
-
-
-def test_one_worker_is_no_cluster(monkeypatch):
-    monkeypatch.setenv(
-        "TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'
-    )
+def test_one_worker_is_no_cluster():
     workers = make_workers("cpu")
     assert (workers.count, workers.is_chief, workers.strategy.num_replicas_in_sync) == (1, True, 1)
     assert workers.agree(True, 3) == (True, 3)

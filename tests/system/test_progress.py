@@ -35,6 +35,27 @@ def test_nothing_is_said_of_work_that_does_not_move(clock):
     assert lines == []
 
 
+def test_the_speed_is_that_since_the_line_before(clock):
+    lines = []
+    done = progress.Progress("photos", 100, report=lines.append, seconds_between_lines=5.0)
+    for second, count in ((100.0, 10), (105.0, 20), (115.0, 80)):
+        clock[0] = second
+        done(count)
+    assert lines == [
+        "photos: 20 of 100  2 images/s  0:00:40 to go",
+        "photos: 80 of 100  6 images/s  0:00:03 to go",
+    ]
+
+
+def test_first_and_last_call_speak_where_that_is_asked_for(clock):
+    lines = []
+    done = progress.Progress("steps", 30, "step", first=5, report=lines.append, ends=True)
+    for second, count in ((1.0, 10), (2.0, 20), (3.0, 30)):
+        clock[0] = second
+        done(count, f"D {count}")
+    assert lines == ["steps: 10 of 30  D 10", "steps: 30 of 30  D 30  10 steps/s  0:00:00 to go"]
+
+
 def test_hours():
     assert [progress.hours(seconds) for seconds in (0, 59.9, 3661, 360_000)] == [
         "0:00:00",

@@ -91,6 +91,16 @@ def test_of_gpus_the_capability_decides(monkeypatch, capability, native):
     assert found.native_bfloat16 == native and str(found).startswith("NVIDIA X, NVIDIA X; bfloat16")
 
 
+def test_threads_of_an_operation_are_set_before_tensorflow_computes():
+    code = (
+        "from sagan_tf.system import runtime; runtime.import_tensorflow(); runtime.set_intra_op_threads(1);"
+        "import tensorflow as tf; tf.zeros(1); runtime.set_intra_op_threads(2);"
+        "print(runtime.environment(['CPU:0']).record()['intra_op_threads'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    assert done.stdout.split() == [b"1"]  # the second call came too late, and says nothing
+
+
 def config(**changes) -> Config:
     return Config(workdir="unused", **changes)
 
@@ -151,7 +161,7 @@ def run(monkeypatch, *arguments) -> int:
     return exit_code.value.code
 
 
-def test_a_run_stays_what_it_became(tmp_path, monkeypatch, capfd):
+def test_a_run_stays_what_it_became(tmp_path, monkeypatch, capfd, eagerly):
     workdir = f"--workdir={tmp_path}/run"
     native = runtime.environment(["CPU:0"])._replace(native_bfloat16=True, gpus=("NVIDIA X",))
     assert run(monkeypatch, workdir) == 0

@@ -1,4 +1,4 @@
-"""What tests of the training step share: a run in memory, and what is compared of two."""
+"""What tests of the training step share: a run in memory, and the comparison of two runs."""
 
 import functools
 
@@ -22,7 +22,7 @@ TINY = Config(
     generator_attention=(16,),
     discriminator_attention=(16,),
 )
-# For comparisons: Adam divides a gradient that is zero but for rounding by its own size.
+# For comparisons, since Adam divides even a gradient that is only rounding by its own size.
 DESCENT = functools.partial(keras.optimizers.SGD, 0.05)
 
 
@@ -56,7 +56,7 @@ class Trainer:
 
 
 def largest_difference(ours, theirs):
-    """Of two runs' weights: relative to the largest of a variable, and that variable's path."""
+    """The largest relative difference of two runs' weights, and the path of that variable."""
     return max(
         (np.abs(ours[path] - theirs[path]).max() / (np.abs(theirs[path]).max() + 0.05), path)
         for path in theirs
@@ -64,7 +64,7 @@ def largest_difference(ours, theirs):
 
 
 def without_batch_statistics(generator):
-    """Makes batch norm use its moving averages, in training too: statistics of a part are not the whole's."""
+    """Makes batch norm use its moving averages in training too: a part's statistics are not the whole's."""
     for layer in generator.inner_layers:
         if isinstance(layer, ConditionalBatchNormalization):
             layer._batch_moments = lambda _, layer=layer: (

@@ -1,4 +1,4 @@
-"""The loop: events at their steps, means, signals, progress."""
+"""The loop: events at their steps, means, signals."""
 
 import os
 import signal
@@ -28,8 +28,7 @@ def run(
     events,
     last_step=10,
     steps_per_call=4,
-    report=lambda line: None,
-    interrupt=None,
+    agree=lambda count: count,
     watch=lambda *_: None,
 ):
     calls.step = 0
@@ -40,9 +39,7 @@ def run(
         last_step=last_step,
         steps_per_call=steps_per_call,
         events=events,
-        report=report,
-        interrupt=interrupt or loop.Interrupt(),
-        agree=lambda stop, count: (stop, count),
+        agree=agree,
         watch=watch,
     )
 
@@ -62,23 +59,21 @@ def test_scalars_are_means_since_the_event_before():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_the_loop_after_the_call_in_progress(number):
+def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number):
     before = signal.getsignal(number)
     with loop.Interrupt() as interrupt:
         calls = Calls()
         event = loop.Event(4, lambda step, scalars: os.kill(os.getpid(), number))
-        assert run(calls, [event], interrupt=interrupt) == 4
+        assert run(calls, [event], agree=lambda count: 0 if interrupt.signal else count) == 4
         assert interrupt.signal == number
     assert signal.getsignal(number) == before
 
 
-def test_lines_tell_speed_and_time_to_go(monkeypatch):
-    clock = iter(range(0, 1000, 20))
-    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
-    lines = []
-    run(Calls(), [], last_step=400, steps_per_call=100, report=lines.append)
-    assert lines[0].startswith("step 100/400  D ")
-    assert lines[1].endswith("5.00 steps/s  0:00:40 to go")
+def test_losses_are_told_at_the_first_call_and_at_the_end(capsys):
+    run(Calls(), [], last_step=40, steps_per_call=10)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "steps: 10 of 40  D 5.500  G 0.000"
+    assert last.startswith("steps: 40 of 40  D 35.500  G 0.000  ") and last.endswith("0:00:00 to go")
 
 
 def test_every_call_is_watched_and_what_the_watch_raises_ends_the_loop():

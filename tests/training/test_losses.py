@@ -48,7 +48,7 @@ ORACLES = {
 
 
 def test_every_choice_has_its_formula():
-    assert tuple(LOSSES) == tuple(ORACLES) == OPTIONS["loss"]["choices"]
+    assert tuple(LOSSES) == (*ORACLES, "relativistic") == OPTIONS["loss"]["choices"]
     assert ("none", *GRADIENT_PENALTIES) == OPTIONS["gradient_penalty"]["choices"]
 
 
@@ -78,7 +78,20 @@ def test_adversarial_losses(name):
         np.testing.assert_allclose(slope, of_slopes[2](exact[1]), 1e-5, 1e-30)
 
 
-@pytest.mark.parametrize("name", ORACLES)
+def test_the_relativistic_loss_is_of_pairs():
+    """Of the difference of the two logits, for both players, at ordinary and at huge ones."""
+    loss = LOSSES["relativistic"]
+    for real, fake in ((REAL, FAKE), (LARGE, LARGE[::-1]), (LARGE, LARGE)):
+        difference = real.astype(np.float64) - fake.astype(np.float64)
+        for function, sign in ((loss.discriminator, 1), (loss.generator, -1)):
+            values, slopes = value_and_slope(function, real, fake)
+            np.testing.assert_allclose(values, minus_log_sigmoid(sign * difference), 1e-5, 1e-30)
+            expected = -sign * sigmoid(-sign * difference)
+            np.testing.assert_allclose(slopes, [expected, -expected], 1e-5, 1e-30)
+    assert loss.pairs and not any(LOSSES[name].pairs for name in ORACLES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_only_what_has_a_bound_is_said_to_have_one(name):
     real, fake = np.meshgrid(*[np.linspace(-1e3, 1e3, 101, dtype=np.float32)] * 2)
     least = np.min(LOSSES[name].discriminator(real.ravel(), fake.ravel()))
@@ -117,6 +130,8 @@ def batch(seed=1):
 def by_definition(name, discriminator, real, fake, share, kernels=None):
     if name == "r1":
         return discriminator.squared_norms(real, kernels) / 2
+    if name == "r1,r2":
+        return np.concatenate([discriminator.squared_norms(each, kernels) / 2 for each in (real, fake)])
     mixed = np.stack([t.item() * x + (1 - t.item()) * g for x, g, t in zip(real, fake, share, strict=True)])
     return (np.sqrt(discriminator.squared_norms(mixed, kernels)) - 1) ** 2
 
@@ -126,7 +141,7 @@ def test_gradient_penalties(name):
     discriminator, images = TinyDiscriminator(), batch()
     penalties = GRADIENT_PENALTIES[name](discriminator, *map(tf.constant, images))
     expected = by_definition(name, discriminator, *images)
-    assert penalties.shape == (4,) and expected.min() > 0
+    assert penalties.shape == (8 if name == "r1,r2" else 4,) and expected.min() > 0
     np.testing.assert_allclose(penalties, expected, rtol=1e-6)
 
 

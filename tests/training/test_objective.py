@@ -26,20 +26,23 @@ ALL = {
     "auxiliary_weight": 0.5,
     "orthogonal_regularization": 1e-2,
 }
+R3GAN = {"loss": "relativistic", "gradient_penalty": "r1,r2"}
 
 
 def trainer(digits, config):
     return game.Trainer(digits, config, optimizer=game.DESCENT)
 
 
-def test_replicas_and_parts_train_as_the_whole(digits, eagerly):
-    config = dataclasses.replace(TINY, **ALL)
+@pytest.mark.parametrize("settings", [ALL, R3GAN], ids=["all", "r3gan"])
+def test_replicas_and_parts_train_as_the_whole(digits, eagerly, settings):
+    config = dataclasses.replace(TINY, **settings)
     whole = trainer(digits, config)
     game.without_batch_statistics(whole.state.generator)
     initial = whole.weights()
     expected = whole.train(1)
-    assert expected.keys() == SCALARS | OPTIONAL_SCALARS
-    assert min(abs(expected[tag]) for tag in OPTIONAL_SCALARS - {"accuracy/real_classes"}) > 1e-3
+    optional = OPTIONAL_SCALARS if settings == ALL else {"penalty/gradient"}
+    assert expected.keys() == SCALARS | optional
+    assert min(abs(expected[tag]) for tag in optional - {"accuracy/real_classes"}) > 1e-3
     assert game.largest_difference(whole.weights(), initial)[0] > 1e-2
     for change in ({"devices": "cpu:2"}, {"accumulation_steps": 2}):
         other = trainer(digits, dataclasses.replace(config, **change))
@@ -93,6 +96,31 @@ def test_gradient_penalty_of_a_real_discriminator():
     found = terms(discriminator, images, labels, share, **options)["penalty/gradient"]
     assert min(norms) > 0.01
     assert float(found) == pytest.approx(5.0 * sum((norm - 1) ** 2 for norm in norms), rel=5e-3)
+
+
+def test_r2_is_r1_of_the_fakes_with_their_labels():
+    discriminator, (images, labels, share) = discriminator_of(), images_of()
+    swapped = images[[2, 3, 0, 1]], labels[[2, 3, 0, 1]]
+    both, real, fake = (
+        float(terms(discriminator, *batch, share, gradient_penalty=name)["penalty/gradient"])
+        for batch, name in (((images, labels), "r1,r2"), ((images, labels), "r1"), (swapped, "r1"))
+    )
+    assert both == pytest.approx(real + fake, rel=1e-5) and min(real, fake) > 1e-4
+
+
+def test_terms_of_pairs():
+    """Each fake against the real image of its place; AC-GAN's term of G is that of the fakes."""
+    options = {"loss": "relativistic", "class_conditioning": "auxiliary_classifier"}
+    discriminator, (images, labels, _) = discriminator_of(**options), images_of()
+    objective = objects.make_objective(dataclasses.replace(TINY, **options))
+    real, fake = np.split(discriminator(images, labels).numpy().astype(np.float64), 2)
+    found = objective.generator_terms(discriminator, images, labels)
+    assert float(found["loss/generator"]) == pytest.approx(np.log1p(np.exp(real - fake)).sum(), rel=1e-5)
+    hinge = objects.make_objective(dataclasses.replace(TINY, **options | {"loss": "hinge"}))
+    alone = hinge.generator_terms(discriminator, images[2:], labels[2:])
+    assert float(found["loss/generator_classes"]) == pytest.approx(float(alone["loss/generator_classes"]))
+    found, _ = objective.discriminator_terms(discriminator, images, labels, None, update_u=False)
+    assert float(found["loss/discriminator"]) == pytest.approx(np.log1p(np.exp(fake - real)).sum(), rel=1e-5)
 
 
 def test_second_derivative_of_max_pooling(monkeypatch):

@@ -159,6 +159,8 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
         for resolution in getattr(self, name):
             if resolution not in allowed:
                 raise UserError(
-                    f"--{name}={resolution}: no such feature map at --image_size={self.image_size};"
-                    f" allowed are {', '.join(map(str, allowed))}"
+                    f"no such feature map at --image_size={self.image_size};"
+                    f" allowed are {', '.join(map(str, allowed))}",
+                    option=name,
+                    value=resolution,
                 )

@@ -15,16 +15,16 @@ class TrainingOptions:
     batch_size: int = option(256, "Images in a batch, over all replicas.", section="Training", minimum=1)
     loss: str = option(
         "hinge",
-        "Adversarial loss; kl is the original code's other one.",
+        "Adversarial loss; kl is the original code's other one, relativistic that of R3GAN.",
         section="Training",
-        choices=("hinge", "kl", "non_saturating", "least_squares", "wasserstein"),
+        choices=("hinge", "kl", "non_saturating", "least_squares", "wasserstein", "relativistic"),
     )
     gradient_penalty: str = option(
         "none",
         "Penalty on the gradient of the discriminator's logit with respect to the image: r1 at real images,"
-        " wgan_gp between real images and fakes, where its norm is to be 1.",
+        " r1,r2 at real images and at fakes (R3GAN), wgan_gp between them, where its norm is to be 1.",
         section="Training",
-        choices=("none", "r1", "wgan_gp"),
+        choices=("none", "r1", "r1,r2", "wgan_gp"),
     )
     gradient_penalty_weight: float = option(
         10.0, "Weight of --gradient_penalty (gamma of R1, lambda of WGAN-GP).", section="Training", minimum=0
@@ -125,6 +125,18 @@ class TrainingOptions:
         section="Speed",
         may_change=True,
     )
+    cluster: str = option(
+        "auto",
+        "Processes that train together, on several hosts: auto (those of TF_CONFIG; else the tasks that srun"
+        " of SLURM started; else this process alone), none, slurm, or addresses HOST:PORT,HOST:PORT, the"
+        " chief's first; JOB_COMPLETION_INDEX then says which this process is.",
+        section="Cluster",
+        may_change=True,
+    )
+    join_timeout: int = option(
+        600, "Seconds to wait for the other processes.", section="Cluster", minimum=1, may_change=True
+    )
+
     precision: str = option(
         AUTO,
         "Precision of activations and convolutions. auto: bfloat16 where the device computes it natively,"
@@ -152,6 +164,14 @@ class TrainingOptions:
         "Compute the blocks' values again for the gradients instead of keeping them: less memory, about a"
         " third more arithmetic. Not with --xla, which would undo it.",
         section="Speed",
+        may_change=True,
+    )
+    intra_op_threads: int = option(
+        0,
+        "CPU threads that share one operation. 0: TensorFlow's choice, all cores. With 1, small networks"
+        " train faster: work of microseconds is not worth sharing.",
+        section="Speed",
+        minimum=0,
         may_change=True,
     )
     steps_per_call: int = option(
