@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import export, import_original, sample
-from sagan_tf.importing import original, original_checkpoint
+from sagan_tf.importing import original, original_checkpoint, release_2018
 from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
@@ -446,7 +446,7 @@ def test_ratio_of_steps_is_taken_over(checkpoint):
         ({"d_step": 50.0, "g_step": 10.0}, {"discriminator_steps"}, 1),
         ({}, set(), 1),
     ):
-        config = import_original._configure(options, given | {"dataset"}, found, 3, numbers)
+        config = release_2018.configure(options, given | {"dataset"}, found, 3, numbers)
         assert config.discriminator_steps == ratio
 
 

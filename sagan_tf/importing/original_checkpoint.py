@@ -8,6 +8,7 @@ appended) and three counters. There is no average of weights.
 
 import math
 import os
+import re
 import typing
 import zipfile
 import zlib
@@ -74,6 +75,28 @@ def read(path: str) -> Contents:
             raise UserError(f"--checkpoint={path}: {name} holds values that are not finite")
         arrays[short] = array
     return Contents(arrays, numbers)
+
+
+def is_release(path: str) -> bool:
+    """Whether a path is that of a TensorFlow checkpoint or .npz with the release's names."""
+    try:
+        named = _names_in_npz(path) if path.endswith(".npz") else _names_in_tensorflow(path)
+    except Exception:  # no such file, or another one: it is read, and refused, as what it is
+        return False
+    return any(re.match(r"g_(sn)?h0/", original.strip_scope(name.removeprefix("w:"))) for name in named)
+
+
+def _names_in_npz(path: str):
+    with zipfile.ZipFile(path) as file:
+        return file.namelist()
+
+
+def _names_in_tensorflow(path: str):
+    if os.path.isfile(path) and not path.endswith(_FILE_ENDINGS):
+        return ()
+    for ending in _FILE_ENDINGS:
+        path = path.removesuffix(ending)
+    return tf.train.load_checkpoint(path).get_variable_to_dtype_map()
 
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:

@@ -97,11 +97,11 @@ class MapCollector:
             seen = generator.look(z[start : start + size], part)
             generated.append(to_uint8(seen.output))
             self._add(generator, "generated", count, generated[-1], seen)
-            if discriminator.attention_layers:
+            if discriminator is not None and discriminator.attention_layers:
                 self._discriminate("generated", count, generated[-1], seen.output, part)
             progress(start + len(part))
         sources = {"generated": ShownImages(np.concatenate(generated), self._classes(labels))}
-        if real is not None and discriminator.attention_layers:
+        if real is not None and discriminator is not None and discriminator.attention_layers:
             real_labels = np.array(real.labels or [0] * len(real.images), np.int32)
             for start in range(0, len(real.images), size):
                 images = real.images[start : start + size]
@@ -116,8 +116,8 @@ class MapCollector:
         return CheckpointMaps(self._run.step, sources, views)
 
     def _batch_size(self) -> int:
-        layers = {**self._run.generator.attention_layers, **self._run.discriminator.attention_layers}
-        largest = max(map(int, layers))
+        networks = filter(None, (self._run.generator, self._run.discriminator))
+        largest = max(int(resolution) for network in networks for resolution in network.attention_layers)
         return max(1, min(_BATCH, _BATCH_VALUES // largest**4))
 
     def _classes(self, labels) -> tuple[int, ...]:

@@ -47,12 +47,16 @@ class DownBlock(keras.layers.Layer):
     Pooling before the shortcut's 1x1 convolution is the same function as after it, as most of the
     original's blocks have it, at a quarter of the work. The first block has no ReLU on its input; a
     block that does not downsample has no pooling, and no shortcut convolution if its width stays.
+    With `activated_shortcut` the shortcut too starts from the input after the ReLU.
 
     (B, H, W, C) -> (B, H/2, W/2, filters).
     """
 
-    def __init__(self, filters: int, conv, first: bool, downsampling: bool, **layer_arguments):
-        super().__init__(**layer_arguments)
+    def __init__(
+        self, filters: int, conv, first: bool, downsampling: bool, activated_shortcut=False, **arguments
+    ):
+        super().__init__(**arguments)
+        self.activated_shortcut = activated_shortcut
         self.first = first
         self.downsampling = downsampling
         self.conv_1 = conv(filters, name="conv_1")
@@ -70,9 +74,10 @@ class DownBlock(keras.layers.Layer):
 
     def call(self, inputs, update_u=False):
         x = inputs if self.first else tf.nn.relu(inputs)
+        residual = x if self.activated_shortcut else inputs
+        residual = downsample(residual) if self.downsampling else residual
         x = tf.nn.relu(self.conv_1(x, update_u=update_u))
         x = self.conv_2(x, update_u=update_u)
-        residual = downsample(inputs) if self.downsampling else inputs
         if self.shortcut is not None:
             residual = self.shortcut(residual, update_u=update_u)
         return x + residual

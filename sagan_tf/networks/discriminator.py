@@ -20,8 +20,10 @@ _CONFIG = (
     "spectral_norm",
     "class_conditioning",
     "initializer",
+    "shortcut",
     "fast",
 )
+SHORTCUTS = ("raw", "activated")
 CLASS_CONDITIONING = ("projection", "auxiliary_classifier")
 
 
@@ -40,6 +42,8 @@ class Discriminator(Network):
       channels: the base width is that of the first block at 128x128.
       class_conditioning: "projection" or "auxiliary_classifier"; of no effect where unconditional, which
         an auxiliary classifier cannot be.
+      shortcut: what the blocks' shortcuts start from: "raw" (the input) or "activated" (the input after the
+        ReLU; in the first block, which has none, the input).
 
     Call arguments:
       images: float32 (B, image_size, image_size, 3) in [-1, 1].
@@ -60,6 +64,7 @@ class Discriminator(Network):
         spectral_norm: bool = True,
         class_conditioning: str = "projection",
         initializer: str = "glorot",
+        shortcut: str = "raw",
         fast: bool = False,
         name: str = "discriminator",
         **model_arguments,
@@ -70,6 +75,9 @@ class Discriminator(Network):
         self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
         self.spectral_norm, self.class_conditioning = spectral_norm, class_conditioning
         self.initializer, self.fast = check_initializer(initializer), fast
+        if shortcut not in SHORTCUTS:
+            raise ValueError(f"shortcut={shortcut!r}: allowed are {', '.join(SHORTCUTS)}")
+        self.shortcut = shortcut
         policy = self.dtype_policy
         kernels = {"spectral_norm": spectral_norm, "kernel_initializer": INITIALIZERS[initializer]}
         conv = functools.partial(SNConv2D, dtype=policy, fast=fast, **kernels)
@@ -81,7 +89,15 @@ class Discriminator(Network):
             resolution = resolution // 2 if down else resolution
             name = f"block_{resolution}" if down else f"block_{resolution}_{index}"
             self.blocks.append(
-                DownBlock(channels * multiple, conv, index == 0, down, dtype=policy, name=name)
+                DownBlock(
+                    channels * multiple,
+                    conv,
+                    index == 0,
+                    down,
+                    shortcut == "activated",
+                    dtype=policy,
+                    name=name,
+                )
             )
             if down and resolution in self.attention:
                 self._place(resolution)
@@ -119,6 +135,23 @@ class Discriminator(Network):
 
     def call(self, images, labels=None, update_u=False):
         return self.logits(self.features(images, update_u), labels, update_u)
+
+    def freeze_blocks(self, count: int) -> None:
+        """Makes the `count` blocks that are nearest the image, and the attention after them, untrainable.
+
+        Their u still moves. Call it after `build`. Raises ValueError if there are not so many downsampling
+        blocks.
+        """
+        frozen = self.blocks[:count]
+        if len(frozen) < count or not all(block.downsampling for block in frozen):
+            most = sum(block.downsampling for block in self.blocks)
+            raise ValueError(f"freeze_blocks({count}): at most {most} can be frozen")
+        for block in frozen:
+            block.trainable = False
+            resolution = block.name.removeprefix("block_")
+            for layers in (self.attention_layers, self.residual_layers):
+                if resolution in layers:
+                    layers[resolution].trainable = False
 
     def look(self, images, labels=None) -> Look:
         """Logits, with the maps and shares of every attention layer; no u is stored."""

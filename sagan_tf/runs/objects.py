@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.networks import Discriminator, Generator
-from sagan_tf.runs.config import AUTO, PRECISIONS, Config
+from sagan_tf.runs.config import AUTO, NO_DATASET, PRECISIONS, Config
 from sagan_tf.system import runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.processor import lacks_bfloat16, onednn_limit
@@ -37,6 +37,11 @@ def open_dataset(config: Config):
     """The dataset of a run, see `sagan_tf.data`."""
     from sagan_tf import data
 
+    if config.dataset == NO_DATASET:
+        raise UserError(
+            "--dataset is missing: this run was imported without one; name its images (of sagan_tf.evaluate"
+            " the option is --reference)"
+        )
     return data.open_dataset(
         config.dataset,
         split=config.split,
@@ -106,9 +111,11 @@ def make_discriminator(config: Config, classes: int) -> Discriminator:
         attention=config.discriminator_attention,
         spectral_norm=config.discriminator_spectral_norm,
         class_conditioning=config.class_conditioning,
+        shortcut=config.discriminator_shortcut,
         **_shared_arguments(config, classes),
     )
     discriminator.build()
+    discriminator.freeze_blocks(config.freeze_discriminator_blocks)
     return discriminator
 
 
@@ -142,8 +149,7 @@ def _adam(config: Config, learning_rate: float, updates_per_step: int) -> FusedA
     decay_steps = config.with_decay_steps().decay_steps if config.learning_rate_schedule == "linear" else 0
     if decay_steps or config.warmup_steps:
         learning_rate = Schedule(learning_rate, config.warmup_steps, decay_steps, updates_per_step)
-    # Epsilon as in the original's optimizer; Keras's own default is 1e-7.
-    return FusedAdam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=1e-8)
+    return FusedAdam(learning_rate, beta_1=config.beta1, beta_2=config.beta2, epsilon=config.adam_epsilon)
 
 
 def make_objective(config: Config) -> Objective:

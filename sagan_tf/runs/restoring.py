@@ -10,20 +10,23 @@ from sagan_tf.networks.batch_statistics import estimate_statistics, random_input
 from sagan_tf.runs.choice import choose
 from sagan_tf.runs.config import Config
 from sagan_tf.runs.objects import make_discriminator, make_generator
-from sagan_tf.runs.run_files import read_class_names, read_config
+from sagan_tf.runs.run_files import has_discriminator, read_class_names, read_config
 from sagan_tf.system.errors import UserError
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.state import named_variables
 
 
 class Run(typing.NamedTuple):
-    """A run read back from its directory, to sample from, score or export; its networks are in float32."""
+    """A run read back from its directory, to sample from, score or export; its networks are in float32.
+
+    `discriminator` is None for an imported generator alone.
+    """
 
     config: Config
     class_names: tuple[str, ...]
     step: int
     generator: Generator
-    discriminator: Discriminator
+    discriminator: Discriminator | None
 
 
 def restore(
@@ -48,8 +51,9 @@ def restore(
     class_names = read_class_names(workdir)
     in_float32 = dataclasses.replace(config, precision="float32")
     generator = make_generator(in_float32, len(class_names))
-    discriminator = make_discriminator(in_float32, len(class_names))
-    networks = {"ema_generator" if ema else "generator": generator, "discriminator": discriminator}
+    networks, discriminator = {"ema_generator" if ema else "generator": generator}, None
+    if has_discriminator(workdir):
+        discriminator = networks["discriminator"] = make_discriminator(in_float32, len(class_names))
     objects = {name: named_variables(network) for name, network in networks.items()}
     folder, steps = choose(workdir, checkpoint)
     saved = Checkpoints(folder)

@@ -1,5 +1,6 @@
 """What stands in a run's directory: configuration, names of the classes, checkpoints."""
 
+import json
 import os
 import time
 
@@ -76,6 +77,20 @@ def write_environment(config: Config, step: int, environment: runtime.Environmen
 def read_class_names(workdir: str) -> tuple[str, ...]:
     with open(RunFiles(workdir).classes, encoding="utf-8") as file:
         return tuple(file.read().splitlines())
+
+
+def read_import(workdir: str) -> dict | None:
+    """Where the weights of an imported run come from and what was decided; None for other runs."""
+    path = RunFiles(workdir).imported
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def has_discriminator(workdir: str) -> bool:
+    """Whether a run has a discriminator: all have, but imported ones of a generator alone."""
+    return (read_import(workdir) or {}).get("discriminator", True)
 
 
 def check_classes(config: Config, dataset) -> None:

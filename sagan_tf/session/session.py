@@ -10,6 +10,7 @@ from sagan_tf.monitoring.guards import Diverged
 from sagan_tf.monitoring.watch import complain
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
+from sagan_tf.session import beginning
 from sagan_tf.session.failures import memory_explained
 from sagan_tf.session.observer import Chief, Observer
 from sagan_tf.system import runtime
@@ -49,12 +50,18 @@ class Session:
     def restore(self) -> None:
         """Reads the newest sound checkpoint, if there is one: the chief's choice, for all workers.
 
+        A run that has none yet begins with another run's weights, if its configuration names one.
+
         Raises:
           UserError: this worker cannot read the checkpoint that the chief has read, or reads another.
         """
         checkpoint, workers = self._state.checkpoint(), self._workers
         newest = self._saved.restore_newest(checkpoint, write_line) if workers.is_chief else None
         _, self.step = workers.agree(False, newest or 0)
+        if not self.step and self._config.initialize_from:
+            report = write_line if workers.is_chief else (lambda line: None)
+            with workers.strategy.scope():
+                beginning.begin(self._config, self._state, self._dataset.class_names, report)
         if not self.step:
             return
         if not workers.is_chief:

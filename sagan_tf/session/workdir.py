@@ -4,7 +4,8 @@ import dataclasses
 import os
 
 from sagan_tf.runs import run_files
-from sagan_tf.runs.config import AUTO, Config
+from sagan_tf.runs.config import AUTO, NO_DATASET, Config
+from sagan_tf.runs.config.networks import NetworkOptions
 from sagan_tf.system import files, options
 from sagan_tf.system.errors import UserError, writing
 from sagan_tf.system.run_directory import RunFiles
@@ -24,9 +25,19 @@ def resolve(config: Config, given: set[str]) -> Config:
       UserError: `config` makes no sense, or contradicts the run.
     """
     if not os.path.isfile(RunFiles(config.workdir).config):
+        config = _like_its_source(config, given) if config.initialize_from else config
         config.check_new_run()
         return config.with_decay_steps()
     old = run_files.read_config(config.workdir)
+    if not run_files.has_discriminator(config.workdir):
+        raise UserError(
+            f"--workdir={config.workdir}: an imported run without a discriminator, which cannot be trained"
+            f" further; begin another run with its generator: --initialize_from={config.workdir} and another"
+            " --workdir"
+        )
+    if old.dataset == NO_DATASET:  # imported without one: the first that is named is the run's
+        named = {"dataset": config.dataset, "split": config.split} if "dataset" in given else {}
+        old = dataclasses.replace(old, **named)
     changed = {name: getattr(config, name) for name in given | {"workdir"}}
     if not config.decay_steps:  # the default: keep where the rates of the run fall to 0
         changed.pop("decay_steps", None)
@@ -42,6 +53,17 @@ def resolve(config: Config, given: set[str]) -> Config:
             " give the same flags to take it up, or another --workdir"
         )
     return new
+
+
+def _like_its_source(config: Config, given: set[str]) -> Config:
+    """The configuration with the networks of the run to begin with, where options do not say otherwise."""
+    if not os.path.isfile(RunFiles(config.initialize_from).config):
+        raise UserError(f"--initialize_from={config.initialize_from}: holds no run")
+    old = run_files.read_config(config.initialize_from)
+    names = {field.name for field in dataclasses.fields(NetworkOptions)} - set(given)
+    config = dataclasses.replace(config, **{name: getattr(old, name) for name in names})
+    config.check_networks()
+    return config
 
 
 def lock(workdir: str):

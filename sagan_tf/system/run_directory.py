@@ -18,6 +18,7 @@ class RunFiles:
     Attributes:
       config: the resolved configuration, a flagfile; a directory without it holds no run.
       classes: names of the classes, one a line.
+      imported: JSON: where the weights of an imported run come from, and what was decided about them.
       environment: JSON lines: what the run computed with, from which step on.
       lock: held by the process that trains.
       checkpoints: directory of the checkpoints that are taken up.
@@ -36,6 +37,7 @@ class RunFiles:
 
         self.workdir = workdir
         self.config, self.classes = within(CONFIG_FILE), within("classes.txt")
+        self.imported = within("import.json")
         self.environment, self.lock = within("environment.jsonl"), within("lock")
         self.checkpoints, self.best = within("checkpoints"), within("best")
         self.metrics, self.divergence = within("metrics.jsonl"), within("divergence.jsonl")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import import_original
+from sagan_tf.importing import release_2018
 from sagan_tf.networks import Generator, batch_statistics
 from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
 
@@ -79,7 +79,7 @@ def test_an_import_counts_all_of_its_batches_alike(monkeypatch):
             variable.assign(value)
     for norm in norms_of(generator):
         norm.momentum = 0.999
-    import_original._estimate_moving_averages(generator, 0)
+    release_2018.estimate_moving_averages(generator, 0)
     error = statistics_of(generator) - np.mean(found, axis=0)
     moving = np.std(found, axis=0) > 1e-6
     expected = np.std(found, axis=0)[moving] * np.sqrt(1 / 200 + 1 / 800)

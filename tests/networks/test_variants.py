@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -239,3 +240,37 @@ def test_one_trace_serves_every_batch_size(small, inputs_of, network):
         arrays = [array[:batch] for array in inputs]
         np.testing.assert_allclose(compiled(*arrays), instance(*arrays), rtol=1e-4, atol=1e-5)
     assert compiled.experimental_get_tracing_count() == 1
+
+
+def test_shortcuts_from_the_activated_input():
+    """One block by hand: with x > 0 both forms are the same; else the shortcut sees relu(x)."""
+    keras.utils.set_random_seed(0)
+    made = {
+        shortcut: Discriminator(32, 1, classes=0, attention=(), shortcut=shortcut)
+        for shortcut in ("raw", "activated")
+    }
+    for network in made.values():
+        network.build()
+    made["activated"].set_weights(made["raw"].get_weights())
+    x = tf.random.stateless_normal((2, 16, 16, 4), (0, 0))
+    raw, activated = (network.blocks[1] for network in made.values())
+    np.testing.assert_allclose(activated(tf.abs(x)), raw(tf.abs(x)), atol=1e-6)
+    assert np.abs(activated(x) - raw(x)).max() > 0.1
+    np.testing.assert_allclose(activated(x), raw(tf.nn.relu(x)), atol=1e-6)
+    last = [network.blocks[-1] for network in made.values()]  # no convolution in the shortcut
+    difference = last[1](x[:, :8, :8]) - last[0](x[:, :8, :8])
+    np.testing.assert_allclose(difference, tf.nn.relu(x)[:, :8, :8] - x[:, :8, :8], atol=1e-6)
+    assert made["activated"].get_config()["shortcut"] == "activated"
+    with pytest.raises(ValueError, match="shortcut='x': allowed are raw, activated"):
+        Discriminator(32, 1, shortcut="x", attention=())
+
+
+def test_frozen_blocks():
+    network = Discriminator(32, 1, classes=3, attention=(16,))
+    network.build()
+    every = {variable.path for variable in network.trainable_variables}
+    network.freeze_blocks(1)
+    frozen = every - {variable.path for variable in network.trainable_variables}
+    assert {path.split("/")[1] for path in frozen} == {"block_16", "attention_16"}
+    with pytest.raises(ValueError, match="at most 2"):
+        network.freeze_blocks(3)

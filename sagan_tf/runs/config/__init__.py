@@ -6,7 +6,7 @@ import re
 
 from sagan_tf.runs.config.networks import IMAGE_SIZES, NetworkOptions
 from sagan_tf.runs.config.output import INCEPTION, TRAINING_METRICS, OutputOptions, batch_statistics_option
-from sagan_tf.runs.config.run import DATASET_KINDS, RunOptions
+from sagan_tf.runs.config.run import DATASET_KINDS, NO_DATASET, RunOptions
 from sagan_tf.runs.config.training import AUTO, PRECISIONS, TrainingOptions
 from sagan_tf.system.errors import UserError
 
@@ -14,6 +14,7 @@ __all__ = [
     "AUTO",
     "IMAGE_SIZES",
     "INCEPTION",
+    "NO_DATASET",
     "PRECISIONS",
     "TRAINING_METRICS",
     "Config",
@@ -33,12 +34,12 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 "--workdir is missing: name the directory that is to hold the run, e.g. --workdir=runs/a"
             )
         kind, _, rest = self.dataset.partition(":")
-        if kind not in DATASET_KINDS or (kind != "digits") != bool(rest):
+        if kind not in (*DATASET_KINDS, NO_DATASET) or (kind in ("digits", NO_DATASET)) == bool(rest):
             raise UserError(
                 f"--dataset={self.dataset}: allowed are digits, "
                 + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
             )
-        self._check_networks()
+        self._check_beginning()
         self._check_weights()
         names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]
         if self.evaluate_every_steps and self.best_metric not in names:
@@ -94,13 +95,32 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
             if is_unused and value != default:
                 raise UserError(f"--{name}={value:g}: does nothing without {needed}; give both or none")
 
-    def _check_networks(self) -> None:
+    def _check_beginning(self) -> None:
+        for name in ("class_map", "freeze_discriminator_blocks"):
+            if getattr(self, name) and not self.initialize_from:
+                raise UserError(
+                    f"--{name}={getattr(self, name)}: needs --initialize_from, the run to begin with"
+                )
+        if not self.initialize_from:  # otherwise they are checked when that run has been read
+            self.check_networks()
+
+    def _check_frozen(self) -> None:
+        blocks = 2 if self.image_size == 32 else int(math.log2(self.image_size // 4))
+        if self.freeze_discriminator_blocks > blocks:
+            raise UserError(
+                f"--freeze_discriminator_blocks={self.freeze_discriminator_blocks}: at --image_size="
+                f"{self.image_size} at most {blocks} blocks can be frozen"
+            )
+
+    def check_networks(self) -> None:
+        """Refuses networks that do not go together. Raises UserError."""
         self._check_attention("generator_attention", [8 * 2**i for i in range(10)], self.image_size)
         coarsest = 8 if self.image_size == 32 else 4
         self._check_attention(
             "discriminator_attention", [coarsest * 2**i for i in range(10)], self.image_size // 2
         )
         self._check_conditioning()
+        self._check_frozen()
 
     def _check_conditioning(self) -> None:
         needs_classes = []

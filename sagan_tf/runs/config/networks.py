@@ -42,6 +42,13 @@ class NetworkOptions:
         section="Networks",
         choices=("projection", "auxiliary_classifier"),
     )
+    discriminator_shortcut: str = option(
+        "raw",
+        "What the shortcuts of the discriminator's blocks start from: the block's input, or that input after"
+        " the ReLU, as in StudioGAN and in most files of mmgeneration.",
+        section="Networks",
+        choices=("raw", "activated"),
+    )
     generator_embedding: int = option(
         0,
         "Length of a class embedding that all batch norms of the generator share (BigGAN: 128); 0 for a"

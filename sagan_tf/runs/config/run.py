@@ -4,6 +4,7 @@ import dataclasses
 
 from sagan_tf.system.options import MAX_SEED, option
 
+NO_DATASET = "none"  # of an imported run: nobody has named its images yet
 DATASET_KINDS = ("digits", "tfds", "folder", "archive", "records", "npz", "hdf5")
 AUGMENTATIONS = ("color", "translation", "cutout")
 

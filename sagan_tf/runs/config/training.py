@@ -88,6 +88,9 @@ class TrainingOptions:
         minimum=0,
         maximum=0.999999,
     )
+    adam_epsilon: float = option(
+        1e-8, "Adam's epsilon; the original's. BigGAN has 1e-6.", section="Training", minimum=1e-12
+    )
     ema_decay: float = option(
         0.999,
         "Decay of the average of the generator's weights, from which samples are drawn; 0 for none, as in the"
@@ -95,6 +98,25 @@ class TrainingOptions:
         section="Training",
         minimum=0,
         maximum=0.999999,
+    )
+    initialize_from: str = option(
+        "",
+        "Directory of a run whose weights this one begins with, wherever shapes agree; its data may be other"
+        " images of other classes. Options of the networks that are not given are that run's.",
+        section="Start from another run",
+    )
+    class_map: str = option(
+        "",
+        "File of lines NEW=OLD, names of classes: a new class begins as the old one, or as the mean of those"
+        " of several lines. Classes without a line begin as the mean of all old ones.",
+        section="Start from another run",
+    )
+    freeze_discriminator_blocks: int = option(
+        0,
+        "How many of the discriminator's blocks, counted from the image, keep the weights they begin with"
+        " (FreezeD, Mo et al. 2020), with the attention after them: for small sets of images.",
+        section="Start from another run",
+        minimum=0,
     )
 
     devices: str = option(
