@@ -81,7 +81,7 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
 
     Returns:
       An object with `class_names`, `labels` (int32, or None if not known beforehand), `__len__`,
-      `get(index)` -> (image, label), `describe(index)` and `digest()`.
+      `get(index)` -> (image, label), `describe(index)`, `digest()` and `identify()`.
 
     Raises:
       UserError: the source is missing, empty or laid out wrongly.

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from sagan_tf.data.digest import Digest, of_files
 from sagan_tf.data.folder import is_clutter
 from sagan_tf.data.tfrecord import RecordReader
 from sagan_tf.system.errors import UserError
@@ -96,3 +97,7 @@ class ArchiveExamples:
     def digest(self) -> str:
         """SHA-256 of the names, places and sizes."""
         return hashlib.sha256(repr(self._members).encode()).hexdigest()
+
+    def identify(self) -> Digest:
+        """What the archive holds, by names, sizes and contents."""
+        return of_files([name for name, _, _ in self._members], [self._path])

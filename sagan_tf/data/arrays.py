@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from sagan_tf.data.digest import Digest, of_contents, of_files
 from sagan_tf.system.errors import UserError
 
 _TEST_EVERY = 5
@@ -64,6 +65,10 @@ class ArrayExamples:
         if self._block is None:
             digest.update(np.ascontiguousarray(self._pixels))
         return digest.hexdigest()
+
+    def identify(self) -> Digest:
+        """What the arrays hold: by their contents, or by those of their file if they stay in it."""
+        return of_contents(self.digest()) if self._block is None else of_files([self.digest()], [self._name])
 
 
 def open_digits(split: str) -> ArrayExamples:

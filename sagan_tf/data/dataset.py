@@ -1,9 +1,12 @@
 """A dataset: an endless, shuffled, restartable stream of batches to train on, or one pass in fixed order."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data import images as image_files
+from sagan_tf.data.digest import Digest
 from sagan_tf.data.order import BalancedOrder, ShuffledOrder
 from sagan_tf.data.stream import stream
 from sagan_tf.networks.pixels import from_uint8
@@ -41,6 +44,11 @@ class Dataset:
         self.image_size = image_size
         self.preprocessing = preprocessing
         self.failure: UserError | None = None
+
+    @functools.cached_property
+    def digest(self) -> Digest:
+        """What the source holds, whatever it is called; computed when it is first asked for."""
+        return self.source.identify()
 
     def batches(
         self,

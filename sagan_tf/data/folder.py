@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from sagan_tf.data.digest import Digest, of_files
 from sagan_tf.system.errors import UserError
 
 # What operating systems leave in folders; everything else is taken to be meant as an image.
@@ -67,6 +68,11 @@ class FolderExamples:
                 size = -1
             digest.update(f"{self._within(index)!r} {size}\n".encode())
         return digest.hexdigest()
+
+    def identify(self) -> Digest:
+        """What the folder holds, by names, sizes and contents."""
+        names = [self._within(index) for index in range(len(self))]
+        return of_files([*self.class_names, *names], [os.path.join(self._root, name) for name in names])
 
 
 def is_clutter(name: str) -> bool:

@@ -16,6 +16,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.data.digest import Digest, of_contents
 from sagan_tf.data.sources import ArraySource
 from sagan_tf.data.tfrecord import RecordReader
 from sagan_tf.system import files
@@ -149,6 +150,11 @@ class RecordSource:
     def skipped(self) -> int:
         """How many images could not be read when the records were prepared."""
         return len(self._manifest.skipped)
+
+    def identify(self) -> Digest:
+        """What the records hold, by the checksums in their manifest."""
+        checksums = [shard["sha256"] for shard in self._manifest.shards]
+        return of_contents(*self.class_names, *checksums, self._manifest.index_sha256)
 
     def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
         """How many images had which short side before they were resized, and of how many that is: all."""

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 
 from sagan_tf.data import images
+from sagan_tf.data.digest import Digest
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.processor import usable_cpus
 
@@ -35,6 +36,10 @@ class ArraySource:
     def skipped(self) -> int:
         """How many images could not be read."""
         return self._origin.skipped
+
+    def identify(self) -> Digest:
+        """What the source holds, see `Digest`."""
+        return self._origin.identify()
 
     def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
         """See `EncodedSource.short_sides`."""
@@ -110,6 +115,10 @@ class EncodedSource:
     def skipped(self) -> int:
         """How many images were found that cannot be read."""
         return len(self._named)
+
+    def identify(self) -> Digest:
+        """What the source holds, see `Digest`."""
+        return self._examples.identify()
 
     def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
         """How many images have which short side before they are resized, pixels.

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data import Dataset
+from sagan_tf.data.digest import Digest, of_part
 
 
 class _Subset:
@@ -18,6 +19,10 @@ class _Subset:
 
     def read(self, indices: np.ndarray):
         return self._source.read(self._indices[indices])
+
+    def identify(self) -> Digest:
+        """What the subset holds, see `Digest`."""
+        return of_part(self._source.identify(), self._indices.astype("<i8").tobytes())
 
 
 def subset(dataset: Dataset, indices: np.ndarray) -> Dataset:

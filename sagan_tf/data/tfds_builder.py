@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data import tfrecord
+from sagan_tf.data.digest import Digest, of_files
 from sagan_tf.system.errors import UserError
 
 
@@ -40,7 +41,8 @@ class TfdsExamples:
         instructions = _instructions(builder, name, split)
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             found = list(pool.map(_locate, instructions))
-        self._reader = tfrecord.RecordReader([instruction.filename for instruction in instructions])
+        self._paths = [instruction.filename for instruction in instructions]
+        self._reader = tfrecord.RecordReader(self._paths)
         self._files = np.repeat(np.arange(len(found)), [len(offsets) for offsets, _ in found])
         self._offsets = np.concatenate([offsets for offsets, _ in found])
         self._lengths = np.concatenate([lengths for _, lengths in found])
@@ -65,6 +67,10 @@ class TfdsExamples:
         for places in (self._files, self._offsets, self._lengths):
             digest.update(places.astype("<i8").tobytes())
         return digest.hexdigest()
+
+    def identify(self) -> Digest:
+        """What the split holds, by where its records lie and by the contents of its files."""
+        return of_files([self.digest(), *self.class_names], self._paths)
 
 
 def _builder(name, data_dir):
