@@ -5,6 +5,7 @@ import contextlib
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, runtime
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.progress import write_line
 
 _EXIT_DIVERGED = 3
 _EXIT_SIGNAL = 128  # plus the number of the signal
@@ -14,7 +15,7 @@ def main(config: Config, given) -> int:
     """Starts a run or takes it up. Returns the exit code."""
     # These import TensorFlow, which `--help` and a mistake in an option do not wait for.
     from sagan_tf.monitoring.guards import Diverged
-    from sagan_tf.runs import objects, run_files
+    from sagan_tf.runs import objects
     from sagan_tf.session import failures, workdir
     from sagan_tf.session.session import Session
     from sagan_tf.system.devices import device_names, make_workers
@@ -30,11 +31,13 @@ def main(config: Config, given) -> int:
     if workers.count > 1 and config.on_divergence == "restore":
         raise UserError("--on_divergence=restore: not with several workers; allowed are stop and ignore")
     dataset = objects.open_dataset(config)
-    run_files.check_classes(config, dataset)
+    change = workdir.check_images(config, dataset)
     locked = workdir.lock(config.workdir) if workers.is_chief else contextlib.nullcontext()
     with locked, failures.explained(config.workdir, dataset), workers.watched():
         session = Session(config, workers, dataset, environment)
         with contextlib.closing(session):
+            if change and workers.is_chief:
+                write_line(change)
             session.restore()
             if session.is_complete:
                 session.score()

@@ -71,7 +71,7 @@ class Options:
     devices: str = option("auto", "As of sagan_tf.train; with several replicas the batch is divided.")
     xla: bool = option(False, "Compile with XLA.")
     repeats: int = option(7, "Timed calls of each.", minimum=3)
-    json: str = option("", "File to write the figures to as well.")
+    json: str = option("", "File to write the figures to as well.", is_path=True)
 
     def check(self) -> None:
         """Refuses networks and devices that cannot be, and a peer that is not there. Raises UserError."""

@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from sagan_tf.system.class_names import normal
 from sagan_tf.system.errors import UserError
 
 _NAMED = 20  # how many classes a message lists
@@ -46,9 +47,9 @@ def spread(count: int, chosen: int) -> list[int]:
 
 
 def _label(text: str, class_names) -> int:
-    names = list(class_names)
-    if text in names:
-        return names.index(text)
+    names = list(map(normal, class_names))
+    if normal(text) in names:
+        return names.index(normal(text))
     if text.isdecimal() and int(text) < len(names):
         return int(text)
     listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -10,6 +10,7 @@ from sagan_tf import networks, pictures
 from sagan_tf.evaluation import samples
 from sagan_tf.evaluation.compiled import callable_of
 from sagan_tf.runs import restoring
+from sagan_tf.system import class_names
 from sagan_tf.system.errors import UserError, naming
 
 _CLASSES_ASSET = os.path.join("assets", "labels.txt")  # as sagan_tf.export writes it
@@ -48,22 +49,19 @@ def from_saved_model(path: str) -> Source:
         generator = samples.from_saved_model(path)
     if not generator.conditional:
         return Source(generator, ())
-    class_names = read_class_names(path)
-    if not class_names:
+    names = read_class_names(path)
+    if not names:
         raise UserError(
             f"--savedmodel={path}: has no {_CLASSES_ASSET}, the name of a class a line, from which to know"
             " what can be asked for"
         )
-    return Source(generator, class_names)
+    return Source(generator, names)
 
 
 def read_class_names(path: str) -> tuple[str, ...]:
     """The names of the classes of a conditional SavedModel; none if it does not say."""
-    try:
-        with open(os.path.join(path, _CLASSES_ASSET), encoding="utf-8") as file:
-            return tuple(file.read().splitlines())
-    except OSError:
-        return ()
+    file = os.path.join(path, _CLASSES_ASSET)
+    return class_names.read(file) if os.path.isfile(file) else ()
 
 
 def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_size: int) -> np.ndarray:

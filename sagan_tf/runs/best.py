@@ -30,8 +30,8 @@ class Best:
         self.entries = self._ranked(entries)
 
     def _ranked(self, entries) -> list[Entry]:
-        """Best first; of equal scores the earlier step; without those that are no number."""
-        comparable = [Entry(*entry) for entry in entries if entry[1] == entry[1]]
+        """Best first; of equal scores the earlier step; NaN scores are dropped."""
+        comparable = [Entry(*entry) for entry in entries if entry[1] is not None and entry[1] == entry[1]]
         return sorted(comparable, key=lambda entry: (self._sign * entry.value, entry.step))[: self._keep]
 
     def offer(self, step: int, value: float) -> tuple[bool, list[int]]:

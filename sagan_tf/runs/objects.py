@@ -32,9 +32,11 @@ def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
 
 
 def open_dataset(config: Config):
-    """The dataset of a run, see `sagan_tf.data`."""
+    """The dataset of a run, see `sagan_tf.data`: from where the run found it, if it is there still."""
     from sagan_tf import data
+    from sagan_tf.runs import training_data
 
+    config = training_data.located(config)
     return data.open_dataset(
         config.dataset,
         split=config.split,
@@ -43,6 +45,7 @@ def open_dataset(config: Config):
         bad_images=config.bad_images,
         in_memory=config.in_memory,
         random_crop=config.random_crop,
+        needs_labels=config.conditional,
     )
 
 

@@ -11,6 +11,7 @@ class RunFiles:
     Attributes:
       config: the resolved configuration, a flagfile; a directory without it holds no run.
       classes: names of the classes, one a line.
+      data: JSON: digests, numbers and place of the images that the run learns from.
       environment: JSON lines: what the run computed with, from which step on.
       lock: held by the process that trains.
       checkpoints: directory of the checkpoints that are taken up.
@@ -29,6 +30,7 @@ class RunFiles:
 
         self.workdir = workdir
         self.config, self.classes = within(CONFIG_FILE), within("classes.txt")
+        self.data = within("data.json")
         self.environment, self.lock = within("environment.jsonl"), within("lock")
         self.checkpoints, self.best = within("checkpoints"), within("best")
         self.metrics, self.divergence = within("metrics.jsonl"), within("divergence.jsonl")

@@ -61,22 +61,33 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         return
+    try:
+        captured = tempfile.TemporaryFile()
+    except OSError:  # no directory for temporary files can be written: the notices are printed
+        import tensorflow  # noqa: F401
+
+        return
+    with captured:
+        _import_silently(captured)
+
+
+def _import_silently(captured) -> None:
+    """Imports TensorFlow with standard error going to a file; prints it after all if it may be useful."""
     sys.stderr.flush()
     saved = os.dup(2)
     useful = True
-    with tempfile.TemporaryFile() as captured:
-        try:
-            os.dup2(captured.fileno(), 2)
-            import tensorflow
+    try:
+        os.dup2(captured.fileno(), 2)
+        import tensorflow
 
-            gpus = tensorflow.config.list_physical_devices("GPU")
-            useful = not gpus and os.path.exists(_NVIDIA_DEVICE)
-        finally:
-            os.dup2(saved, 2)
-            if useful:
-                captured.seek(0)
-                os.write(saved, captured.read())
-            os.close(saved)
+        gpus = tensorflow.config.list_physical_devices("GPU")
+        useful = not gpus and os.path.exists(_NVIDIA_DEVICE)
+    finally:
+        os.dup2(saved, 2)
+        if useful:
+            captured.seek(0)
+            os.write(saved, captured.read())
+        os.close(saved)
 
 
 def uses_onednn() -> bool:

@@ -105,6 +105,9 @@ class _Stops:
     def describe(self, index):
         return self._examples.describe(index)
 
+    def identify(self):
+        return self._examples.identify()
+
     def get(self, index):
         if index >= self._at:
             raise KeyboardInterrupt

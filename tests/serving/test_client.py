@@ -160,7 +160,9 @@ def test_mistakes_before_anything_is_asked(client, tmp_path):
     assert "--model_name is missing" in _refusal(client(name=""))
     assert "--classes=x: is no number" in _refusal(client("--classes=x"))
     assert "--classes=9999999999:" in _refusal(client("--classes=9999999999"))
-    assert "--class_file=/nowhere: cannot be read" in _refusal(client("--classes=x", "--class_file=/nowhere"))
+    assert "--class_file=/nowhere: /nowhere: cannot be read" in _refusal(
+        client("--classes=x", "--class_file=/nowhere")
+    )
     assert "--server=a b: allowed" in _refusal(client("--server=a b"))
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "0001_000000.png").touch()
