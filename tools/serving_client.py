@@ -121,7 +121,7 @@ def _label(text: str, names: tuple[str, ...]) -> int:
         return names.index(class_names.normal(text))
     if text.isdecimal() and int(text) < (len(names) or 2**31):
         return int(text)
-    where = "is none of --class_file" if names else "is no number; names need --class_file"
+    where = "is not in --class_file" if names else "is not a number; names need --class_file"
     raise UserError(f"--classes={text}: {where}")
 
 

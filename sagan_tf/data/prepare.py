@@ -223,7 +223,7 @@ def _serialize(data: bytes, label: int) -> bytes:
 
 
 def _scan(path) -> Shard:
-    """Reads a finished file again: the index and the checksum are those of what is on the disk."""
+    """Reads a finished file again, so that index and checksum describe the bytes on the disk."""
     starts, sizes = tfrecord.index(path)
     reader = tfrecord.RecordReader([path])
     offsets, lengths, labels = [], [], []

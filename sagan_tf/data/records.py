@@ -90,7 +90,7 @@ class Manifest:
 
 
 def read_manifest(directory: str) -> Manifest:
-    """Reads a directory's manifest. Raises UserError if there is none that this version understands."""
+    """Reads a directory's manifest. Raises UserError if it is missing, damaged or of another version."""
     path = os.path.join(directory, MANIFEST)
     if not os.path.isdir(directory):
         raise UserError("no such directory")

@@ -96,7 +96,7 @@ def _keys(info):
         labels = [key for key in info.supervised_keys[1:] if key in labels] or labels
     if len(images) != 1 or len(labels) > 1:
         raise UserError(
-            f"is no image classification set: it has {len(images)} images and {len(labels)} class labels"
+            f"is not an image classification set: it has {len(images)} images and {len(labels)} class labels"
             " an example"
         )
     if not labels:

@@ -38,7 +38,7 @@ class Best:
         """Considers a checkpoint; a second score of a step replaces the first.
 
         Returns:
-          Whether it is among the best, and the steps that are no longer.
+          Whether it is among the best, and the steps that no longer are.
         """
         before = {entry.step for entry in self.entries} - {step}
         others = [entry for entry in self.entries if entry.step != step]
@@ -66,7 +66,7 @@ def write(folder: str, entries: typing.Iterable[Entry], measure: dict | None) ->
 
 
 def read(folder: str, steps: typing.Container[int]) -> tuple[list[Entry], dict | None]:
-    """What `write` wrote, less the entries of other than these steps; no entries if there is no file.
+    """Reads what `write` wrote, and keeps only the entries of these steps; no entries without a file.
 
     Earlier versions wrote the entries alone: then the measure is None.
     """

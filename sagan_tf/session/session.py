@@ -103,7 +103,7 @@ class Session:
         self.signal = interrupt.signal
 
     def _save_after_bad_image(self) -> None:
-        """Saves the steps before the one whose images cannot be read: nothing of that step was computed."""
+        """Saves the run after a failed step. That step has changed nothing, as it had no images."""
         if self._dataset.failure is None:
             return
         self.step = int(self._state.step.numpy())

@@ -101,5 +101,5 @@ def lock(workdir: str):
         files.lock(file)
     except BlockingIOError:
         file.close()
-        raise UserError(f"--workdir={workdir}: another process is training in it") from None
+        raise UserError("another process is training in it", option="workdir", value=workdir) from None
     return file

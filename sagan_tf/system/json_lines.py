@@ -70,7 +70,7 @@ def _parsed(file) -> list[dict]:
     for line in file:
         try:
             value = json.loads(line)
-        except ValueError:  # bytes that are no UTF-8 too
+        except ValueError:  # also where the bytes are not UTF-8
             continue
         if isinstance(value, dict):  # the end of a line that was cut may be a number
             lines.append(value)

@@ -48,7 +48,7 @@ def option(
       minimum, maximum: inclusive bounds, for each element where the option is a list.
       choices: allowed values, for each element where the option is a list.
       may_change: whether a run that is taken up again may use another value.
-      positional: whether arguments that are no flags are added to it; of one option, a list of text.
+      positional: whether arguments without a flag are added to it; one option, a list of text, may have it.
       is_path: whether it names a place: a path, KIND:PATH, or a URL where there may be one; it is read as
         `paths.normal` says.
     """
@@ -124,7 +124,7 @@ def _flag_values(cls) -> flags.FlagValues:
 def _read_flags(values: flags.FlagValues, argv, positional: bool) -> list[str]:
     """Sets `values` from the arguments; what absl says of a mistake becomes one plain line.
 
-    Returns the arguments that are no flags, if there may be any.
+    Returns the arguments without a flag; there are some only if `positional`.
     """
     values.set_gnu_getopt(positional)  # flags may follow such arguments
     try:
@@ -190,7 +190,7 @@ def parse(cls, argv):
 
     Raises:
       UserError: an unknown flag, a value of the wrong type or out of bounds, an unreadable
-        flagfile, or an argument that is no flag.
+        flagfile, or an argument without a flag.
     """
     values, positional = _flag_values(cls), _positional(cls)
     rest = _read_flags(values, argv, positional is not None)
@@ -206,7 +206,7 @@ def parse(cls, argv):
 
 
 def _positional(cls) -> str | None:
-    """Name of the option that takes arguments that are no flags, if there is one."""
+    """Name of the option that takes the arguments without a flag; None if there is none."""
     return next((field.name for field in dataclasses.fields(cls) if field.metadata["positional"]), None)
 
 

@@ -1,4 +1,4 @@
-"""What is called what in a run's directory: the only place that has these names."""
+"""Names of the files in a run's directory: the only place that has them."""
 
 import os
 
@@ -20,8 +20,8 @@ class RunFiles:
       divergence: JSON lines: what the guards saw, which ended the run or was ignored.
       samples: directory of PNGs.
       tensorboard: directory of event files.
-      scores_folder, scores: directory of what scoring writes, and in it the scores as JSON lines.
-      pictures, attention: directories of what `sagan_tf.sample` and `sagan_tf.attention` write.
+      scores_folder, scores: directory for scoring, and the scores in it as JSON lines.
+      pictures, attention: directories that `sagan_tf.sample` and `sagan_tf.attention` write to.
     """
 
     def __init__(self, workdir: str):

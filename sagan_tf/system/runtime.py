@@ -125,7 +125,7 @@ class Environment(typing.NamedTuple):
         return "; ".join([*parts, f"bfloat16 {bfloat16}"])
 
     def record(self) -> dict:
-        """The same for a file, with the versions of what computes."""
+        """The same as a dictionary for a file, with the versions of the packages."""
         from sagan_tf import __version__
 
         versions = {name: importlib.metadata.version(name) for name in _PACKAGES}

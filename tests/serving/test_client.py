@@ -158,7 +158,7 @@ def test_answers_that_are_none_of_tensorflow_serving(client):
 
 def test_mistakes_before_anything_is_asked(client, tmp_path):
     assert "--model_name is missing" in _refusal(client(name=""))
-    assert "--classes=x: is no number" in _refusal(client("--classes=x"))
+    assert "--classes=x: is not a number" in _refusal(client("--classes=x"))
     assert "--classes=9999999999:" in _refusal(client("--classes=9999999999"))
     assert "--class_file=/nowhere: /nowhere: cannot be read" in _refusal(
         client("--classes=x", "--class_file=/nowhere")
