@@ -4,12 +4,11 @@ The file says how it was made. It is refused for images of another size or for a
 """
 
 import dataclasses
-import os
 
 from sagan_tf.metrics import catalog
 from sagan_tf.metrics.metric import Need
 from sagan_tf.runs.config import INCEPTION
-from sagan_tf.system import cli
+from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
@@ -44,8 +43,10 @@ class Options:
         for name in ("dataset", "output"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing (--help lists the options)")
-        if os.path.exists(self.output):
-            raise UserError(f"--output={self.output}: exists already; name another file")
+        output.check_new("output", self.output)
+        kind, _, place = self.dataset.partition(":")
+        if kind == "folder":
+            output.check_not_within("output", self.output, place)
 
 
 def main(options: Options, given) -> int:

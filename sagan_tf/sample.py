@@ -5,7 +5,7 @@ import os
 import sys
 
 from sagan_tf.runs.config import batch_statistics_option
-from sagan_tf.system import cli, paths
+from sagan_tf.system import cli, output, paths
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.run_directory import RunFiles
@@ -128,15 +128,17 @@ def main(options: Options, given) -> int:
     from sagan_tf.inspection.class_choice import choose
     from sagan_tf.inspection.sample_folder import Folder
 
+    if options.output:
+        output.check_writable("output", options.output)
     if options.workdir:
         source = sources.from_run(
             options.workdir, options.checkpoint, options.weights == "ema", options.batch_statistics
         )
-        output = os.path.join(RunFiles(options.workdir).pictures, f"step_{source.run.step:08d}")
+        place = os.path.join(RunFiles(options.workdir).pictures, f"step_{source.run.step:08d}")
         options = dataclasses.replace(options, checkpoint=str(source.run.step))
     else:
         source = sources.from_saved_model(options.savedmodel)
-        output = paths.beside(options.savedmodel, ".pictures")
+        place = paths.beside(options.savedmodel, ".pictures")
     conditional = source.generator.conditional
     rows = choose(options.classes, source.class_names, conditional, limit=_ROWS)
     artist = Artist(
@@ -147,7 +149,7 @@ def main(options: Options, given) -> int:
         truncation=options.truncation,
         batch_size=options.batch_size,
     )
-    options = dataclasses.replace(options, output=options.output or output)
+    options = dataclasses.replace(options, output=options.output or place)
     work = _prepare(options, source, artist)  # mistakes show before anything is written
     folder = Folder(options.output, options, record="sample.cfg")
     for action in work:

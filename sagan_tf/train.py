@@ -30,7 +30,7 @@ def main(config: Config, given) -> int:
     objects.check_replicas(config, workers.strategy)
     if workers.count > 1 and config.on_divergence == "restore":
         raise UserError("--on_divergence=restore: not with several workers; allowed are stop and ignore")
-    dataset = objects.open_dataset(config)
+    dataset = objects.open_dataset(config, needs_labels=config.conditional)
     change = workdir.check_images(config, dataset)
     locked = workdir.lock(config.workdir) if workers.is_chief else contextlib.nullcontext()
     with locked, failures.explained(config.workdir, dataset), workers.watched():

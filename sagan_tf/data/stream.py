@@ -88,12 +88,12 @@ class _Producer:
             if not isinstance(error, UserError):
                 error = UserError(f"an image cannot be read ({failure_of_the_system(error)})")
             self._on_failure(error)
-            self._put_failure(number, str(error))
+            self._put_failures(number, str(error))
         except tf.errors.CancelledError:
             return
         except Exception as error:  # whoever takes the batch is to learn of it, not this thread
             if not self._is_ending.is_set():
-                self._put_failure(number, f"{type(error).__name__}: {error}")
+                self._put_failures(number, f"{type(error).__name__}: {error}")
         # The queue lives as long as this object; wait until what is in it was taken.
         while not self._is_ending.wait(0.05) and self._queue.size() > 0:
             pass
@@ -116,9 +116,15 @@ class _Producer:
         with tf.device("CPU:0"):
             self._queue.enqueue((tf.constant(number, tf.int64), tf.constant(problem), images, labels))
 
-    def _put_failure(self, number, message):
+    def _put_failures(self, first, message):
+        """Puts the message in the place of every batch from `first` on, until the process ends.
+
+        TensorFlow asks for batches ahead of time. Nobody may wait at a queue that nobody fills and that
+        is deleted: that crashes when the iterator is deleted too.
+        """
         with tf.device("CPU:0"), contextlib.suppress(tf.errors.CancelledError):
-            self._put(number, message, tf.zeros((0, 0, 0, 0), tf.uint8), tf.zeros(0, tf.int32))
+            for number in itertools.count(first):
+                self._put(number, message, tf.zeros((0, 0, 0, 0), tf.uint8), tf.zeros(0, tf.int32))
 
 
 @atexit.register

@@ -31,8 +31,13 @@ def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def open_dataset(config: Config):
-    """The dataset of a run, see `sagan_tf.data`: from where the run found it, if it is there still."""
+def open_dataset(config: Config, needs_labels: bool = False):
+    """The dataset of a run, see `sagan_tf.data`: from where the run found it, if it is there still.
+
+    Args:
+      config: of the run.
+      needs_labels: refuse images that have no label.
+    """
     from sagan_tf import data
     from sagan_tf.runs import training_data
 
@@ -45,7 +50,7 @@ def open_dataset(config: Config):
         bad_images=config.bad_images,
         in_memory=config.in_memory,
         random_crop=config.random_crop,
-        needs_labels=config.conditional,
+        needs_labels=needs_labels,
     )
 
 

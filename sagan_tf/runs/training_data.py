@@ -107,10 +107,10 @@ def compare(config, dataset) -> str:
     if is_same or before is None:
         return ""
     changed = f"{before.counts()} before, {now.counts()} now"
-    if (before.dataset, before.split) != (now.dataset, now.split) and before.place != now.place:
+    if before.split != now.split or (before.dataset != now.dataset and before.place != now.place):
         raise UserError(
-            f"these are not the images that the run in {config.workdir} learnt from, {before.dataset}"
-            f" ({changed}): {_advice(before)}",
+            f"these are not the images that the run in {config.workdir} learnt from, {before.dataset} with"
+            f" split {before.split} ({changed}): {_advice(before)}",
             option="dataset",
             value=config.dataset,
         )
@@ -118,5 +118,5 @@ def compare(config, dataset) -> str:
 
 
 def _advice(before: TrainingData | None) -> str:
-    began = f"{before.dataset}, " if before else "the dataset "
-    return f"give {began if before else began}it began with, or another directory for a new run"
+    began = f"{before.dataset}, which" if before else "the dataset that"
+    return f"give {began} it began with, or another directory for a new run"

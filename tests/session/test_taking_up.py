@@ -175,6 +175,13 @@ def test_the_same_images_at_another_place(begun, tmp_path, monkeypatch):
     assert start(tmp_path / "moved") == ""
 
 
+def test_another_split_is_refused(tmp_path):
+    start(tmp_path / "run", *TINY)
+    with pytest.raises(UserError, match="learnt from, digits with split train .1,442 images.* 355 images"):
+        start(tmp_path / "run", "--split=test")
+    assert start(tmp_path / "run") == ""
+
+
 def test_a_run_without_a_record_of_its_images_goes_by_their_name(begun, tmp_path):
     (begun / "data.json").unlink()
     shutil.copytree(tmp_path / "c", tmp_path / "c2")

@@ -179,3 +179,18 @@ def test_console_of_an_entry_point(monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             importlib.import_module(f"sagan_tf.{name}").console()
         assert ended.value.code == 0 and f"usage: python -m sagan_tf.{name} " in capsys.readouterr().out
+
+
+def test_without_docstrings_and_without_a_place_for_temporary_files(tmp_path):
+    """`python -OO`, on a machine where not even /tmp can be written."""
+    code = (
+        "import tempfile\n"
+        "def refuse(*_, **__): raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+        "tempfile.TemporaryFile = tempfile.mkdtemp = refuse\n"
+        "import sys; sys.argv = ['sagan_tf.check_data', '--dataset=digits', '--image_size=8', sys.argv[1]]\n"
+        "from sagan_tf import check_data; check_data.console()"
+    )
+    ended = python("-OO", "-c", code, f"--output={tmp_path}")
+    assert ended.returncode == 0 and (tmp_path / "data_check.png").exists(), ended.stderr
+    helped = python("-OO", "-m", "sagan_tf.sample", "--help")
+    assert helped.returncode == 0 and helped.stdout.startswith("\nusage: ") and "--workdir" in helped.stdout
