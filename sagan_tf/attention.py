@@ -23,7 +23,7 @@ _MEANING = (
 class Options:
     """Options of the command."""
 
-    workdir: str = option("", "Directory of the run.", section="Run")
+    workdir: str = option("", "Directory of the run.", section="Run", is_path=True)
     checkpoints: tuple[str, ...] = option(
         ("latest",), "Checkpoints: latest, best, all, or steps; a list.", section="Run"
     )
@@ -62,7 +62,10 @@ class Options:
     figure_rows: int = option(8, "Images in a figure.", section="Figures", minimum=1, maximum=100)
 
     output: str = option(
-        "", "Directory for figures and page; if empty, `attention` in the run's directory.", section="Output"
+        "",
+        "Directory for figures and page; if empty, `attention` in the run's directory.",
+        section="Output",
+        is_path=True,
     )
 
     def check(self) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from sagan_tf.system import cli
+from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
 
@@ -14,9 +14,10 @@ class Options:
     dataset: str = option(
         "",
         "Images to look at: digits, tfds:NAME, folder:PATH, archive:FILE, records:DIR, npz:FILE, hdf5:FILE.",
+        is_path=True,
     )
     split: str = option("train", "Split of the dataset.")
-    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
     image_size: int = option(128, "Height and width that training will use.", minimum=8, maximum=1024)
     bad_images: str = option(
         "skip",
@@ -24,7 +25,9 @@ class Options:
         choices=("skip", "refuse"),
     )
     full: bool = option(False, "Look at every image, and compare records with their checksums.")
-    output: str = option("data_check", "Directory to write data_check.png and data_check.txt to.")
+    output: str = option(
+        "data_check", "Directory to write data_check.png and data_check.txt to.", is_path=True
+    )
 
     def check(self) -> None:
         """Refuses what is missing. Raises UserError."""
@@ -39,6 +42,9 @@ def main(options: Options, given) -> int:
     from sagan_tf.data.preflight import preflight
 
     kind, _, place = options.dataset.partition(":")
+    if kind == "folder":
+        output.check_not_within("output", options.output, place)
+    output.check_writable("output", options.output)
     if kind == "records" and options.full:
         from sagan_tf.data import records
 

@@ -11,7 +11,7 @@ from sagan_tf.system.options import option
 class Options:
     """What to compare."""
 
-    runs: tuple[str, ...] = option((), "Directories of the runs.", positional=True)
+    runs: tuple[str, ...] = option((), "Directories of the runs.", positional=True, is_path=True)
     curves: tuple[str, ...] = option(
         ("loss", "scores"),
         "What to draw: groups of tags of metrics.jsonl (loss, logits, gamma, ...), single tags"
@@ -22,6 +22,7 @@ class Options:
         "comparison",
         "Directory for compare.png, compare.svg and compare.md; written anew if it is of the same runs.",
         may_change=True,
+        is_path=True,
     )
 
     def check(self) -> None:

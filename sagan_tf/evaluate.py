@@ -20,7 +20,9 @@ from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 class Options:
     """Options of the command."""
 
-    workdir: str = option("", "Directory of a run, whose generator is scored.", section="What is scored")
+    workdir: str = option(
+        "", "Directory of a run, whose generator is scored.", section="What is scored", is_path=True
+    )
     checkpoint: str = option(
         "latest", "Which of the run's checkpoints: latest, best, all, or a step.", section="What is scored"
     )
@@ -29,7 +31,10 @@ class Options:
     )
     batch_statistics: str = batch_statistics_option("What is scored")
     generated: str = option(
-        "", "Instead of a run: a folder of images, or a SavedModel of a generator.", section="What is scored"
+        "",
+        "Instead of a run: a folder of images, or a SavedModel of a generator.",
+        section="What is scored",
+        is_path=True,
     )
     watch: bool = option(
         False,
@@ -48,10 +53,14 @@ class Options:
         "The network that sees the images: a TF-Hub handle, or the directory of a SavedModel"
         " (also one that sagan_tf.train_classifier made).",
         section="Metrics",
+        is_path=True,
     )
     splits: int = option(10, "Parts of the Inception score.", section="Metrics", minimum=1)
     cas_dataset: str = option(
-        "", "For cas: the real images to test on; if empty, the reference's dataset.", section="Metrics"
+        "",
+        "For cas: the real images to test on; if empty, the reference's dataset.",
+        section="Metrics",
+        is_path=True,
     )
     cas_split: str = option(
         "",
@@ -88,15 +97,19 @@ class Options:
         "Real images: a dataset as in training (digits, tfds:NAME, folder:PATH, ...), or a file made by"
         " sagan_tf.make_reference; if empty, the run's own dataset.",
         section="Reference",
+        is_path=True,
     )
     reference_split: str = option("train", "Their split.", section="Reference")
-    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", section="Reference")
+    data_dir: str = option(
+        "", "Where TFDS keeps its data; TFDS's own default if empty.", section="Reference", is_path=True
+    )
 
     output: str = option(
         "",
         "File that results are added to, one line of JSON each; if empty, scores/scores.jsonl in the run's"
         " directory, or NAME.scores.jsonl beside what was --generated.",
         section="Output",
+        is_path=True,
     )
 
     def check(self) -> None:

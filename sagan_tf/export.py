@@ -5,7 +5,7 @@ import os
 import re
 
 from sagan_tf.runs.config import PRECISIONS, batch_statistics_option
-from sagan_tf.system import cli
+from sagan_tf.system import class_names, cli
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
 from sagan_tf.system.run_directory import RunFiles
@@ -18,14 +18,17 @@ _CARD_FILE = "MODEL_CARD.md"
 class Options:
     """Options of the command."""
 
-    workdir: str = option("", "Directory of the run.", section="What is exported")
+    workdir: str = option("", "Directory of the run.", section="What is exported", is_path=True)
     checkpoint: str = option(
         "latest", "The run's checkpoint: latest, best, or a step.", section="What is exported"
     )
     batch_statistics: str = batch_statistics_option("What is exported")
 
     export_dir: str = option(
-        "", "Directory of the model. Each export is a new version in it: 1, 2, ...", section="As what"
+        "",
+        "Directory of the model. Each export is a new version in it: 1, 2, ...",
+        section="As what",
+        is_path=True,
     )
     model_name: str = option(
         "", "Name that the model is served by; if empty, that of --export_dir.", section="As what"
@@ -113,8 +116,7 @@ def write_version(options: Options, run, version: int, directory: str) -> None:
         run.generator, bake=options.bake_spectral_norm, dtype=PRECISIONS[options.precision]
     )
     class_file = os.path.join(directory, _CLASSES_FILE)
-    with open(class_file, "w", encoding="utf-8") as file:
-        file.writelines(f"{name}\n" for name in _class_names(run))
+    class_names.write(class_file, _class_names(run))
     try:
         served = ServedGenerator(network, class_file, options.weights_dtype)
     except ValueError as error:

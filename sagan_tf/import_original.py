@@ -21,12 +21,14 @@ class _Source:
         "The checkpoint: its prefix (model.ckpt-1000000), its directory, or a .npz of arrays under the"
         " variables' names.",
         section="Import",
+        is_path=True,
     )
     class_names: str = option(
         "",
         "File with the names of the classes, one a line, in the order of the labels; if empty they are"
         " numbers. Training takes the dataset's.",
         section="Import",
+        is_path=True,
     )
     skip_surplus: bool = option(
         False, "Leave out variables that the release does not have, naming them.", section="Import"

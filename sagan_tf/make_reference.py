@@ -4,13 +4,12 @@ The file says how it was made. It is refused for images of another size or for a
 """
 
 import dataclasses
-import os
 
 from sagan_tf.metrics import catalog
 from sagan_tf.metrics.metric import Need
 from sagan_tf.runs.config import INCEPTION
-from sagan_tf.system import cli, dataset_spec, files
-from sagan_tf.system.errors import UserError, naming, writing
+from sagan_tf.system import cli, dataset_spec, output
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
 
@@ -18,33 +17,37 @@ from sagan_tf.system.options import MAX_SEED, option
 class Options:
     """What to measure, and with what."""
 
-    dataset: str = option("", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.")
+    dataset: str = option(
+        "", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.", is_path=True
+    )
     split: str = option("train", "Their split.")
-    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
     bad_images: str = option(
         "refuse", "What to do about images that cannot be read.", choices=("refuse", "skip")
     )
     image_size: int = option(128, "Height and width, those of the images that will be scored.", minimum=8)
     num_images: int = option(0, "How many images, drawn at random; 0 for all.", minimum=0)
     seed: int = option(0, "Seed of the draw.", minimum=0, maximum=MAX_SEED)
-    inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
+    inception: str = option(
+        INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.", is_path=True
+    )
     keep_features: bool = option(
         False,
         f"Keep every image's features too ({', '.join(catalog.names(Need.REFERENCE_FEATURES))} need them).",
     )
     batch_size: int = option(64, "Images that pass through the network together.", minimum=1)
-    output: str = option("", "The file to write, e.g. cifar10-32.h5; must not exist yet.")
+    output: str = option("", "The file to write, e.g. cifar10-32.h5; must not exist yet.", is_path=True)
 
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""
         for name in ("dataset", "output"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing (--help lists the options)")
-        if os.path.exists(self.output):
-            raise UserError(f"--output={self.output}: exists already; name another file")
+        output.check_new("output", self.output)
         dataset_spec.check_exists("dataset", self.dataset)
-        with writing("output", self.output):
-            files.check_writable(self.output)
+        kind, _, place = self.dataset.partition(":")
+        if kind == "folder":
+            output.check_not_within("output", self.output, place)
 
 
 def main(options: Options, given) -> int:

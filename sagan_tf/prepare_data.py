@@ -7,7 +7,7 @@ Train with --dataset=records:DIR.
 import dataclasses
 
 from sagan_tf.runs.config import IMAGE_SIZES
-from sagan_tf.system import cli
+from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
 from sagan_tf.system.processor import usable_cpus
@@ -22,16 +22,19 @@ class Options:
         "Source: folder:PATH (one folder a class, or images alone), archive:FILE (.zip or .tar), tfds:NAME,"
         " npz:FILE, hdf5:FILE, digits.",
         section="Source",
+        is_path=True,
     )
     split: str = option("train", "Split of the source.", section="Source")
-    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", section="Source")
+    data_dir: str = option(
+        "", "Where TFDS keeps its data; TFDS's own default if empty.", section="Source", is_path=True
+    )
     bad_images: str = option(
         "refuse",
         "What to do about images that cannot be read: refuse, or skip them (the manifest names each).",
         section="Source",
         choices=("refuse", "skip"),
     )
-    output: str = option("", "Directory to write to.", section="Records")
+    output: str = option("", "Directory to write to.", section="Records", is_path=True)
     image_size: int = option(
         128,
         f"Height and width. For training one of {', '.join(map(str, IMAGE_SIZES))};"
@@ -66,6 +69,9 @@ def main(options: Options, given) -> int:
 
     if options.dataset.startswith("records:"):
         raise UserError(f"--dataset={options.dataset}: is prepared already; name the source")
+    kind, _, place = options.dataset.partition(":")
+    if kind == "folder":
+        output.check_not_within("output", options.output, place)
     examples = data.open_examples(options.dataset, options.split, options.data_dir)
     print(f"{options.dataset}: {len(examples):,} images, {len(examples.class_names):,} classes", flush=True)
     settings = records.Settings(

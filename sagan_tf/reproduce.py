@@ -44,14 +44,19 @@ class Options:
     seeds: tuple[int, ...] = option(
         (0, 1), "Seeds; each row is run with each.", minimum=0, maximum=MAX_SEED, may_change=True
     )
-    output: str = option("", "Directory for the runs and the report.", may_change=True)
-    dataset: str = option("", "Dataset to use instead of the flagfiles' one; see sagan_tf.train.")
+    output: str = option("", "Directory for the runs and the report.", may_change=True, is_path=True)
+    dataset: str = option(
+        "", "Dataset to use instead of the flagfiles' one; see sagan_tf.train.", is_path=True
+    )
     overrides: str = option(
         "",
         "A flagfile of sagan_tf.train that is read after each row's flagfile, e.g. for this machine.",
         may_change=True,
+        is_path=True,
     )
-    inception: str = option(INCEPTION, "The network that sees the images; see sagan_tf.evaluate.")
+    inception: str = option(
+        INCEPTION, "The network that sees the images; see sagan_tf.evaluate.", is_path=True
+    )
     metrics: tuple[str, ...] = option(
         ("is", "fid", "intra_fid"),
         "Scores of finished runs.",

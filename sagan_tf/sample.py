@@ -5,7 +5,7 @@ import os
 import sys
 
 from sagan_tf.runs.config import batch_statistics_option
-from sagan_tf.system import cli
+from sagan_tf.system import cli, output, paths
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.run_directory import RunFiles
@@ -29,7 +29,7 @@ _NEIGHBOURS, _COMPARED = 5, 100  # training images that are shown for a sample; 
 class Options:
     """What to draw."""
 
-    workdir: str = option("", "Directory of a run.", section="Generator")
+    workdir: str = option("", "Directory of a run.", section="Generator", is_path=True)
     checkpoint: str = option(
         "latest", "Which of the run's checkpoints: latest, best, or a step.", section="Generator"
     )
@@ -37,7 +37,9 @@ class Options:
         "ema", "The averaged weights, or the raw ones.", section="Generator", choices=("ema", "raw")
     )
     batch_statistics: str = batch_statistics_option("Generator")
-    savedmodel: str = option("", "Instead of a run: a SavedModel of a generator.", section="Generator")
+    savedmodel: str = option(
+        "", "Instead of a run: a SavedModel of a generator.", section="Generator", is_path=True
+    )
 
     what: tuple[str, ...] = option(
         ("grid",),
@@ -79,14 +81,18 @@ class Options:
         "",
         "The images among which neighbours are looked for, as in training; if empty, the run's own.",
         section="Neighbours",
+        is_path=True,
     )
     split: str = option("train", "Their split, if --dataset is given.", section="Neighbours")
-    data_dir: str = option("", "Where TFDS keeps its data; if empty, as the run says.", section="Neighbours")
+    data_dir: str = option(
+        "", "Where TFDS keeps its data; if empty, as the run says.", section="Neighbours", is_path=True
+    )
     inception: str = option(
         "",
         "A network in whose features to look as well: a TF-Hub handle, or the directory of a SavedModel"
         " (also one that sagan_tf.train_classifier made). If empty, in pixels only.",
         section="Neighbours",
+        is_path=True,
     )
 
     output: str = option(
@@ -95,6 +101,7 @@ class Options:
         " SAVEDMODEL.pictures.",
         section="Output",
         may_change=True,
+        is_path=True,
     )
 
     def check(self) -> None:
@@ -121,15 +128,17 @@ def main(options: Options, given) -> int:
     from sagan_tf.inspection.class_choice import choose
     from sagan_tf.inspection.sample_folder import Folder
 
+    if options.output:
+        output.check_writable("output", options.output)
     if options.workdir:
         source = sources.from_run(
             options.workdir, options.checkpoint, options.weights == "ema", options.batch_statistics
         )
-        output = os.path.join(RunFiles(options.workdir).pictures, f"step_{source.run.step:08d}")
+        place = os.path.join(RunFiles(options.workdir).pictures, f"step_{source.run.step:08d}")
         options = dataclasses.replace(options, checkpoint=str(source.run.step))
     else:
         source = sources.from_saved_model(options.savedmodel)
-        output = f"{options.savedmodel.rstrip('/')}.pictures"
+        place = paths.beside(options.savedmodel, ".pictures")
     conditional = source.generator.conditional
     rows = choose(options.classes, source.class_names, conditional, limit=_ROWS)
     artist = Artist(
@@ -140,7 +149,7 @@ def main(options: Options, given) -> int:
         truncation=options.truncation,
         batch_size=options.batch_size,
     )
-    options = dataclasses.replace(options, output=options.output or output)
+    options = dataclasses.replace(options, output=options.output or place)
     work = _prepare(options, source, artist)  # mistakes show before anything is written
     folder = Folder(options.output, options, record="sample.cfg")
     for action in work:

@@ -6,6 +6,7 @@ import os
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, runtime
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.progress import write_line
 
 _EXIT_DIVERGED = 3
 _EXIT_SIGNAL = 128  # plus the number of the signal
@@ -33,12 +34,12 @@ def main(config: Config, given) -> int:
 
 def _train(config: Config, environment: runtime.Environment, meeting) -> int:
     from sagan_tf.monitoring.guards import Diverged
-    from sagan_tf.runs import objects, run_files
+    from sagan_tf.runs import objects
     from sagan_tf.session import agreement, failures, workdir
     from sagan_tf.session.session import Session
 
     dataset = agreement.open_dataset(config, environment, meeting)
-    run_files.check_classes(config, dataset)
+    change = workdir.check_images(config, dataset)
     workers = meeting.join(config.devices, config.join_timeout)
     objects.check_replicas(config, workers.strategy)
     if workers.count > 1 and config.on_divergence == "restore":
@@ -47,6 +48,8 @@ def _train(config: Config, environment: runtime.Environment, meeting) -> int:
     with locked, failures.explained(config.workdir, dataset), workers.watched(meeting.await_end):
         session = Session(config, workers, dataset, environment, meeting)
         with contextlib.closing(session):
+            if change and workers.is_chief:
+                write_line(change)
             session.restore()
             if session.is_complete:
                 session.score()

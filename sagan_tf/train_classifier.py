@@ -3,8 +3,8 @@
 import dataclasses
 import os
 
-from sagan_tf.system import cli, dataset_spec, files
-from sagan_tf.system.errors import UserError, naming, writing
+from sagan_tf.system import cli, dataset_spec, output
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
 
@@ -13,7 +13,9 @@ class Options:
     """Options of the command."""
 
     dataset: str = option(
-        "digits", "Images to learn: digits, tfds:NAME, folder:PATH (one folder a class), ... as in training."
+        "digits",
+        "Images to learn: digits, tfds:NAME, folder:PATH (one folder a class), ... as in training.",
+        is_path=True,
     )
     split: str = option("train", "Split to learn from.")
     test_split: str = option(
@@ -23,8 +25,8 @@ class Options:
     holdout: float = option(
         0.1, "Share of --split that is tested on, not learnt.", minimum=0.001, maximum=0.9
     )
-    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
-    output: str = option("", "Directory of the SavedModel; must not exist yet.")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
+    output: str = option("", "Directory of the SavedModel; must not exist yet.", is_path=True)
     name: str = option("", "What scores are labelled with; if empty: the dataset's name and 'classifier'.")
     image_size: int = option(32, "Height and width of the images that it takes.", minimum=8, maximum=512)
     width: int = option(
@@ -43,18 +45,18 @@ class Options:
             raise UserError(
                 "--output is missing: name the directory for the classifier, e.g. --output=classifiers/digits"
             )
-        if os.path.exists(self.output):
-            raise UserError(f"--output={self.output}: exists already; name another directory")
         if self.image_size & (self.image_size - 1):
             raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
         dataset_spec.check_exists("dataset", self.dataset)
-        with writing("output", self.output):
-            files.check_writable(self.output)
+        output.check_new("output", self.output)
 
 
 def main(options: Options, given) -> int:
     """Trains, tests and saves. Returns the exit code."""
     del given
+    kind, _, place = options.dataset.partition(":")
+    if kind == "folder":
+        output.check_not_within("output", options.output, place)
     import keras
 
     from sagan_tf.data import subset
@@ -95,7 +97,11 @@ def _open(options: Options):
 
     def open_split(split):
         return data.open_dataset(
-            options.dataset, split=split, image_size=options.image_size, data_dir=options.data_dir
+            options.dataset,
+            split=split,
+            image_size=options.image_size,
+            data_dir=options.data_dir,
+            needs_labels=True,
         )
 
     train = open_split(options.split)

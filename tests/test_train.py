@@ -183,7 +183,7 @@ def test_a_class_more_is_refused_before_anything_is_read_or_written(tmp_path, ea
     assert run(*arguments)[0] == 0
     folder(images, classes=("eel",))
     line = refusal(*arguments, "--train_steps=4")
-    assert "has 3 classes, and the run in" in line and "has 2: give the dataset it began with" in line
+    assert "learnt other classes (2 classes before, 3 now)" in line and "it began with" in line
 
 
 def test_second_trainer_in_a_workdir_is_refused(tmp_path):

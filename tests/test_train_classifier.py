@@ -28,8 +28,8 @@ def _run(capfd, *arguments):
 
 
 def test_learns_digits_and_is_saved(tmp_path, capfd):
-    output = tmp_path / "digits"
-    code, out, error = _run(capfd, f"--output={output}", "--width=4", "--image_size=16", "--epochs=12")
+    output = tmp_path / "digits[1]"  # TensorFlow's reader takes that for a pattern
+    code, out, error = _run(capfd, f"--output={output}/", "--width=4", "--image_size=16", "--epochs=12")
     assert code == 0, error
     about = json.loads((output / "classifier.json").read_text())
     assert (
@@ -97,7 +97,7 @@ def test_images_kept_back_are_not_learnt():
         (["--output=x", "--image_size=48"], "power of two"),
         (["--output=x", "--test_split=train"], "is the split to learn from"),
         (["--output=x", "--dataset=folder:/nowhere"], "--dataset=folder:/nowhere: no such folder"),
-        (["--output=/dev/null/x"], "--output=/dev/null/x: cannot be written (Not a directory)"),
+        (["--output=/dev/null/x"], "--output=/dev/null/x: cannot be written"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, capfd):

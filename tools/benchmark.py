@@ -69,7 +69,7 @@ class Options:
     devices: str = option("auto", "As of sagan_tf.train; with several replicas the batch is divided.")
     xla: bool = option(False, "Compile with XLA.")
     repeats: int = option(7, "Timed calls of each.", minimum=3)
-    json: str = option("", "File to write the figures to as well.")
+    json: str = option("", "File to write the figures to as well.", is_path=True)
 
     def check(self) -> None:
         """Raises UserError for impossible networks and devices, and if PyTorch is missing for the peer."""

@@ -29,7 +29,9 @@ class Options:
     batch_size: int = option(64, "Images in a batch.", minimum=1)
     images: int = option(12_000, "Images in the records.", minimum=1)
     seconds: float = option(10.0, "How long each kind of records is read.", minimum=0.1)
-    directory: str = option("", "Where to put the records, some 700 MB; a temporary directory if empty.")
+    directory: str = option(
+        "", "Where to put the records, some 700 MB; a temporary directory if empty.", is_path=True
+    )
 
 
 class MadeUpPhotographs:

@@ -22,12 +22,16 @@ from sagan_tf.system.options import MAX_SEED, option  # noqa: E402
 class Options:
     """Which images, network and metrics."""
 
-    dataset: str = option("digits", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.")
+    dataset: str = option(
+        "digits", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.", is_path=True
+    )
     split: str = option("all", "Their split.")
-    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.")
+    data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
     image_size: int = option(32, "Height and width of the images.", minimum=8)
     num_images: int = option(10_000, "The most images in each half.", minimum=100)
-    inception: str = option(INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.")
+    inception: str = option(
+        INCEPTION, "The network: a TF-Hub handle, or the directory of a SavedModel.", is_path=True
+    )
     metrics: tuple[str, ...] = option(tuple(METRICS), "What to measure.", choices=tuple(METRICS))
     cas_epochs: float = option(15.0, "For cas: passes over the spoilt images.", minimum=0.01)
     seed: int = option(0, "Seed of the halves and of all that is random.", minimum=0, maximum=MAX_SEED)

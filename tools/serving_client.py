@@ -14,10 +14,12 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
 from sagan_tf.system import (
+    class_names,  # noqa: E402
     cli,  # noqa: E402
+    files,  # noqa: E402
     runtime,  # noqa: E402
 )
-from sagan_tf.system.errors import UserError  # noqa: E402
+from sagan_tf.system.errors import UserError, naming, writing  # noqa: E402
 from sagan_tf.system.options import option  # noqa: E402
 
 _SIGNATURE, _OUTPUT = "png", "png_bytes"
@@ -44,7 +46,7 @@ class Options:
         "Numbers of the classes, or with --class_file their names; empty for an unconditional model.",
         section="Pictures",
     )
-    class_file: str = option("", "The export's assets/labels.txt.", section="Pictures")
+    class_file: str = option("", "The export's assets/labels.txt.", section="Pictures", is_path=True)
     samples_per_class: int = option(1, "Pictures of each class.", section="Pictures", minimum=1)
     seed: int = option(
         0,
@@ -57,7 +59,7 @@ class Options:
         0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Pictures", minimum=0.0
     )
     batch_size: int = option(8, "Pictures that are asked for together.", section="Pictures", minimum=1)
-    output: str = option("", "Folder for the pictures.", section="Pictures")
+    output: str = option("", "Folder for the pictures.", section="Pictures", is_path=True)
 
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""
@@ -96,7 +98,15 @@ def main(options: Options, given) -> int:
 
 def _wanted(options: Options) -> list[tuple[int | None, int, str]]:
     """Label, seed and path of each picture."""
-    labels = [_label(text, _class_names(options.class_file)) for text in options.classes] or [None]
+    with naming("class_file", options.class_file):
+        names = class_names.read(options.class_file) if options.class_file else ()
+    labels = [_label(text, names) for text in options.classes] or [None]
+    if options.classes and not names:
+        print(
+            f"classes {', '.join(options.classes)}: taken as numbers of classes, from 0 in the order of"
+            " assets/labels.txt, whatever the classes are called; with --class_file they are names",
+            flush=True,
+        )
     seeds = range(options.seed, options.seed + options.samples_per_class)
     rows = []
     for label in dict.fromkeys(labels):
@@ -106,22 +116,12 @@ def _wanted(options: Options) -> list[tuple[int | None, int, str]]:
     return rows
 
 
-def _class_names(path: str) -> list[str]:
-    if not path:
-        return []
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--class_file={path}: cannot be read ({error})") from error
-
-
-def _label(text: str, names: list[str]) -> int:
-    if text in names:
-        return names.index(text)
-    if text.isdecimal() and int(text) < 2**31:
+def _label(text: str, names: tuple[str, ...]) -> int:
+    if class_names.normal(text) in names:
+        return names.index(class_names.normal(text))
+    if text.isdecimal() and int(text) < (len(names) or 2**31):
         return int(text)
-    where = "is none of --class_file" if names else "is no number; names need --class_file"
+    where = "is not in --class_file" if names else "is not a number; names need --class_file"
     raise UserError(f"--classes={text}: {where}")
 
 
@@ -222,14 +222,10 @@ def _one_line(text) -> str:
 def _save(pictures: list[bytes], paths: list[str], options: Options) -> None:
     if len(pictures) != len(paths) or not all(picture.startswith(_PNG) for picture in pictures):
         raise UserError(f"--model_name={options.model_name}: its signature {_SIGNATURE} yields no PNG files")
-    try:
+    with writing("output", options.output):
         os.makedirs(options.output, exist_ok=True)
         for picture, path in zip(pictures, paths, strict=True):
-            with open(f"{path}.partial", "wb") as file:
-                file.write(picture)
-            os.rename(f"{path}.partial", path)
-    except OSError as error:
-        raise UserError(f"--output={options.output}: cannot be written ({error.strerror})") from error
+            files.write(path, picture)
 
 
 if __name__ == "__main__":

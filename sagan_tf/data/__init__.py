@@ -1,13 +1,17 @@
 """Where images come from: any source becomes a `Dataset` of one size, checked before the first step."""
 
+import os
+
 from sagan_tf.data import images
 from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.sources import EncodedSource, in_memory_if_small
 from sagan_tf.system.errors import UserError, naming
 
-__all__ = ["WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples"]
+__all__ = ["IN_FILES", "WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples"]
 
 WITHOUT_SPLITS = ("folder", "archive", "records")  # kinds of sources
+IN_FILES = (*WITHOUT_SPLITS, "npz", "hdf5")  # kinds of sources whose place is a path
+_PLACES = ("folder:PATH", "archive:FILE", "records:DIR", "npz:FILE", "hdf5:FILE")
 _CROP_MARGIN = 8  # random crops are cut from images that are larger by 1 / 8
 
 
@@ -20,6 +24,7 @@ def open_dataset(
     bad_images: str = "refuse",
     in_memory: str = "auto",
     random_crop: bool = False,
+    needs_labels: bool = False,
 ) -> Dataset:
     """Opens a dataset.
 
@@ -34,6 +39,7 @@ def open_dataset(
       bad_images: "refuse" (UserError at the first image that cannot be read) or "skip".
       in_memory: hold decoded images in memory: "yes", "no", or "auto" (up to 1 GiB).
       random_crop: resize to an eighth more than `image_size` and, for training, cut at random places.
+      needs_labels: refuse images that have no label.
 
     Returns:
       The dataset.
@@ -64,7 +70,11 @@ def open_dataset(
             remedy={"in_memory": "yes"},
         )
     preprocessing = f"{images.METHOD}; centre cut from {size}x{size}" if random_crop else images.METHOD
-    return Dataset(spec, source, class_names, image_size, preprocessing)
+    dataset = Dataset(spec, source, class_names, image_size, preprocessing)
+    if needs_labels:
+        with naming("dataset", spec):
+            dataset.check_labels()
+    return dataset
 
 
 def open_examples(spec: str, split: str = "train", data_dir: str = ""):
@@ -103,7 +113,7 @@ def _open_examples(spec: str, split: str, data_dir: str):
             return arrays.open_digits(split)
         return arrays.open_npz(place, split) if kind == "npz" else arrays.open_hdf5(place, split)
     if kind not in ("folder", "archive"):
-        raise UserError("allowed are digits, tfds:NAME, folder:PATH, archive:FILE, npz:FILE, hdf5:FILE")
+        raise UserError(f"{_hint(spec)}allowed are digits, tfds:NAME, {', '.join(_PLACES)}")
     _check_split(spec, split)
     if kind == "folder":
         from sagan_tf.data.folder import FolderExamples
@@ -112,6 +122,15 @@ def _open_examples(spec: str, split: str, data_dir: str):
     from sagan_tf.data.archive import ArchiveExamples
 
     return ArchiveExamples(place)
+
+
+def _hint(spec: str) -> str:
+    """What a path without its kind was probably meant to be."""
+    if os.path.isdir(spec):
+        return f"is a folder: give folder:{spec}; "
+    kinds = {".zip": "archive", ".tar": "archive", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}
+    kind = kinds.get(os.path.splitext(spec)[1].lower())
+    return f"is a file: give {kind}:{spec}; " if kind and os.path.isfile(spec) else ""
 
 
 def _check_split(spec, split):

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from sagan_tf.data import labels
 from sagan_tf.data.digest import Digest, of_contents, of_files
 from sagan_tf.system.errors import UserError
 
@@ -19,8 +20,8 @@ class ArrayExamples:
     """Images in an array, or in something that is indexed like one.
 
     Attributes:
-      labels: int32 (n,).
-      class_names: their names.
+      labels: int32 (n,); `labels.NO_LABEL` where an image has none.
+      class_names: a name for each class.
     """
 
     def __init__(self, name: str, pixels, labels: np.ndarray, class_names, block: int | None = None):
@@ -29,7 +30,7 @@ class ArrayExamples:
           name: for messages.
           pixels: uint8 (n, h, w), (n, h, w, 1 or 3) or (n, 1 or 3, h, w).
           labels: integer (n,).
-          class_names: a name for each label.
+          class_names: a name for each class.
           block: how many images to read at once, for arrays in files; None for arrays in memory.
         """
         self._name, self._pixels, self.class_names = name, pixels, tuple(class_names)
@@ -86,15 +87,15 @@ def open_digits(split: str) -> ArrayExamples:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise UserError(f"needs scikit-learn ({error})") from error
-    values, labels = load_digits(return_X_y=True)
-    chosen = np.ones(len(labels), bool)
+    values, digits = load_digits(return_X_y=True)
+    chosen = np.ones(len(digits), bool)
     if split != "all":
-        rank_in_class = np.empty(len(labels), int)
-        for label in range(10):
-            rank_in_class[labels == label] = np.arange(np.sum(labels == label))
+        rank_in_class = np.empty(len(digits), int)
+        for digit in range(10):
+            rank_in_class[digits == digit] = np.arange(np.sum(digits == digit))
         chosen = (rank_in_class % _TEST_EVERY == _TEST_EVERY - 1) == (split == "test")
     pixels = np.rint(values[chosen].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return ArrayExamples("digits", pixels, labels[chosen], [str(digit) for digit in range(10)])
+    return ArrayExamples("digits", pixels, digits[chosen], [str(digit) for digit in range(10)])
 
 
 def open_npz(path: str, split: str) -> ArrayExamples:
@@ -105,8 +106,8 @@ def open_npz(path: str, split: str) -> ArrayExamples:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(f"cannot be read ({error})") from error
-    pixels, labels, names = _choose(f"npz:{path}", arrays, split)
-    return ArrayExamples(path, pixels, labels, names)
+    pixels, numbers, names = _choose(f"npz:{path}", arrays, split)
+    return ArrayExamples(path, pixels, numbers, names)
 
 
 def open_hdf5(path: str, split: str) -> ArrayExamples:
@@ -121,8 +122,8 @@ def open_hdf5(path: str, split: str) -> ArrayExamples:
     except OSError as error:
         raise UserError(f"cannot be read ({error})") from error
     arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
-    pixels, labels, names = _choose(f"hdf5:{path}", arrays, split)
-    return ArrayExamples(path, pixels, labels, names, block=pixels.chunks[0] if pixels.chunks else _BLOCK)
+    pixels, numbers, names = _choose(f"hdf5:{path}", arrays, split)
+    return ArrayExamples(path, pixels, numbers, names, block=pixels.chunks[0] if pixels.chunks else _BLOCK)
 
 
 def _check_is_file(path):
@@ -146,26 +147,27 @@ def _choose(spec, arrays, split):
         raise UserError(f"images must be uint8, at least one: it has {shapes}")
     if len(pixels.shape) == 4 and not {pixels.shape[1], pixels.shape[3]} & {1, 3}:
         raise UserError(f"images must have 1 or 3 channels: it has {shapes}")
-    count = len(pixels)
-    candidates = {
-        name: array
-        for name, array in arrays.items()
-        if array.shape in ((count,), (count, 1)) and array.dtype.kind in "iu"
-    }
-    if not candidates:
-        return pixels, np.zeros(count, np.int32), ("all",)
-    labels = np.asarray(_the_one(f"array of labels among {shapes}", candidates, split)).reshape(-1)
-    if labels.min() < 0 or labels.max() >= max(count, 1000):
-        raise UserError(f"labels go from {labels.min()} to {labels.max()}; they must count from 0")
-    return pixels, labels, [str(label) for label in range(labels.max() + 1)]
+    image_names = set(images)
+    others = {name: array for name, array in arrays.items() if name not in image_names}
+    shown = f"array of labels among {shapes}"
+    found = labels.read(
+        others,
+        len(pixels),
+        lambda candidates: _name_of_the_one(shown, candidates, split),
+    )
+    return pixels, found.values, found.class_names
 
 
-def _the_one(what, candidates, split):
-    """The only candidate, or the only one that has the split in its name."""
+def _name_of_the_one(what, candidates, split) -> str:
+    """The name of the only candidate, or of the only one that has the split in its name."""
     named = {name: array for name, array in candidates.items() if split in name}
     chosen = named if len(candidates) > 1 and named else candidates
     if len(chosen) != 1:
         raise UserError(
             f"must have one {what}; the split chooses by name, as x_train", remedy={"split": None}
         )
-    return next(iter(chosen.values()))
+    return next(iter(chosen))
+
+
+def _the_one(what, candidates, split):
+    return candidates[_name_of_the_one(what, candidates, split)]

@@ -7,10 +7,13 @@ import tensorflow as tf
 
 from sagan_tf.data import images as image_files
 from sagan_tf.data.digest import Digest
+from sagan_tf.data.labels import NO_LABEL
 from sagan_tf.data.order import BalancedOrder, ShuffledOrder
 from sagan_tf.data.stream import stream
 from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.system.errors import UserError
+
+_LOOKED_AT = 256  # examples whose labels are looked at where only they know them
 
 
 def _mirror(pixels: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
@@ -49,6 +52,30 @@ class Dataset:
     def digest(self) -> Digest:
         """What the source holds, whatever it is called; computed when it is first asked for."""
         return self.source.identify()
+
+    def identities(self) -> set[str]:
+        """Digests of the images, whatever they are called. Two sets of the same images share one.
+
+        They are of the names and contents of the files, of the source that records were made from, and, where
+        the images are held in memory, of their pixels.
+        """
+        return {self.digest.identity, *self.source.other_identities()}
+
+    def check_labels(self) -> None:
+        """Raises UserError if images have no label.
+
+        Where only the examples know their labels, some of them are looked at.
+        """
+        labels, looked_at = self.source.labels, ""
+        if labels is None:
+            indices = np.linspace(0, self.num_examples - 1, min(self.num_examples, _LOOKED_AT))
+            labels = self.source.read(np.unique(indices.round().astype(np.int64)))[1]
+            looked_at = f" looked at, of {self.num_examples:,}"
+        if missing := int(np.sum(labels == NO_LABEL)):
+            raise UserError(
+                f"{missing:,} of {len(labels):,} images{looked_at} have no label; train without classes",
+                remedy={"conditional": False},
+            )
 
     def batches(
         self,

@@ -6,11 +6,10 @@ import sys
 
 import numpy as np
 
+from sagan_tf.data import images
 from sagan_tf.data.digest import Digest, of_files
-from sagan_tf.system.errors import UserError
-
-# What operating systems leave in folders; everything else is taken to be meant as an image.
-_CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")
+from sagan_tf.system import class_names as names
+from sagan_tf.system.errors import UserError, printable
 
 
 class FolderExamples:
@@ -18,25 +17,33 @@ class FolderExamples:
 
     Attributes:
       labels: int32 (n,).
-      class_names: names of the class folders, sorted as Python sorts strings.
+      class_names: names of the classes (see `names.from_folder`), sorted as Python sorts strings.
     """
 
     def __init__(self, path: str):
-        """Lists the files. Raises UserError if `path` is missing or not laid out as one folder a class."""
+        """Lists the files.
+
+        Raises:
+          UserError: `path` is missing, is not laid out as one folder a class, or a class folder has a name
+            that is not text.
+        """
         self._root = path
         if not os.path.isdir(path):
             raise UserError("no such folder")
         folders, files = _list(path)
         if files and folders:
+            files = without_documents(files, lambda name: _read(os.path.join(path, name)))
+        if files and folders:
             raise UserError(
                 f"has both images ({files[0]}, ...) and folders ({folders[0]}, ...);"
                 " allowed are one folder a class, or images alone"
             )
-        self._flat = not folders
-        if self._flat:
-            self.class_names, self._files = ("all",), [(0, name) for name in files]
+        self._folders = sorted(folders, key=names.from_folder)
+        if self._folders:
+            self.class_names = names.checked(map(names.from_folder, self._folders))
+            self._files = _list_classes(path, self._folders)
         else:
-            self.class_names, self._files = tuple(folders), _list_classes(path, folders)
+            self.class_names, self._files = ("all",), [(0, name) for name in files]
         if not self._files:
             raise UserError("holds no images")
         self.labels = np.array([label for label, _ in self._files], np.int32)
@@ -46,13 +53,12 @@ class FolderExamples:
 
     def get(self, index: int) -> tuple[bytes, int]:
         """The contents of an image file, and its label. Raises OSError."""
-        with open(os.path.join(self._root, self._within(index)), "rb") as file:
-            return file.read(), self._files[index][0]
+        return _read(self.describe(index)), self._files[index][0]
 
     def _within(self, index: int) -> str:
         """Path of an image relative to the folder."""
         label, name = self._files[index]
-        return name if self._flat else os.path.join(self.class_names[label], name)
+        return os.path.join(self._folders[label], name) if self._folders else name
 
     def describe(self, index: int) -> str:
         """Path of an image."""
@@ -71,13 +77,30 @@ class FolderExamples:
 
     def identify(self) -> Digest:
         """What the folder holds, by names, sizes and contents."""
-        names = [self._within(index) for index in range(len(self))]
-        return of_files([*self.class_names, *names], [os.path.join(self._root, name) for name in names])
+        within = [self._within(index) for index in range(len(self))]
+        return of_files([*self.class_names, *within], [os.path.join(self._root, name) for name in within])
 
 
-def is_clutter(name: str) -> bool:
-    """Whether this is an OS file such as .DS_Store."""
-    return name.startswith(".") or name.lower() in _CLUTTER
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def without_documents(files, read) -> list[str]:
+    """Those of the files beside class folders that are images; the others, as README.md, are named.
+
+    Args:
+      files: their names.
+      read: gives the contents of a file by its name; may raise OSError.
+    """
+    found = []
+    for name in files:
+        try:
+            images.short_side(read(name))
+            found.append(name)
+        except (images.BadImageError, OSError):
+            print(f"warning: not read, as it is not an image: {printable(name)}", file=sys.stderr)
+    return found
 
 
 def _list(path: str) -> tuple[list[str], list[str]]:
@@ -86,7 +109,7 @@ def _list(path: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if not is_clutter(entry.name):
+                if not names.is_clutter(entry.name):
                     (folders if os.path.isdir(entry.path) else files).append(entry.name)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
@@ -108,7 +131,8 @@ def _list_classes(path: str, folders: list[str]) -> list[tuple[int, str]]:
         )
     if below:
         print(
-            f"warning: not read, as a class folder's images lie in it directly: {', '.join(below)}",
+            "warning: not read, as a class folder's images lie in it directly:"
+            f" {printable(', '.join(below))}",
             file=sys.stderr,
         )
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from sagan_tf import pictures
+from sagan_tf.data.labels import NO_LABEL
 from sagan_tf.system import files
 from sagan_tf.system.errors import UserError, with_remedy
 
@@ -22,6 +23,8 @@ _TILE, _CAPTION = 64, 12  # least size of a tile and height of its caption, pixe
 _IMBALANCE = 10  # worth a warning: the largest class against the smallest
 _FEW = 50  # worth a warning: images in a class
 _DUPLICATES = 0.01  # worth a warning: share of images that are the same as another
+_DARK, _BRIGHT = 64, 192  # worth a warning: no pixel is at least as bright, or as dark
+_FLAT, _FLAT_SHARE = 4, 0.5  # worth a warning: share of images whose pixels are all within so many levels
 
 
 class Preflight(typing.NamedTuple):
@@ -39,11 +42,19 @@ class Preflight(typing.NamedTuple):
 
 
 class _Look(typing.NamedTuple):
-    """Images that were looked at."""
+    """Images that were looked at.
+
+    Attributes:
+      indices, labels: their numbers and labels, int (n,).
+      duplicates: how many are the same as another.
+      darkest, brightest: least and largest value of each, uint8 (n,).
+    """
 
     indices: np.ndarray
     labels: np.ndarray
     duplicates: int
+    darkest: np.ndarray
+    brightest: np.ndarray
 
 
 def preflight(dataset, directory: str, report=print, full: bool = False) -> Preflight:
@@ -81,7 +92,7 @@ def preflight(dataset, directory: str, report=print, full: bool = False) -> Pref
         pictures.save(os.path.join(directory, GRID_FILE), grid)
         files.write(os.path.join(directory, TEXT_FILE), "".join(f"{line}\n" for line in lines))
     except OSError as error:
-        raise UserError(f"{directory}: cannot be written ({error.strerror})") from error
+        raise UserError(f"{directory}: cannot be written ({error.strerror or error})") from error
     for line in [*lines, f"sample images: {os.path.join(directory, GRID_FILE)}"]:
         report(line)
     return Preflight(lines, warnings, grid)
@@ -92,21 +103,23 @@ def _look(dataset, full) -> _Look:
     if not full and not dataset.source.in_memory:
         count = min(count, _SAMPLE)
     indices = np.linspace(0, dataset.num_examples - 1, count).round().astype(np.int64)
-    hashes, labels, duplicates = set(), [], 0
+    hashes, labels, duplicates, darkest, brightest = set(), [], 0, [], []
     for start in range(0, count, _READ):
         pixels, found = dataset.source.read(indices[start : start + _READ])
         labels.append(found)
+        darkest.append(pixels.min(axis=(1, 2, 3)))
+        brightest.append(pixels.max(axis=(1, 2, 3)))
         for image in pixels:
             digest = hashlib.blake2b(image, digest_size=16).digest()
             duplicates += digest in hashes
             hashes.add(digest)
-    return _Look(indices, np.concatenate(labels), duplicates)
+    return _Look(indices, np.concatenate(labels), duplicates, *map(np.concatenate, (darkest, brightest)))
 
 
 def _counts(dataset, look) -> tuple[np.ndarray, int]:
     """Images of each class, and of how many images that is."""
     labels = look.labels if dataset.source.labels is None else dataset.source.labels
-    return np.bincount(labels, minlength=dataset.num_classes), len(labels)
+    return np.bincount(labels[labels != NO_LABEL], minlength=dataset.num_classes), len(labels)
 
 
 def _class_lines(names, counts, of) -> list[str]:
@@ -150,7 +163,13 @@ def _warnings(dataset, counts, counted_all, look, small) -> list[str]:
             " class folders; if not, train without classes"
         )
         found.append(with_remedy(text, conditional=False))
+    found += _contrast_warnings(look)
+    labels = look.labels if dataset.source.labels is None else dataset.source.labels
+    if missing := int(np.sum(labels == NO_LABEL)):
+        found.append(f"{missing:,} images have no label")
     present = counts[counts > 0]
+    if not len(present):
+        return found
     empty = [name for name, count in zip(dataset.class_names, counts, strict=True) if not count]
     if empty and counted_all:
         names = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
@@ -175,6 +194,22 @@ def _warnings(dataset, counts, counted_all, look, small) -> list[str]:
     return found
 
 
+def _contrast_warnings(look: _Look) -> list[str]:
+    """What the brightness of the images tells: there may be nothing to see on them."""
+    found = []
+    if look.brightest.max() < _DARK:
+        found.append(
+            f"all images are almost black: no pixel is brighter than {look.brightest.max()} of 255; 10 or 12"
+            " bits stored in 16-bit files must be scaled to the full range first"
+        )
+    elif look.darkest.min() > _BRIGHT:
+        found.append(f"all images are almost white: no pixel is darker than {look.darkest.min()} of 255")
+    flat = np.mean(look.brightest.astype(int) - look.darkest <= _FLAT)
+    if flat > _FLAT_SHARE:
+        found.append(f"{flat:.0%} of the images are of one colour: there is nothing to learn from them")
+    return found
+
+
 def _grid(dataset, look) -> np.ndarray:
     """Up to 16 classes, evenly spaced, one a row, with the first images of each that were looked at."""
     present = np.unique(look.labels)
@@ -184,7 +219,8 @@ def _grid(dataset, look) -> np.ndarray:
     draw = ImageDraw.Draw(canvas)
     for row, label in enumerate(rows):
         top = row * (tile + _CAPTION + 2)
-        draw.text((2, top), f"{label}  {dataset.class_names[label]}", "black")
+        name = "no label" if label == NO_LABEL else dataset.class_names[label]
+        pictures.write_text(draw, (2, top), f"{label}  {name}")
         members = np.flatnonzero(look.labels == label)
         chosen = members[np.linspace(0, len(members) - 1, min(len(members), _COLUMNS)).round().astype(int)]
         pixels, _ = dataset.source.read(look.indices[chosen])

@@ -14,8 +14,9 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.data import images, records, tfrecord
+from sagan_tf.data.labels import NO_LABEL
 from sagan_tf.system import files
-from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system.errors import UserError, failure_of_the_system, naming
 from sagan_tf.system.progress import Progress
 
 _STATE = "preparing.json"  # the settings, as long as the records are incomplete
@@ -58,12 +59,13 @@ def prepare(examples, settings: records.Settings, output: str, workers: int, rep
     Raises:
       UserError: an image that cannot be read, or a directory that holds something else.
     """
+    identity = examples.identify().identity
     with naming("output", output), _lock(output):
         finished = _claim(output, settings)
         if finished:
             report(f"{output}: complete already, {finished.num_examples:,} images")
             return finished
-        return _prepare(examples, settings, output, workers, report)
+        return _prepare(examples, settings, identity, output, workers, report)
 
 
 @contextlib.contextmanager
@@ -79,7 +81,7 @@ def _lock(output):
         yield
 
 
-def _prepare(examples, settings, output, workers, report):
+def _prepare(examples, settings, identity, output, workers, report):
     total = -(-len(examples) // settings.images_per_shard)
     paths = [os.path.join(output, f"images-{number:05d}-of-{total:05d}.tfrecord") for number in range(total)]
     waiting = []
@@ -101,13 +103,16 @@ def _prepare(examples, settings, output, workers, report):
                 progress(indices.stop)
             shards = [future.result() for future in waiting]
         except (tf.errors.OpError, OSError) as error:
-            raise UserError(f"cannot be written ({error})") from error
+            raise UserError(f"cannot be written ({failure_of_the_system(error) or error})") from error
     skipped, short_sides = [], collections.Counter()
     for path in paths:
         notes = _read_json(_notes_path(path))
         skipped += notes["skipped"]
         short_sides.update(notes["short_sides"])
-    manifest = _finish(output, examples.class_names, settings, shards, short_sides, skipped)
+    about = records.Manifest(
+        settings, list(examples.class_names), [], [], "", {}, skipped, source_identity=identity
+    )
+    manifest = _finish(output, about, shards, short_sides)
     report(f"{output}: {manifest.num_examples:,} images in {total} files, {len(skipped)} skipped")
     return manifest
 
@@ -157,7 +162,7 @@ def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -
             progress(index + 1)
     # First the notes: where the images are complete, so are they.
     notes = {"skipped": skipped, "short_sides": short_sides}
-    files.write(_notes_path(path), json.dumps(notes, ensure_ascii=False))
+    files.write(_notes_path(path), json.dumps(notes))
 
 
 def _close(path) -> Shard:
@@ -218,7 +223,7 @@ def _serialize(data: bytes, label: int) -> bytes:
 
 
 def _scan(path) -> Shard:
-    """Reads a finished file again: the index and the checksum are those of what is on the disk."""
+    """Reads a finished file again, so that index and checksum describe the bytes on the disk."""
     starts, sizes = tfrecord.index(path)
     reader = tfrecord.RecordReader([path])
     offsets, lengths, labels = [], [], []
@@ -248,10 +253,11 @@ def _read_json(path):
         return json.load(file)
 
 
-def _finish(output, class_names, settings, shards, short_sides, skipped) -> records.Manifest:
+def _finish(output, about: records.Manifest, shards, short_sides) -> records.Manifest:
+    """Writes the index and the manifest: `about` with what is known of the shards."""
     labels = np.concatenate([shard.labels for shard in shards])
     if not len(labels):
-        raise UserError("none of the images can be read", option="dataset", value=settings.source)
+        raise UserError("none of the images can be read", option="dataset", value=about.settings.source)
     index = io.BytesIO()
     np.savez(
         index,
@@ -261,17 +267,17 @@ def _finish(output, class_names, settings, shards, short_sides, skipped) -> reco
     )
     index_path = os.path.join(output, records.INDEX)
     files.write(index_path, index.getvalue())
-    manifest = records.Manifest(
-        settings,
-        list(class_names),
-        np.bincount(labels, minlength=len(class_names)).tolist(),
-        [
+    labelled = labels[labels != NO_LABEL]
+    manifest = dataclasses.replace(
+        about,
+        class_counts=np.bincount(labelled, minlength=len(about.class_names)).tolist(),
+        shards=[
             {"file": shard.file, "examples": len(shard.labels), "bytes": shard.bytes, "sha256": shard.sha256}
             for shard in shards
         ],
-        files.sha256(index_path),
-        {side: short_sides[side] for side in sorted(short_sides, key=int)},
-        skipped,
+        index_sha256=files.sha256(index_path),
+        short_sides={side: short_sides[side] for side in sorted(short_sides, key=int)},
+        unlabelled=len(labels) - len(labelled),
     )
     files.write(os.path.join(output, records.MANIFEST), manifest.to_json())
     for name in os.listdir(output):

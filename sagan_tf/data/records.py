@@ -20,6 +20,7 @@ from sagan_tf.data.digest import Digest, of_contents
 from sagan_tf.data.sources import ArraySource
 from sagan_tf.data.tfrecord import RecordReader
 from sagan_tf.system import files
+from sagan_tf.system.class_names import normal
 from sagan_tf.system.errors import UserError
 
 MANIFEST, INDEX = "manifest.json", "index.npz"
@@ -65,6 +66,8 @@ class Manifest:
       short_sides: how many images had which short side before they were resized, pixels.
       skipped: the name of each image that could not be read, and why.
       version: of this format.
+      source_identity: digest of what the records were made from, see `Dataset.identities`; "" if unknown.
+      unlabelled: how many images have no label; `class_counts` are without them.
     """
 
     settings: Settings
@@ -75,17 +78,19 @@ class Manifest:
     short_sides: dict[str, int]
     skipped: list[list[str]]
     version: int = _VERSION
+    source_identity: str = ""
+    unlabelled: int = 0
 
     @property
     def num_examples(self) -> int:
-        return sum(self.class_counts)
+        return sum(self.class_counts) + self.unlabelled
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
 
 def read_manifest(directory: str) -> Manifest:
-    """Reads a directory's manifest. Raises UserError if there is none that this version understands."""
+    """Reads a directory's manifest. Raises UserError if it is missing, damaged or of another version."""
     path = os.path.join(directory, MANIFEST)
     if not os.path.isdir(directory):
         raise UserError("no such directory")
@@ -99,7 +104,8 @@ def read_manifest(directory: str) -> Manifest:
             fields = json.load(file)
         if fields["version"] != _VERSION:
             raise UserError(f"{path}: is of version {fields['version']}; allowed is {_VERSION}")
-        return Manifest(**{**fields, "settings": Settings(**fields["settings"])})
+        manifest = Manifest(**{**fields, "settings": Settings(**fields["settings"])})
+        return dataclasses.replace(manifest, class_names=list(map(normal, manifest.class_names)))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: is damaged ({error}); prepare the records again") from error
 
@@ -155,6 +161,10 @@ class RecordSource:
         """What the records hold, by the checksums in their manifest."""
         checksums = [shard["sha256"] for shard in self._manifest.shards]
         return of_contents(*self.class_names, *checksums, self._manifest.index_sha256)
+
+    def other_identities(self) -> set[str]:
+        """Further digests of the images, see `Dataset.identities`: of what the records were made from."""
+        return {self._manifest.source_identity} - {""}
 
     def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
         """How many images had which short side before they were resized, and of how many that is: all."""

@@ -2,6 +2,8 @@
 
 import collections
 import concurrent.futures
+import errno
+import hashlib
 import sys
 import threading
 
@@ -9,8 +11,9 @@ import numpy as np
 
 from sagan_tf.data import images
 from sagan_tf.data.digest import Digest
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, printable
 from sagan_tf.system.processor import usable_cpus
+from sagan_tf.system.progress import write_line
 
 MEMORY_LIMIT_BYTES = 1 << 30  # sets up to this size are held in memory, decoded
 _ROWS_IN_A_TASK = 8
@@ -41,6 +44,15 @@ class ArraySource:
         """What the source holds, see `Digest`."""
         return self._origin.identify()
 
+    def other_identities(self) -> set[str]:
+        """Further digests of the images, see `Dataset.identities`: of labels and pixels, in any order."""
+        digests = [
+            hashlib.blake2b(image, digest_size=16, key=str(label).encode()).digest()
+            for image, label in zip(self._pixels, self.labels, strict=True)
+        ]
+        pixels = hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:16]
+        return {pixels, *self._origin.other_identities()}
+
     def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
         """See `EncodedSource.short_sides`."""
         return self._origin.short_sides(sample)
@@ -58,8 +70,9 @@ class ArraySource:
 class EncodedSource:
     """Examples whose images are decoded whenever they are read, by as many threads as there are cores.
 
-    An image that cannot be decoded is refused (UserError, with its name), or skipped: the next
-    readable one takes its place in the stream, and it is named on standard error once.
+    An image that cannot be decoded is refused (UserError, with its name), or skipped: another one of its
+    class, drawn at random, takes its place in the stream, and it is named on standard error once. If no
+    image of its class can be read, which is said once, any image takes its place.
 
     Attributes:
       labels: int32 (n,), or None where only the examples know theirs.
@@ -79,7 +92,8 @@ class EncodedSource:
         self._examples = examples
         self._size = image_size
         self._skip_bad = skip_bad
-        self._named, self._lock = set(), threading.Lock()
+        self._named, self._gone, self._lock = set(), set(), threading.Lock()
+        self._substitutes = {}  # by the number of an image that cannot be read
         self._pool = concurrent.futures.ThreadPoolExecutor(usable_cpus(), thread_name_prefix="decode")
         self.labels = examples.labels
 
@@ -92,13 +106,39 @@ class EncodedSource:
 
         def fill(row):
             index = int(indices[row])
-            for step in range(len(self)):
-                if self._decode((index + step) % len(self), row, pixels, labels):
-                    return
-            raise UserError("none of the images can be read")
+            if self._decode(index, row, pixels, labels):
+                return
+            substitute = self._substitutes.get(index)
+            if substitute is None or not self._decode(substitute, row, pixels, labels):
+                self._substitutes[index] = self._substitute(index, row, pixels, labels)
 
         self._each_row(fill, len(indices))
         return pixels, labels
+
+    def _substitute(self, index: int, row: int, pixels, labels) -> int:
+        """Fills a row with another image than `index`, which cannot be read; returns its number."""
+        order = np.random.default_rng(index).permutation(len(self))  # other neighbours get other images
+        if self.labels is not None:
+            label = self.labels[index]
+            for other in order[self.labels[order] == label]:
+                if label not in self._gone and self._decode(int(other), row, pixels, labels):
+                    return int(other)
+            self._say_gone(int(label))
+        for other in order:
+            if self._decode(int(other), row, pixels, labels):
+                return int(other)
+        raise UserError("none of the images can be read")
+
+    def _say_gone(self, label: int) -> None:
+        with self._lock:
+            if label not in self._gone:
+                self._gone.add(label)
+                name = self._examples.class_names[label]
+                write_line(
+                    f"warning: no image of class {label} ({printable(name)}) can be read: images of other"
+                    " classes take their places",
+                    sys.stderr,
+                )
 
     def load(self) -> ArraySource:
         """Decodes everything into memory. Skipped images are left out. Raises UserError as `read`."""
@@ -119,6 +159,10 @@ class EncodedSource:
     def identify(self) -> Digest:
         """What the source holds, see `Digest`."""
         return self._examples.identify()
+
+    def other_identities(self) -> set[str]:
+        """Further digests of the images, see `Dataset.identities`."""
+        return set()
 
     def short_sides(self, sample: int) -> tuple[collections.Counter, int]:
         """How many images have which short side before they are resized, pixels.
@@ -161,16 +205,19 @@ class EncodedSource:
             labels[row] = label
             return True
         except (images.BadImageError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EMFILE:
+                raise  # nothing is wrong with the image
             name = self._examples.describe(index)
+            reason = getattr(error, "strerror", None) or error  # the name stands before it
             if not self._skip_bad:
                 raise UserError(
-                    f"{name}: {error}; mend or remove it, or leave such images out",
+                    f"{name}: {reason}; mend or remove it, or leave such images out",
                     remedy={"bad_images": "skip"},
                 ) from error
             with self._lock:
                 if index not in self._named:
                     self._named.add(index)
-                    print(f"skipped {name}: {error}", file=sys.stderr)
+                    write_line(f"skipped {printable(name)}: {reason}", sys.stderr)
             return False
 
 

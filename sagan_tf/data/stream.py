@@ -5,17 +5,21 @@ are under way, and these wait for that lock. Here TensorFlow's threads never run
 queue, and such waiting can be cancelled.
 """
 
+import atexit
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import threading
-import time
+import weakref
 
 import tensorflow as tf
 
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, failure_of_the_system
 
 _WORKERS = 2  # batches under way
+_SECONDS_TO_END = 5.0  # for the batches that are being made when the process ends
+_running = weakref.WeakSet()
 _READY = 1  # batches that wait to be taken, beside those that are under way
 
 
@@ -29,15 +33,14 @@ def stream(make, first: int, count: int | None, image_shape: tuple, on_failure) 
       first: number of the first batch.
       count: how many batches; None for no end.
       image_shape: (b, h, w, c); b may be None.
-      on_failure: called with a UserError that `make` raised; the iterator then raises
-        `tf.errors.InvalidArgumentError` with its message.
+      on_failure: called with the UserError that `make` raised, or with one that tells of its OSError; the
+        iterator then raises `tf.errors.InvalidArgumentError` with its message.
     """
     # Whatever the caller's device scope is: the queue is the host's.
     with tf.init_scope(), tf.device("CPU:0"):
         queue = tf.queue.FIFOQueue(_READY, (tf.int64, tf.string, tf.uint8, tf.int32))
     numbers = itertools.count(first) if count is None else range(first, first + count)
-    producer = _Producer(queue, make, numbers, on_failure)
-    threading.Thread(target=producer.run, name="batches", daemon=True).start()
+    _Producer(queue, make, numbers, on_failure).start()
 
     def take(expected):
         with tf.device("CPU:0"):
@@ -62,25 +65,38 @@ class _Producer:
 
     def __init__(self, queue, make, numbers, on_failure):
         self._queue, self._make, self._numbers = queue, make, numbers
-        self._on_failure = on_failure
+        self._on_failure, self._is_ending = on_failure, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
 
-    def run(self) -> None:
+    def start(self) -> None:
+        self._thread.start()
+        _running.add(self)
+
+    def stop(self) -> None:
+        """Ends the thread. It must not be within TensorFlow when Python's interpreter ends: that crashes."""
+        self._is_ending.set()
+        self._queue.close(cancel_pending_enqueues=True)
+        self._thread.join(_SECONDS_TO_END)
+
+    def _run(self) -> None:
         number = 0
         try:
             with concurrent.futures.ThreadPoolExecutor(_WORKERS) as pool:
                 for number, made in self._in_order(pool):
                     self._put(number, "", *made.result())
-        except UserError as error:
+        except (UserError, OSError) as error:
+            if not isinstance(error, UserError):
+                error = UserError(f"an image cannot be read ({failure_of_the_system(error)})")
             self._on_failure(error)
-            self._put_failure(number, str(error))
+            self._put_failures(number, str(error))
         except tf.errors.CancelledError:
             return
         except Exception as error:  # whoever takes the batch is to learn of it, not this thread
-            if threading.main_thread().is_alive():
-                self._put_failure(number, f"{type(error).__name__}: {error}")
+            if not self._is_ending.is_set():
+                self._put_failures(number, f"{type(error).__name__}: {error}")
         # The queue lives as long as this object; wait until what is in it was taken.
-        while threading.main_thread().is_alive() and self._queue.size() > 0:
-            time.sleep(0.05)
+        while not self._is_ending.wait(0.05) and self._queue.size() > 0:
+            pass
 
     def _in_order(self, pool):
         waiting = collections.deque()
@@ -100,6 +116,18 @@ class _Producer:
         with tf.device("CPU:0"):
             self._queue.enqueue((tf.constant(number, tf.int64), tf.constant(problem), images, labels))
 
-    def _put_failure(self, number, message):
-        with tf.device("CPU:0"):
-            self._put(number, message, tf.zeros((0, 0, 0, 0), tf.uint8), tf.zeros(0, tf.int32))
+    def _put_failures(self, first, message):
+        """Puts the message in the place of every batch from `first` on, until the process ends.
+
+        TensorFlow asks for batches ahead of time. Nobody may wait at a queue that nobody fills and that
+        is deleted: that crashes when the iterator is deleted too.
+        """
+        with tf.device("CPU:0"), contextlib.suppress(tf.errors.CancelledError):
+            for number in itertools.count(first):
+                self._put(number, message, tf.zeros((0, 0, 0, 0), tf.uint8), tf.zeros(0, tf.int32))
+
+
+@atexit.register
+def _stop_all() -> None:
+    for producer in list(_running):
+        producer.stop()

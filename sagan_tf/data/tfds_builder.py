@@ -51,7 +51,7 @@ class TfdsExamples:
         return len(self._offsets)
 
     def get(self, index: int) -> tuple[bytes, int]:
-        """The encoded image of a record, and its label. Raises OSError."""
+        """The encoded image of a record, and its label; `labels.NO_LABEL` if it has none. Raises OSError."""
         place = (self._files[index], self._offsets[index], self._lengths[index])
         features = tf.train.Example.FromString(self._reader.read(*map(int, place))).features.feature
         label = features[self._label_key].int64_list.value[0] if self._label_key else 0
@@ -96,7 +96,7 @@ def _keys(info):
         labels = [key for key in info.supervised_keys[1:] if key in labels] or labels
     if len(images) != 1 or len(labels) > 1:
         raise UserError(
-            f"is no image classification set: it has {len(images)} images and {len(labels)} class labels"
+            f"is not an image classification set: it has {len(images)} images and {len(labels)} class labels"
             " an example"
         )
     if not labels:

@@ -114,17 +114,19 @@ def score_and_keep(
       output: file of JSON lines.
       classes_file: start of the name of the CSV file with the values within each class.
     """
-    scores = []
+    scores, added = [], 0
     try:
         with Progress("images", images.count) as progress:
             for score in scorer.score(images, progress, report=progress.line):
                 scores.append(score)
                 results.append(output, results.record(score, protocol))
+                added += 1
                 if score.classes:
                     title, names = protocol.title(score), scorer.class_names
                     path = results.write_classes(classes_file, score, title, names)
                     progress.line(f"classes in {path}")
     finally:  # show what there is, even if the next metric fails or the user interrupts
         if scores:
-            print(f"{results.table(scores, protocol)}\nadded to {output}\n", flush=True)
+            where = f"added to {output}" if added == len(scores) else f"not all are added to {output}"
+            print(f"{results.table(scores, protocol)}\n{where}\n", flush=True)
     return scores

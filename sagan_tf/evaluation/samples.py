@@ -13,6 +13,7 @@ from sagan_tf.networks.pixels import to_uint8
 from sagan_tf.networks.sampling import draw_z
 from sagan_tf.system.class_names import normal
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.paths import for_tensorflow
 
 DISTRIBUTIONS = ("uniform", "balanced", "reference")
 
@@ -89,7 +90,7 @@ def from_saved_model(path: str) -> Generator:
       UserError: it cannot be loaded, or has another signature.
     """
     try:
-        model = tf.saved_model.load(path)
+        model = tf.saved_model.load(for_tensorflow(path))
     except Exception as error:  # TensorFlow raises many types for a damaged SavedModel
         raise UserError(f"cannot be loaded as a SavedModel ({error})") from error
     signature = model.signatures.get("serving_default")

@@ -49,10 +49,9 @@ def spread(count: int, chosen: int) -> list[int]:
 
 
 def _label(text: str, class_names) -> int:
-    names = list(class_names)
-    known = [normal(name) for name in names]
-    if normal(text) in known:
-        return known.index(normal(text))
+    names = list(map(normal, class_names))
+    if normal(text) in names:
+        return names.index(normal(text))
     if text.isdecimal() and int(text) < len(names):
         return int(text)
     listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -10,6 +10,7 @@ from sagan_tf import networks, pictures
 from sagan_tf.evaluation import samples
 from sagan_tf.evaluation.compiled import callable_of
 from sagan_tf.runs import restoring
+from sagan_tf.system import class_names
 from sagan_tf.system.errors import UserError, naming
 
 _CLASSES_ASSET = os.path.join("assets", "labels.txt")  # as sagan_tf.export writes it
@@ -54,11 +55,8 @@ def from_saved_model(path: str) -> SampleSource:
 
 def read_class_names(path: str) -> tuple[str, ...]:
     """The class names of a conditional SavedModel; empty if it lists none."""
-    try:
-        with open(os.path.join(path, _CLASSES_ASSET), encoding="utf-8") as file:
-            return tuple(file.read().splitlines())
-    except OSError:
-        return ()
+    file = os.path.join(path, _CLASSES_ASSET)
+    return class_names.read(file) if os.path.isfile(file) else ()
 
 
 def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_size: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import typing
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 from sagan_tf.metrics.features import CLASSIFIER_FILE, FEATURES, LOGITS, resize
 from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.system import files
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import writing
 
 _LAYOUT = "channels_last"  # set here, so keras.json does not matter
 _LEARNING_RATE = 2e-3
@@ -157,11 +158,10 @@ def save(model: Classifier, directory: str, about: dict) -> None:
         for dtype in (tf.float32, tf.uint8)
     )
     module.__call__ = call
-    partial = f"{directory}.partial"
-    tf.saved_model.save(module, partial, signatures={"serving_default": as_floats, "uint8": as_bytes})
-    with open(os.path.join(partial, CLASSIFIER_FILE), "w", encoding="utf-8") as file:
-        json.dump(about, file, indent=1)
-    try:
+    partial = f"{directory}{files.PARTIAL}"
+    with writing("output", directory):
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+        tf.saved_model.save(module, partial, signatures={"serving_default": as_floats, "uint8": as_bytes})
+        with open(os.path.join(partial, CLASSIFIER_FILE), "w", encoding="utf-8") as file:
+            json.dump(about, file, indent=1)
         files.publish(partial, directory)
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})") from error

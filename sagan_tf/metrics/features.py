@@ -11,6 +11,7 @@ from sagan_tf.metrics.metric import INCEPTION_NAME
 from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.paths import for_tensorflow
 
 CLASSIFIER_FILE = "classifier.json"  # beside the SavedModel of `sagan_tf.train_classifier`
 _RESIZE_METHOD = "tf.image.resize bilinear"
@@ -138,7 +139,7 @@ def _load(directory: str):
     import tensorflow_hub
 
     try:
-        return tensorflow_hub.load(directory)
+        return tensorflow_hub.load(for_tensorflow(directory))
     except Exception as error:  # whatever the reader of a damaged SavedModel raises
         raise UserError(f"cannot be loaded as a SavedModel ({error})") from error
 

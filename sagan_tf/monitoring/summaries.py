@@ -4,6 +4,7 @@ TensorBoard groups tags by their first part. Scalars have the groups of `GROUPS`
 `attention` and `data`; texts have `run` and `scores`.
 """
 
+import functools
 import os
 import time
 import typing
@@ -11,15 +12,16 @@ import typing
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.histogram import metadata as histogram_plugin
 from tensorboard.plugins.hparams import api as hparams
 
+from sagan_tf import pictures
 from sagan_tf.monitoring.diagnostics import Kernel
 from sagan_tf.pictures import captioned_grid, enlarged
 from sagan_tf.system import json_lines
+from sagan_tf.system.errors import failure_of_the_system
 from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training import histogram
 from sagan_tf.training.state import State
@@ -48,6 +50,24 @@ GROUPS = {
 _HEADLINES = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake", "speed/images_per_second")
 
 
+def _side_work(method):
+    """A method of `Reporter` that only warns, once for each kind of thing, if it cannot write."""
+
+    @functools.wraps(method)
+    def tried(self, *arguments, **keywords):
+        try:
+            return method(self, *arguments, **keywords)
+        except (OSError, tf.errors.OpError) as error:
+            reason = failure_of_the_system(error)
+            if not reason:
+                raise
+            if method.__name__ not in self._failed:
+                self._failed.add(method.__name__)
+                self._complain(f"warning: {method.__name__} cannot be written ({reason}); the run goes on")
+
+    return tried
+
+
 class Reporter:
     """Writes a run's scalars and pictures.
 
@@ -55,14 +75,15 @@ class Reporter:
       workdir: event files go to `tensorboard/`, PNGs to `samples/`, scalars also to `metrics.jsonl`.
       step: the step from which the run goes on. Later lines in `metrics.jsonl`, left by a killed run, are
         dropped.
+      complain: called with one line when something of a kind cannot be written, which never ends the run.
     """
 
-    def __init__(self, workdir: str, step: int):
-        self._paths = RunFiles(workdir)
-        os.makedirs(self._paths.samples, exist_ok=True)
+    def __init__(self, workdir: str, step: int, complain=print):
+        self._paths, self._complain, self._failed = RunFiles(workdir), complain, set()
         self.rewind(step)
         self._writer = tf.summary.create_file_writer(self._paths.tensorboard)
 
+    @_side_work
     def scalars(self, step: int, values: dict) -> None:
         """Writes scalars by tag, e.g. `loss/generator`. It ignores histograms among the values."""
         values = {tag: float(value) for tag, value in values.items() if not np.ndim(value)}
@@ -71,6 +92,7 @@ class Reporter:
                 _write_scalar(tag, value, step)
         json_lines.append(self._paths.metrics, _stamped(step) | values)
 
+    @_side_work
     def diagnostics(self, step: int, scalars: dict[str, float], histograms: dict[str, np.ndarray]) -> None:
         """Writes scalars and histograms (see `sagan_tf.training.histogram`) to TensorBoard only."""
         edges = histogram.edges()
@@ -86,11 +108,13 @@ class Reporter:
             values = list(shares.values())
             self.diagnostics(step, {"diversity/mean": np.mean(values), "diversity/least": min(values)}, {})
 
+    @_side_work
     def divergence(self, step: int, kind: str, reason: str, scalars: dict[str, float]) -> None:
         """Writes why a run is lost: a text, and a line at the end of `divergence.jsonl`."""
         self.text(step, "run/divergence", reason)
         json_lines.append(self._paths.divergence, _stamped(step) | {"kind": kind, "reason": reason} | scalars)
 
+    @_side_work
     def ignored(self, step: int, kind: str, reason: str) -> None:
         """Writes a line of `divergence.jsonl` about a guard that was ignored."""
         about = {"kind": kind, "reason": reason, "ignored": True}
@@ -100,6 +124,7 @@ class Reporter:
         """Whether the run was ever lost, in this process or an earlier one."""
         return any(not line.get("ignored") for line in json_lines.read(self._paths.divergence))
 
+    @_side_work
     def rewind(self, step: int) -> None:
         """Drops the lines of `metrics.jsonl` after this step, because the run has gone back to it."""
         if not os.path.exists(self._paths.metrics):
@@ -112,11 +137,13 @@ class Reporter:
         self.scalars(step, {f"scores/{name}": value for name, value in values.items()})
         self.text(step, "scores/protocol", _preformatted(protocol))
 
+    @_side_work
     def text(self, step: int, tag: str, markdown: str) -> None:
         """Writes a text."""
         with self._writer.as_default():
             tf.summary.text(tag, markdown, step)
 
+    @_side_work
     def picture(self, step: int, tag: str, image: np.ndarray) -> None:
         """Writes one uint8 picture (height, width, 3) to TensorBoard."""
         with self._writer.as_default():
@@ -135,9 +162,15 @@ class Reporter:
         grid = captioned_grid(enlarged(images), columns, captions)
         self.picture(step, tag, grid)
         path = os.path.join(self._paths.samples, f"{tag.rpartition('/')[2]}_{step:08d}.png")
-        Image.fromarray(grid).save(path)
+        self._save(path, grid)
         return path
 
+    @_side_work
+    def _save(self, path: str, grid: np.ndarray) -> None:
+        os.makedirs(self._paths.samples, exist_ok=True)
+        pictures.save(path, grid)
+
+    @_side_work
     def introduce(
         self,
         options: dict,
@@ -167,9 +200,12 @@ class Reporter:
             layout = custom_scalar.pb(_layout(scores))
             tf.summary.experimental.write_raw_pb(layout.SerializeToString(), step=0)
 
+    @_side_work
     def flush(self) -> None:
         """Makes everything written so far visible to readers."""
         self._writer.flush()
+        if not os.path.isdir(self._paths.tensorboard):  # somebody has removed it
+            self._writer = tf.summary.create_file_writer(self._paths.tensorboard)
 
 
 def write_scores(workdir: str, step: int, scores: dict[str, float], protocol: str) -> None:

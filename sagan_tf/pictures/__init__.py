@@ -9,5 +9,15 @@ from sagan_tf.pictures.grids import (
     save_animation,
     to_uint8,
 )
+from sagan_tf.pictures.text import write as write_text
 
-__all__ = ["captioned_grid", "enlarged", "from_uint8", "image_grid", "save", "save_animation", "to_uint8"]
+__all__ = [
+    "captioned_grid",
+    "enlarged",
+    "from_uint8",
+    "image_grid",
+    "save",
+    "save_animation",
+    "to_uint8",
+    "write_text",
+]

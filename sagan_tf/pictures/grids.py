@@ -1,13 +1,15 @@
 """Pictures from arrays: 8 bits from floats, grids, captions, animations, files. NumPy and Pillow only."""
 
+import contextlib
 import os
 import typing
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from sagan_tf.pictures import text
 
 _GAP, _GROUP_GAP = 2, 10  # white pixels between images, and between groups of columns
-_FONT_SIZE = 12
 _FIRST_MS, _LAST_MS = 500, 2000  # how long an animation shows a frame, and the last frame
 
 
@@ -59,31 +61,42 @@ def captioned_grid(
     """
     rows, size = len(images) // columns, images.shape[1]
     gap = _GROUP_GAP if any(width > 1 for _, width in groups) else _GAP
-    font = ImageFont.load_default(_FONT_SIZE)
-    line = _FONT_SIZE + 6
-    left = 8 + max((round(font.getlength(text)) for text in row_captions), default=-8)
+    line = text.SIZE + 6
+    left = 8 + max(map(text.width, row_captions), default=-8)
     top = line * (bool(title) + bool(groups))
     widths = [width for _, width in groups] or [columns]
     starts = np.cumsum([0, *widths])  # in columns
     parts = np.split(images.reshape(rows, columns, *images.shape[1:]), starts[1:-1], axis=1)
     grids = [image_grid(part.reshape(-1, *images.shape[1:]), part.shape[1]) for part in parts]
     lefts = left + np.cumsum([0, *(grid.shape[1] + gap for grid in grids)])
-    width = max(lefts[-1] - gap, round(font.getlength(title)) + 4)
+    width = max(lefts[-1] - gap, text.width(title) + 4)
     canvas = Image.new("RGB", (int(width), top + grids[0].shape[0]), "white")
     draw = ImageDraw.Draw(canvas)
     for x, grid in zip(lefts, grids, strict=False):
         canvas.paste(Image.fromarray(grid), (int(x), top))
-    for x, grid, (text, _) in zip(lefts, grids, groups, strict=False):
-        draw.text((x + grid.shape[1] / 2, top - line / 2), text, "black", font, anchor="mm")
-    for row, text in enumerate(row_captions):
-        draw.text((4, top + row * (size + _GAP) + size / 2), text, "black", font, anchor="lm")
-    draw.text((2, 2), title, "black", font)
+    for x, grid, (caption, _) in zip(lefts, grids, groups, strict=False):
+        text.write(draw, (x + grid.shape[1] / 2, top - line / 2), caption, "mm")
+    for row, caption in enumerate(row_captions):
+        text.write(draw, (4, top + row * (size + _GAP) + size / 2), caption, "lm")
+    text.write(draw, (2, 2), title)
     return np.asarray(canvas)
 
 
 def save(path: str, picture: np.ndarray) -> None:
-    """Writes a uint8 picture (height, width, 3). The path's ending decides the format."""
-    Image.fromarray(picture).save(path)
+    """Writes a uint8 picture (height, width, 3); the path's ending decides how."""
+    _save_whole(path, Image.fromarray(picture))
+
+
+def _save_whole(path: str, image: Image.Image, **options) -> None:
+    """Saves an image under its name only when all of it is written."""
+    partial, ending = f"{path}.partial", os.path.splitext(path)[1].lower()
+    try:
+        image.save(partial, Image.registered_extensions()[ending], **options)
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise
 
 
 def save_animation(path: str, frames: typing.Sequence[np.ndarray]) -> None:
@@ -91,4 +104,5 @@ def save_animation(path: str, frames: typing.Sequence[np.ndarray]) -> None:
     pictures = [Image.fromarray(frame) for frame in frames]
     durations = [_FIRST_MS] * (len(frames) - 1) + [_LAST_MS]
     quality = {"quality": 85} if os.path.splitext(path)[1] == ".webp" else {}
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **quality)
+    options = {"append_images": pictures[1:], "duration": durations, "loop": 0, **quality}
+    _save_whole(path, pictures[0], save_all=True, **options)

@@ -30,15 +30,15 @@ class Best:
         self.entries = self._ranked(entries)
 
     def _ranked(self, entries) -> list[Entry]:
-        """Best first; of equal scores the earlier step; without those that are no number."""
-        comparable = [Entry(*entry) for entry in entries if entry[1] == entry[1]]
+        """Best first; of equal scores the earlier step; NaN scores are dropped."""
+        comparable = [Entry(*entry) for entry in entries if entry[1] is not None and entry[1] == entry[1]]
         return sorted(comparable, key=lambda entry: (self._sign * entry.value, entry.step))[: self._keep]
 
     def offer(self, step: int, value: float) -> tuple[bool, list[int]]:
         """Considers a checkpoint; a second score of a step replaces the first.
 
         Returns:
-          Whether it is among the best, and the steps that are no longer.
+          Whether it is among the best, and the steps that no longer are.
         """
         before = {entry.step for entry in self.entries} - {step}
         others = [entry for entry in self.entries if entry.step != step]
@@ -66,7 +66,7 @@ def write(folder: str, entries: typing.Iterable[Entry], measure: dict | None) ->
 
 
 def read(folder: str, steps: typing.Container[int]) -> tuple[list[Entry], dict | None]:
-    """What `write` wrote, less the entries of other than these steps; no entries if there is no file.
+    """Reads what `write` wrote, and keeps only the entries of these steps; no entries without a file.
 
     Earlier versions wrote the entries alone: then the measure is None.
     """

@@ -33,15 +33,25 @@ def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def open_dataset(config: Config):
-    """The dataset of a run, see `sagan_tf.data`."""
+def open_dataset(config: Config, needs_labels: bool = False):
+    """The dataset of a run, see `sagan_tf.data`: from where the run found it, if it is there still.
+
+    Args:
+      config: of the run.
+      needs_labels: refuse images that have no label.
+
+    Raises:
+      UserError: the run has no dataset, or it cannot be opened.
+    """
     from sagan_tf import data
+    from sagan_tf.runs import training_data
 
     if config.dataset == NO_DATASET:
         raise UserError(
             "--dataset is missing: this run was imported without one; name its images (of sagan_tf.evaluate"
             " the option is --reference)"
         )
+    config = training_data.located(config)
     return data.open_dataset(
         config.dataset,
         split=config.split,
@@ -50,6 +60,7 @@ def open_dataset(config: Config):
         bad_images=config.bad_images,
         in_memory=config.in_memory,
         random_crop=config.random_crop,
+        needs_labels=needs_labels,
     )
 
 

@@ -1,12 +1,14 @@
 """What stands in a run's directory: configuration, names of the classes, checkpoints."""
 
+import dataclasses
 import json
 import os
 import time
+import typing
 
-from sagan_tf.runs import best
+from sagan_tf.runs import best, training_data
 from sagan_tf.runs.config import Config
-from sagan_tf.system import files, json_lines, options, runtime
+from sagan_tf.system import class_names, files, json_lines, options, runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 from sagan_tf.training.checkpoint import MANIFEST, Checkpoints
@@ -40,7 +42,8 @@ def read_best(workdir: str) -> list[best.Entry]:
 
 def read_metrics(workdir: str) -> list[dict]:
     """The lines of `metrics.jsonl` that training wrote, by rising step, without those of scores."""
-    return [line for line in json_lines.read(RunFiles(workdir).metrics) if line.get(SPEED)]
+    lines = [line for line in json_lines.read(RunFiles(workdir).metrics) if line.get(SPEED)]
+    return [{tag: value for tag, value in line.items() if value is not None} for line in lines]  # null: NaN
 
 
 def read_last_metrics(workdir: str) -> dict | None:
@@ -49,13 +52,25 @@ def read_last_metrics(workdir: str) -> dict | None:
     return lines[-1] if lines else None
 
 
-def write_description(config: Config, class_names, directory: str | None = None) -> None:
-    """Writes what a run's directory says about itself: its configuration and the names of its classes.
+def write_description(
+    config: Config,
+    names: typing.Iterable[str],
+    directory: str | None = None,
+    data: training_data.TrainingData | None = None,
+) -> None:
+    """Writes what a run's directory says about itself: classes, images and configuration.
 
-    `directory` is where it is written, if that is to become the workdir only later.
+    Args:
+      config: of the run.
+      names: of the classes. Those that are there already stay: labels have their meaning from them.
+      directory: where it is written, if that is to become the workdir only later.
+      data: what is recorded about the images; None to record nothing.
     """
     paths = RunFiles(directory or config.workdir)
-    files.write(paths.classes, "".join(f"{name}\n" for name in class_names))
+    if not os.path.isfile(paths.classes):
+        class_names.write(paths.classes, names)
+    if data:
+        training_data.write(directory or config.workdir, data)
     # Last, so that a directory with a configuration has the rest too.
     text = options.to_flagfile(
         config.with_decay_steps(), "The resolved configuration of this run: a flagfile."
@@ -75,8 +90,8 @@ def write_environment(config: Config, step: int, environment: runtime.Environmen
 
 
 def read_class_names(workdir: str) -> tuple[str, ...]:
-    with open(RunFiles(workdir).classes, encoding="utf-8") as file:
-        return tuple(file.read().splitlines())
+    """The names of a run's classes. Raises UserError if they cannot be read."""
+    return class_names.read(RunFiles(workdir).classes)
 
 
 def read_import(workdir: str) -> dict | None:
@@ -93,21 +108,14 @@ def has_discriminator(workdir: str) -> bool:
     return (read_import(workdir) or {}).get("discriminator", True)
 
 
-def check_classes(config: Config, dataset) -> None:
-    """Raises UserError if the run in the workdir, if any, has another number of classes than the dataset."""
-    if not config.conditional or not os.path.isfile(RunFiles(config.workdir).classes):
-        return
-    names = read_class_names(config.workdir)
-    if len(names) != dataset.num_classes:
-        raise UserError(
-            f"--dataset={config.dataset}: has {dataset.num_classes} classes, and the run in --workdir="
-            f"{config.workdir} has {len(names)}: give the dataset it began with, or another --workdir"
-        )
-
-
 def read_config(workdir: str) -> Config:
-    """The configuration of a run's directory. Raises UserError if it is none."""
+    """The configuration of a run's directory. Raises UserError if there is none, or it is damaged."""
     path = RunFiles(workdir).config
     if not os.path.isfile(path):
         raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
-    return options.from_flagfile(Config, path).with_decay_steps()
+    try:
+        config = options.from_flagfile(Config, path).with_decay_steps()
+    except UserError as error:
+        raise UserError(f"{path}: cannot be used ({error})") from error
+    # The directory may have been moved or renamed since.
+    return dataclasses.replace(config, workdir=workdir)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shlex
 
 from sagan_tf.system import files
+from sagan_tf.system.errors import UserError
 
 MODELS_FILE = "models.config"
 BATCHING_FILE = "batching.config"
@@ -37,16 +39,48 @@ allowed_batch_sizes: 32
 
 
 def write_server_files(export_dir: str, model_name: str) -> list[str]:
-    """Writes the files that do not exist yet; it keeps a user's changes. Returns the paths written."""
-    path = json.dumps(os.path.abspath(export_dir), ensure_ascii=False)  # quoted as in protobuf's text format
+    """Writes those that are not there yet. What a user has changed stays; of this directory's old name not.
+
+    Args:
+      export_dir: the directory. It may have been moved or copied since its files were written.
+      model_name: the name that the model is served by.
+
+    Returns:
+      The paths written.
+
+    Raises:
+      UserError: the user's own models.config does not serve this directory by this name.
+    """
+    path = json.dumps(os.path.abspath(export_dir), ensure_ascii=False)  # quoted as text format has it
     texts = {MODELS_FILE: _MODELS.format(name=json.dumps(model_name), path=path), BATCHING_FILE: _BATCHING}
     written = []
     for name, text in texts.items():
         place = os.path.join(export_dir, name)
-        if not os.path.exists(place):
+        if not os.path.exists(place) or (name == MODELS_FILE and _is_outdated(place, text)):
             files.write(place, text)
             written.append(place)
     return written
+
+
+def _is_outdated(path: str, text: str) -> bool:
+    """Whether a models.config is as it was written here, but for another name or place.
+
+    Raises:
+      UserError: it has been changed since, and names another place than it should.
+    """
+    with open(path, encoding="utf-8") as file:
+        found = file.read()
+    quoted = r'"(?:[^"\\]|\\.)*"'
+    pattern = re.escape(_MODELS.format(name="NAME", path="PATH"))
+    if re.fullmatch(pattern.replace("NAME", quoted).replace("PATH", quoted), found):
+        return found != text
+    wanted = re.findall(f"(?:name|base_path): {quoted}", text)
+    if all(each in found for each in wanted):
+        return False
+    raise UserError(
+        f"{path}: does not hold {' and '.join(wanted)}: this directory has been renamed or moved since;"
+        " change the file, or remove it and export again"
+    )
 
 
 def commands(export_dir: str) -> str:

@@ -28,7 +28,14 @@ def open_dataset(config: Config, environment: runtime.Environment, meeting):
     replicas = len(device_names(config.devices))
     meeting.compare(_facts(config, environment, replicas))
     dataset = meeting.chief_first(
-        lambda: objects.open_dataset(config), "waiting for worker 0 to open the images"
+        lambda: objects.open_dataset(config, needs_labels=config.conditional),
+        "waiting for worker 0 to open the images",
     )
-    meeting.compare({"images": dataset.num_examples, "classes": ", ".join(dataset.class_names)})
+    meeting.compare(
+        {
+            "images": dataset.num_examples,
+            "classes": ", ".join(dataset.class_names),
+            "digest of the images": dataset.digest.identity,
+        }
+    )
     return dataset

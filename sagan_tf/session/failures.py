@@ -1,20 +1,18 @@
 """Turns failures of the machine and of the data into one line that says what to do."""
 
 import contextlib
-import errno
-import os
 
 import tensorflow as tf
 
 from sagan_tf.monitoring import estimate
 from sagan_tf.runs import run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, failure_of_the_system
 
 
 @contextlib.contextmanager
 def explained(workdir: str, dataset):
-    """Raises UserError for a full disk, and for an image that cannot be read when its turn comes."""
+    """Raises UserError for whatever the operating system refuses, e.g. as the disk is full."""
     try:
         yield
     except tf.errors.InvalidArgumentError:
@@ -22,13 +20,17 @@ def explained(workdir: str, dataset):
             raise
         raise dataset.failure from None
     except (OSError, tf.errors.OpError) as error:
-        if os.strerror(errno.ENOSPC) not in str(error):
+        if not (reason := failure_of_the_system(error)):
             raise
-        steps = run_files.checkpoints(workdir).steps()
+        try:
+            steps = run_files.checkpoints(workdir).steps()
+        except OSError:
+            steps = []
         kept = f"the run is kept as of step {steps[-1]}" if steps else "there is no checkpoint yet"
         raise UserError(
-            f"--workdir={workdir}: {os.strerror(errno.ENOSPC)}; {kept}: make room, and the same"
-            " command takes the run up"
+            f"{reason}; {kept}: when that is mended, the same command takes the run up",
+            option="workdir",
+            value=workdir,
         ) from error
 
 

@@ -1,6 +1,9 @@
 """What a worker does around the steps: the first one looks, writes, saves and scores, the others nothing."""
 
 import dataclasses
+import os
+
+import tensorflow as tf
 
 from sagan_tf.data.preflight import preflight
 from sagan_tf.evaluation import training_scores
@@ -8,11 +11,13 @@ from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.monitoring import samples
 from sagan_tf.monitoring.guards import Diverged, Guards, limits_of
 from sagan_tf.monitoring.summaries import Reporter, state_scalars
-from sagan_tf.monitoring.watch import Watch
-from sagan_tf.runs import objects, run_files
+from sagan_tf.monitoring.watch import Watch, complain
+from sagan_tf.runs import objects, run_files, training_data
 from sagan_tf.runs.config import INCEPTION, Config
 from sagan_tf.system import options
+from sagan_tf.system.errors import UserError, failure_of_the_system
 from sagan_tf.system.progress import write_line
+from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training import loop
 from sagan_tf.training.checkpoint import Checkpoints
 from sagan_tf.training.state import State
@@ -55,9 +60,9 @@ class Chief(Observer):
 
     def __init__(self, config: Config, state: State, saved: Checkpoints, dataset, step: int):
         found = preflight(dataset, config.workdir, write_line)
-        run_files.write_description(config, dataset.class_names)
+        self._dataset = dataset
         self._config, self._state, self._saved = config, state, saved
-        self._reporter = Reporter(config.workdir, step)
+        self._reporter = Reporter(config.workdir, step, complain)
         if self._reporter.has_diverged():  # this step's successors may get other weights than they had
             training_scores.set_aside(config.workdir, step)
         if step == 0:
@@ -71,22 +76,30 @@ class Chief(Observer):
             loop.Event(config.summary_every_steps, self._summarize),
             loop.Event(config.diagnostics_every_steps, self._watch.diagnose),
             loop.Event(config.sample_every_steps, self._watch.sample),
-            loop.Event(config.checkpoint_every_steps, self._watch.save),
+            loop.Event(config.checkpoint_every_steps, self._save),
         )
         if config.evaluate_every_steps:
             self._scores = training_scores.TrainingScores(config, state, dataset, self._reporter)
             self.events += (loop.Event(config.evaluate_every_steps, self._score),)
 
     def begin(self, step: int) -> None:
+        # Not before here: what contradicts the run has been refused, and its configuration is as it was.
+        data = training_data.describe(self._config, self._dataset)
+        run_files.write_description(self._config, self._dataset.class_names, data=data)
         if self._config.evaluate_every_steps:
-            self._scores.take_up(step)
+            self._tolerate(lambda: self._scores.take_up(step))
 
     def losses(self, step: int, count: int, scalars: dict[str, float]) -> None:
         self._watch.losses(step, count, scalars)
 
     def save(self, step: int) -> None:
         if step not in self._saved.steps():
-            self._watch.save(step)
+            self._save(step)
+
+    def _save(self, step: int, _=None) -> None:
+        self._watch.save(step)
+        if not os.path.isfile(RunFiles(self._config.workdir).config):  # somebody has removed the directory
+            run_files.write_description(self._config, self._dataset.class_names)
 
     def go_back(self, error: Diverged) -> int:
         good = self._watch.record(error)
@@ -107,7 +120,16 @@ class Chief(Observer):
 
     def _score(self, step: int, _) -> None:
         self._watch.weights(step)  # NaN ends the run here, and is never kept as the best
-        self._scores(step)
+        self._tolerate(lambda: self._scores(step))
+
+    def _tolerate(self, scoring) -> None:
+        """Scores; what keeps it from doing so is one line, and the training goes on."""
+        try:
+            scoring()
+        except (UserError, OSError, tf.errors.OpError) as error:
+            if not isinstance(error, UserError) and not failure_of_the_system(error):
+                raise
+            complain(f"warning: not scored: {failure_of_the_system(error) or error}")
 
 
 def _introduce(config: Config, reporter: Reporter, data_grid) -> None:

@@ -5,6 +5,8 @@ import signal
 import time
 import zlib
 
+import tensorflow as tf
+
 from sagan_tf.evaluation import training_scores
 from sagan_tf.monitoring.guards import Diverged
 from sagan_tf.monitoring.watch import complain
@@ -125,8 +127,21 @@ class Session:
             interrupt = stack.enter_context(loop.Interrupt())
             stack.enter_context(memory_explained(config, self._state, workers.strategy.num_replicas_in_sync))
             self._observer.begin(self.step)
-            self._train(interrupt)
+            try:
+                self._train(interrupt)
+            except tf.errors.InvalidArgumentError:
+                self._save_after_bad_image()
+                raise
         self.signal = interrupt.signal
+
+    def _save_after_bad_image(self) -> None:
+        """Saves the run after a failed step. That step has changed nothing, as it had no images."""
+        if self._dataset.failure is None:
+            return
+        self.step = int(self._state.step.numpy())
+        if self.step:
+            self._observer.save(self.step)
+            write_line(f"saved step {self.step}; the same command takes the run up")
 
     def close(self) -> None:
         """Makes everything that was written visible to readers."""

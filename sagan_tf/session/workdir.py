@@ -3,12 +3,14 @@
 import dataclasses
 import os
 
-from sagan_tf.runs import run_files
+from sagan_tf.runs import run_files, training_data
 from sagan_tf.runs.config import AUTO, NO_DATASET, Config
 from sagan_tf.runs.config.networks import NetworkOptions
-from sagan_tf.system import files, options
+from sagan_tf.system import files, options, output
 from sagan_tf.system.errors import UserError, writing
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
+
+_COMPARED_BY_CONTENT = ("dataset", "split")  # options: the images count, not their place
 
 
 def resolve(config: Config, given: set[str]) -> Config:
@@ -25,6 +27,7 @@ def resolve(config: Config, given: set[str]) -> Config:
       UserError: `config` makes no sense, or contradicts the run.
     """
     if not os.path.isfile(RunFiles(config.workdir).config):
+        _check_is_new(config.workdir)
         config = _like_its_source(config, given) if config.initialize_from else config
         config.check_new_run()
         return config.with_decay_steps()
@@ -46,12 +49,9 @@ def resolve(config: Config, given: set[str]) -> Config:
             changed.pop(name, None)
     new = dataclasses.replace(old, **changed)
     options.check(new)
-    changes = options.difference(old, new)
+    changes = options.difference(old, new, ignored=_COMPARED_BY_CONTENT)
     if changes:
-        raise UserError(
-            f"--workdir={config.workdir}: holds a run of another configuration ({'; '.join(changes)});"
-            " give the same flags to take it up, or another --workdir"
-        )
+        raise _contradiction(config.workdir, changes)
     return new
 
 
@@ -64,6 +64,47 @@ def _like_its_source(config: Config, given: set[str]) -> Config:
     config = dataclasses.replace(config, **{name: getattr(old, name) for name in names})
     config.check_networks()
     return config
+
+
+def _check_is_new(workdir: str) -> None:
+    """Raises UserError if a directory without a configuration holds checkpoints: they are of some run."""
+    for folder in (run_files.checkpoints(workdir), run_files.best_checkpoints(workdir)):
+        if steps := folder.steps():
+            raise UserError(
+                f"holds {len(steps)} checkpoints and no {CONFIG_FILE}, so what they are of is not known: put"
+                " that file back, or name another directory for a new run",
+                option="workdir",
+                value=workdir,
+            )
+
+
+def check_images(config: Config, dataset) -> str:
+    """What has changed in the images of the run in the workdir, for the user; "" if there is no run yet.
+
+    Raises:
+      UserError: the images contradict the run, see `training_data.compare`; or the workdir lies among them.
+    """
+    kind, _, place = config.dataset.partition(":")
+    if kind == "folder":
+        output.check_not_within("workdir", config.workdir, place)
+    if not os.path.isfile(RunFiles(config.workdir).config):
+        return ""
+    if training_data.read(config.workdir) is None:  # an earlier version began the run: only names tell
+        old = run_files.read_config(config.workdir)
+        if changes := options.difference(
+            old, dataclasses.replace(old, dataset=config.dataset, split=config.split)
+        ):
+            raise _contradiction(config.workdir, changes)
+    return training_data.compare(config, dataset)
+
+
+def _contradiction(workdir: str, changes: list[str]) -> UserError:
+    return UserError(
+        f"holds a run of another configuration ({'; '.join(changes)}); give the same flags to take it up, or"
+        " another directory",
+        option="workdir",
+        value=workdir,
+    )
 
 
 def lock(workdir: str):
@@ -82,5 +123,5 @@ def lock(workdir: str):
         files.lock(file)
     except BlockingIOError:
         file.close()
-        raise UserError(f"--workdir={workdir}: another process is training in it") from None
+        raise UserError("another process is training in it", option="workdir", value=workdir) from None
     return file

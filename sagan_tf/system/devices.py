@@ -56,7 +56,7 @@ class Workers(typing.NamedTuple):
 
     @contextlib.contextmanager
     def watched(self, await_end: typing.Callable):
-        """Makes a clear error of what TensorFlow raises when another process has ended.
+        """Raises UserError when another process has ended, in place of TensorFlow's many errors.
 
         Args:
           await_end: gives whoever watches the other processes the time to say which, and to end this one.
@@ -101,7 +101,7 @@ def make_workers(devices: str, hosts: typing.Sequence[str] = (), index: int = 0)
 
 
 def device_names(devices: str) -> list[str]:
-    """TensorFlow's names of what `--devices` stands for in this process: one for each replica.
+    """TensorFlow's names of the devices in this process, one for each replica; see `make_workers`.
 
     Raises:
       UserError: devices that are not here.
@@ -111,6 +111,10 @@ def device_names(devices: str) -> list[str]:
     if gpus and kind != "cpu":
         return [f"GPU:{number}" for number in gpus]
     return [f"CPU:{number}" for number in range(int(which or 1))]
+
+
+def _refusal(devices: str, problem: str) -> UserError:
+    return UserError(problem, option="devices", value=devices)
 
 
 def _mirrored(devices: str) -> tf.distribute.MirroredStrategy:
@@ -123,9 +127,7 @@ def _mirrored(devices: str) -> tf.distribute.MirroredStrategy:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     available = len(tf.config.list_logical_devices("CPU"))
     if count > available:
-        raise UserError(
-            f"--devices={devices}: TensorFlow has been started with {available} such devices here"
-        )
+        raise _refusal(devices, f"TensorFlow has been started with {available} such devices here")
     # Collective operations, the default, confuse two strategies of one process: their keys are the same.
     return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
@@ -135,7 +137,7 @@ def _chosen_gpus(devices: str) -> list[int]:
     available = len(tf.config.list_physical_devices("GPU"))
     if numbers[-1] >= available:
         allowed = f"numbers from 0 to {available - 1}" if available else "only auto and cpu:N"
-        raise UserError(f"--devices={devices}: TensorFlow sees {available} GPUs here; allowed are {allowed}")
+        raise _refusal(devices, f"TensorFlow sees {available} GPUs here; allowed are {allowed}")
     return numbers
 
 
@@ -144,9 +146,7 @@ def _show_only(devices: str) -> None:
     kind, _, which = devices.partition(":")
     if kind == "cpu":
         if which not in ("", "1"):
-            raise UserError(
-                f"--devices={devices}: with several workers the CPU of each is one replica: give cpu"
-            )
+            raise _refusal(devices, "with several workers the CPU of each is one replica: give cpu")
         tf.config.set_visible_devices([], "GPU")
     elif kind == "gpu":
         gpus = tf.config.list_physical_devices("GPU")

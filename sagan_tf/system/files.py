@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
+import sys
 
 try:
     import fcntl
@@ -13,6 +15,12 @@ except ImportError:  # Windows has no such module
 CAN_LOCK = fcntl is not None
 PARTIAL = ".partial"  # a file or directory has this at the end of its name until it is complete
 _CHUNK_BYTES = 1 << 20
+# What a file system says of a call that it does not have: Lustre, NFS, FUSE, mounted cloud storage.
+_UNSUPPORTED = {
+    getattr(errno, name)
+    for name in ("EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "ENOTTY", "EBADF", "EISDIR")
+    if hasattr(errno, name)
+}
 
 
 @contextlib.contextmanager
@@ -75,16 +83,34 @@ def publish(partial: str, path: str) -> None:
 
 
 def sync(path: str) -> None:
-    """Waits until a file, or the list of names in a directory, is on the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Waits until a file, or the list of names in a directory, is on the disk. Raises OSError.
+
+    Some file systems cannot do this: a directory there has nothing to wait for, and for a file one warning
+    is printed.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        if os.path.isdir(path):  # it may be written, not listed
+            return
+        raise
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some file systems cannot flush a directory: there is nothing to wait for.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not os.path.isdir(path):
+        if error.errno not in _UNSUPPORTED:
             raise
+        if not os.path.isdir(path):
+            _warn_once(
+                "warning: this file system cannot say when a file is on the disk"
+                f" ({error.strerror}): a power failure may cost what was written last"
+            )
     finally:
         os.close(descriptor)
+
+
+@functools.cache
+def _warn_once(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def sha256(*paths: str) -> str:
@@ -106,8 +132,18 @@ def lock(file, wait: bool = False) -> None:
 
     Raises:
       BlockingIOError: another process holds the lock, and `wait` is False.
+
+    A file system without locks gets one warning, and the work goes on.
     """
-    fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        _warn_once(
+            f"warning: this file system has no locks ({error.strerror}): make sure that no other process"
+            " writes to the same directory"
+        )
 
 
 def is_locked(path: str) -> bool:

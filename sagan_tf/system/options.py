@@ -21,7 +21,8 @@ import typing
 
 from absl import flags
 
-from sagan_tf.system.errors import UserError
+from sagan_tf.system import paths
+from sagan_tf.system.errors import UserError, is_one_line
 
 MAX_SEED = 2**32 - 1  # what Keras and NumPy take
 
@@ -36,6 +37,7 @@ def option(
     choices=None,
     may_change=False,
     positional=False,
+    is_path=False,
 ):
     """A dataclass field that is also a command line flag.
 
@@ -46,7 +48,9 @@ def option(
       minimum, maximum: inclusive bounds, for each element where the option is a list.
       choices: allowed values, for each element where the option is a list.
       may_change: whether a run that is taken up again may use another value.
-      positional: whether arguments that are no flags are added to it; of one option, a list of text.
+      positional: whether arguments without a flag are added to it; one option, a list of text, may have it.
+      is_path: whether it names a place: a path, KIND:PATH, or a URL where there may be one; it is read as
+        `paths.normal` says.
     """
     return dataclasses.field(
         default=default,
@@ -58,6 +62,7 @@ def option(
             "choices": choices,
             "may_change": may_change,
             "positional": positional,
+            "is_path": is_path,
         },
     )
 
@@ -70,7 +75,8 @@ _MEANING = {bool: "true or false", int: "a whole number", float: "a finite numbe
 class _Parser(flags.ArgumentParser):
     """Reads one value, or a tuple of them from `a,b,c`; the empty text is the empty tuple."""
 
-    def __init__(self, hint):
+    def __init__(self, hint, is_path):
+        self._is_path = is_path
         elements = typing.get_args(hint)
         self._is_list, self._type = bool(elements), elements[0] if elements else hint
         meaning = _MEANING[self._type]
@@ -89,7 +95,7 @@ class _Parser(flags.ArgumentParser):
     def _read(self, text):
         if self._type is bool:
             return _TRUTH[text.lower()]
-        value = self._type(text)
+        value = paths.normal(text) if self._is_path else self._type(text)
         if self._type is float and not math.isfinite(value):
             raise ValueError
         return value
@@ -109,7 +115,8 @@ def _flag_values(cls) -> flags.FlagValues:
     values, hints = flags.FlagValues(), typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint, text = hints[field.name], field.metadata["help"]
-        flag = flags.Flag(_Parser(hint), None, field.name, field.default, text, boolean=hint is bool)
+        parser = _Parser(hint, field.metadata["is_path"])
+        flag = flags.Flag(parser, None, field.name, field.default, text, boolean=hint is bool)
         flags.DEFINE_flag(flag, values)
     return values
 
@@ -117,7 +124,7 @@ def _flag_values(cls) -> flags.FlagValues:
 def _read_flags(values: flags.FlagValues, argv, positional: bool) -> list[str]:
     """Sets `values` from the arguments; what absl says of a mistake becomes one plain line.
 
-    Returns the arguments that are no flags, if there may be any.
+    Returns the arguments without a flag; there are some only if `positional`.
     """
     values.set_gnu_getopt(positional)  # flags may follow such arguments
     try:
@@ -160,7 +167,7 @@ def _with_flagfiles(argv, within: tuple[str, ...] = ()) -> list[str]:
 def _lines_of(path: str) -> list[str]:
     """The arguments in a flagfile: its lines without comments. Raises UserError."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # some editors begin a file with a byte order mark
             lines = [line.strip() for line in file]
     except OSError as error:
         raise UserError(f"--flagfile={path}: {error.strerror}") from error
@@ -183,14 +190,15 @@ def parse(cls, argv):
 
     Raises:
       UserError: an unknown flag, a value of the wrong type or out of bounds, an unreadable
-        flagfile, or an argument that is no flag.
+        flagfile, or an argument without a flag.
     """
     values, positional = _flag_values(cls), _positional(cls)
     rest = _read_flags(values, argv, positional is not None)
     fields = {field.name: getattr(values, field.name) for field in dataclasses.fields(cls)}
     given = frozenset(name for name in fields if values[name].present)
     if rest:
-        fields[positional] += tuple(rest)
+        is_path = cls.__dataclass_fields__[positional].metadata["is_path"]
+        fields[positional] += tuple(map(paths.normal, rest) if is_path else rest)
         given |= {positional}
     result = cls(**fields)
     check(result)
@@ -198,7 +206,7 @@ def parse(cls, argv):
 
 
 def _positional(cls) -> str | None:
-    """Name of the option that takes arguments that are no flags, if there is one."""
+    """Name of the option that takes the arguments without a flag; None if there is none."""
     return next((field.name for field in dataclasses.fields(cls) if field.metadata["positional"]), None)
 
 
@@ -217,7 +225,9 @@ def _check_item(field: dataclasses.Field, item) -> None:
     given = f"--{field.name}={format_value(item)}"
     if isinstance(item, str) and item.startswith("--"):
         raise UserError(f"--{field.name}: has no value, {item} follows")
-    if isinstance(item, str) and (item != item.strip() or not item.isprintable()):
+    if isinstance(item, str) and any("\udc80" <= character <= "\udcff" for character in item):
+        raise UserError(f"{given}: is not text in UTF-8; rename the file or folder")
+    if isinstance(item, str) and (item != item.strip() or not is_one_line(item)):
         raise UserError(f"--{field.name}={item!r}: must be one line without spaces around it")
     if choices is not None and item not in choices:
         raise UserError(f"{given}: allowed are {', '.join(map(str, choices))}")
@@ -242,17 +252,26 @@ def from_flagfile(cls, path: str):
     return parse(cls, [f"--flagfile={path}"])[0]
 
 
-def difference(old, new) -> list[str]:
-    """One line for every option that differs, e.g. `--seed: 0 before, 1 now`, less those that may change."""
+def difference(old, new, ignored=()) -> list[str]:
+    """One line for every option that differs, e.g. `--seed: 0 before, 1 now`.
+
+    Options that may change, and the names in `ignored`, are left out. Two paths of one place are the same.
+    """
     changed = [
         field.name
         for field in dataclasses.fields(old)
-        if not field.metadata["may_change"] and getattr(old, field.name) != getattr(new, field.name)
+        if not (field.metadata["may_change"] or field.name in ignored)
+        and _compared(field, old) != _compared(field, new)
     ]
     return [
         f"--{name}: {format_value(getattr(old, name))!r} before, {format_value(getattr(new, name))!r} now"
         for name in changed
     ]
+
+
+def _compared(field: dataclasses.Field, options):
+    value = getattr(options, field.name)
+    return paths.normal(value) if field.metadata["is_path"] and isinstance(value, str) else value
 
 
 def help_text(cls, program: str, description: str) -> str:

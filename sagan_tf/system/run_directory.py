@@ -1,4 +1,4 @@
-"""What is called what in a run's directory: the only place that has these names."""
+"""Names of the files in a run's directory: the only place that has them."""
 
 import os
 
@@ -18,6 +18,7 @@ class RunFiles:
     Attributes:
       config: the resolved configuration, a flagfile; a directory without it holds no run.
       classes: names of the classes, one a line.
+      data: JSON: digests, numbers and place of the images that the run learns from.
       imported: JSON: where the weights of an imported run come from, and what was decided about them.
       environment: JSON lines: what the run computed with, from which step on.
       lock: held by the process that trains.
@@ -27,8 +28,8 @@ class RunFiles:
       divergence: JSON lines: what the guards saw, which ended the run or was ignored.
       samples: directory of PNGs.
       tensorboard: directory of event files.
-      scores_folder, scores: directory of what scoring writes, and in it the scores as JSON lines.
-      pictures, attention: directories of what `sagan_tf.sample` and `sagan_tf.attention` write.
+      scores_folder, scores: directory for scoring, and the scores in it as JSON lines.
+      pictures, attention: directories that `sagan_tf.sample` and `sagan_tf.attention` write to.
     """
 
     def __init__(self, workdir: str):
@@ -37,6 +38,7 @@ class RunFiles:
 
         self.workdir = workdir
         self.config, self.classes = within(CONFIG_FILE), within("classes.txt")
+        self.data = within("data.json")
         self.imported = within("import.json")
         self.environment, self.lock = within("environment.jsonl"), within("lock")
         self.checkpoints, self.best = within("checkpoints"), within("best")

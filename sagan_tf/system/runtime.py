@@ -66,22 +66,33 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         return
+    try:
+        captured = tempfile.TemporaryFile()
+    except OSError:  # no directory for temporary files can be written: the notices are printed
+        import tensorflow  # noqa: F401
+
+        return
+    with captured:
+        _import_silently(captured)
+
+
+def _import_silently(captured) -> None:
+    """Imports TensorFlow with standard error going to a file; prints it after all if it may be useful."""
     sys.stderr.flush()
     saved = os.dup(2)
     useful = True
-    with tempfile.TemporaryFile() as captured:
-        try:
-            os.dup2(captured.fileno(), 2)
-            import tensorflow
+    try:
+        os.dup2(captured.fileno(), 2)
+        import tensorflow
 
-            gpus = tensorflow.config.list_physical_devices("GPU")
-            useful = not gpus and os.path.exists(_NVIDIA_DEVICE)
-        finally:
-            os.dup2(saved, 2)
-            if useful:
-                captured.seek(0)
-                os.write(saved, captured.read())
-            os.close(saved)
+        gpus = tensorflow.config.list_physical_devices("GPU")
+        useful = not gpus and os.path.exists(_NVIDIA_DEVICE)
+    finally:
+        os.dup2(saved, 2)
+        if useful:
+            captured.seek(0)
+            os.write(saved, captured.read())
+        os.close(saved)
 
 
 def set_intra_op_threads(count: int) -> None:
@@ -133,7 +144,7 @@ class Environment(typing.NamedTuple):
         return "; ".join([*parts, f"bfloat16 {bfloat16}"])
 
     def record(self) -> dict:
-        """The same for a file, with the versions of what computes."""
+        """The same as a dictionary for a file, with the versions of the packages."""
         from sagan_tf import __version__
 
         versions = {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.files import sha256, sync
+from sagan_tf.system.paths import for_tensorflow
 from sagan_tf.system.run_directory import steps_in
 
 MANIFEST = "manifest.json"
@@ -143,7 +144,7 @@ class Checkpoints:
         """
         self.verify(step)
         try:
-            status = checkpoint.read(os.path.join(self.path(step), _PREFIX))
+            status = checkpoint.read(os.path.join(for_tensorflow(self.path(step)), _PREFIX))
             status.assert_existing_objects_matched()
             if partial:
                 status.expect_partial()
@@ -161,13 +162,26 @@ class Checkpoints:
             raise DamagedCheckpointError(f"{self.path(step)}: {line}") from error
 
     def restore_newest(self, checkpoint: tf.train.Checkpoint, report=print) -> int | None:
-        """Reads the newest sound checkpoint and reports each damaged one. Returns its step, or None."""
-        for step in reversed(self.steps()):
+        """Reads the newest sound checkpoint and reports each damaged one.
+
+        Returns:
+          Its step; None if there are no checkpoints.
+
+        Raises:
+          UserError: there are checkpoints, and none can be read: what was learnt must not be overwritten.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
             try:
                 self.restore(checkpoint, step)
                 return step
             except DamagedCheckpointError as error:
-                report(f"checkpoint of step {step} is damaged ({error}); trying the one before")
+                report(f"checkpoint of step {step} is damaged ({error})")
+        if steps:
+            raise UserError(
+                f"{self.directory}: none of the {len(steps)} checkpoints can be read, and they are not to be"
+                " overwritten: mend or move them, or name another directory for a new run"
+            )
         return None
 
 

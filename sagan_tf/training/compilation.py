@@ -30,12 +30,14 @@ def make_train_function(
         step = tf.function(alternation, jit_compile=True)
 
     def run_step(iterator):
-        images, labels = next(iterator)
-        scalars = strategy.run(step, args=(images, labels))
-        scalars = {name: strategy.reduce("SUM", value, axis=None) for name, value in scalars.items()}
-        with strategy.scope():
-            state.update_ema(ema_decay)
-        state.step.assign_add(1)
+        batch = next(iterator)
+        # Nothing of a step is computed before its images are there: a step without images changes nothing.
+        with tf.control_dependencies(_tensors(strategy, batch)):
+            scalars = strategy.run(step, args=batch)
+            scalars = {name: strategy.reduce("SUM", value, axis=None) for name, value in scalars.items()}
+            with strategy.scope():
+                state.update_ema(ema_decay)
+            state.step.assign_add(1)
         return scalars
 
     @tf.function(reduce_retracing=True)
@@ -48,3 +50,8 @@ def make_train_function(
         return {name: total / tf.cast(steps, tf.float32) for name, total in totals.items()}
 
     return train
+
+
+def _tensors(strategy, batch) -> list[tf.Tensor]:
+    """Every replica's images and labels of a distributed batch."""
+    return [tensor for values in batch for tensor in strategy.experimental_local_results(values)]

@@ -17,8 +17,18 @@ class Event(typing.NamedTuple):
     action: typing.Callable  # called as action(step, scalars)
 
 
+# Asked for by the user, the system, a terminal that was closed, or the program that shares out a cluster.
+_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
+    if hasattr(signal, name)
+]
+
+
 class Interrupt:
-    """Notes SIGINT and SIGTERM instead of ending the process, so that the run can be saved first.
+    """Notes the signals that would end the process, so that the run can be saved first.
+
+    A signal that is ignored, as SIGHUP under nohup, stays ignored.
 
     A second signal of the same kind acts as it would without this class.
 
@@ -31,8 +41,9 @@ class Interrupt:
         self._previous = {}
 
     def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._note)
+        for number in _SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def _note(self, number, frame):

@@ -1,6 +1,7 @@
 """npz, HDF5 and archives."""
 
 import io
+import os
 import tarfile
 import zipfile
 
@@ -98,7 +99,7 @@ def test_array_files_that_cannot_be_used(tmp_path):
     refused("must have one array of images", a=_LABELS)
     refused("must have one array of images .*a uint8.*b uint8", a=_PIXELS, b=_PIXELS)
     refused("must have one array of labels", a=_PIXELS, b=_LABELS, c=_LABELS)
-    refused("must count from 0", a=_PIXELS, b=_LABELS - 1)
+    refused("must count from 0", a=_PIXELS, b=_LABELS - 2)
     refused("1 or 3 channels", a=np.zeros((5, 4, 4, 7), np.uint8))
     path.write_bytes(b"PK\x03\x04 and then nothing")
     (tmp_path / "x.hdf5").write_bytes(b"nothing")
@@ -169,3 +170,103 @@ def test_damaged_member_is_skipped(tmp_path, capsys):
     path.write_bytes(content)
     assert _open(f"archive:{path}", bad_images="skip")[0].num_examples == 2
     assert "1.png: cannot be unpacked" in capsys.readouterr().err
+
+
+def _tar(path, add):
+    with tarfile.open(path, "w") as archive:
+
+        def file(name, content):
+            item = tarfile.TarInfo(name)
+            item.size = len(content)
+            archive.addfile(item, io.BytesIO(content))
+
+        def link(name, target, kind):
+            item = tarfile.TarInfo(name)
+            item.type, item.linkname = kind, target
+            archive.addfile(item)
+
+        add(file, link)
+    return str(path)
+
+
+def test_links_in_a_tar_are_followed(tmp_path):
+    def add(file, link):
+        file("d/cat/1.png", _png(1))
+        link("d/cat/2.png", "d/cat/1.png", tarfile.LNKTYPE)
+        link("d/dog/3.png", "../cat/2.png", tarfile.SYMTYPE)
+        link("d/eel", "cat", tarfile.SYMTYPE)
+
+    dataset, images, labels = _open(f"archive:{_tar(tmp_path / 'x.tar', add)}")
+    assert dataset.class_names == ("cat", "dog", "eel") and labels.tolist() == [0, 0, 1, 2, 2]
+    assert all(np.array_equal(image, _PIXELS[1]) for image in images)
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_links_out_of_a_tar_are_refused(tmp_path, kind):
+    def add(file, link):
+        file("cat/1.png", _png(1))
+        link("cat/2.png", "/etc/passwd", kind)
+
+    with pytest.raises(UserError, match="holds the link cat/2.png to .*which is not in it"):
+        _open(f"archive:{_tar(tmp_path / 'x.tar', add)}")
+
+
+def test_the_last_file_of_a_name_counts(tmp_path):
+    path = _tar(tmp_path / "x.tar", lambda file, link: [file("a.png", _png(0)), file("./a.png", _png(1))])
+    _, images, _ = _open(f"archive:{path}")
+    assert len(images) == 1 and np.array_equal(images[0], _PIXELS[1])
+
+
+def test_archives_that_are_not_whole_are_refused(tmp_path):
+    def add(file, link):
+        for number in range(4):
+            file(f"{number}.png", _png(number))
+
+    whole = open(_tar(tmp_path / "x.tar", add), "rb").read()
+    broken = bytearray(whole)
+    broken[whole.index(b"2.png") + 100] ^= 255  # a header's checksum
+    for content in (whole[: whole.index(b"3.png") + 100], bytes(broken), whole + whole):
+        (tmp_path / "y.tar").write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read"):
+            _open(f"archive:{tmp_path}/y.tar")
+    _pack(tmp_path / "x.zip", {f"{number}.png": _png(number) for number in range(4)})
+    content = (tmp_path / "x.zip").read_bytes()
+    (tmp_path / "y.zip").write_bytes(content[:200] + content[260:])
+    with pytest.raises(UserError, match="cannot be (read|unpacked)|holds no images"):
+        _open(f"archive:{tmp_path}/y.zip")
+
+
+def test_a_zip_made_on_windows_has_its_folders(tmp_path):
+    _pack(tmp_path / "x.zip", {"cat\\1.png": _png(1), "dog\\2.png": _png(2)})
+    assert _open(f"archive:{tmp_path}/x.zip")[0].class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_documents_beside_the_classes_are_not_images(tmp_path, kind, capsys):
+    files = {"cat/1.png": _png(1), "dog/2.png": _png(2), "README.md": b"# Photos", "LICENSE": b"CC0"}
+    files |= {"labels.csv": b"1,cat\n"}
+    if kind == "archive":
+        _pack(tmp_path / "x.zip", {f"set/{name}": content for name, content in files.items()})
+        dataset = _open(f"archive:{tmp_path}/x.zip")[0]
+    else:
+        for name, content in files.items():
+            (tmp_path / "c" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "c" / name).write_bytes(content)
+        dataset = _open(f"folder:{tmp_path}/c")[0]
+    assert dataset.class_names == ("cat", "dog") and dataset.num_examples == 2
+    assert capsys.readouterr().err.count("not read, as it is not an image") == 3
+
+
+def test_class_folders_whose_names_are_not_text(tmp_path):
+    folder = tmp_path / "c"
+    for name in (b"caf\xe9", b"tea"):
+        path = os.path.join(os.fsencode(folder), name)
+        os.makedirs(path)
+        with open(os.path.join(path, b"\xe9.png"), "wb") as file:
+            file.write(_png(0))
+    with pytest.raises(
+        UserError, match=r"the class name 'caf\\xe9' is not one line of text in UTF-8: rename"
+    ):
+        _open(f"folder:{folder}")
+    os.rename(os.path.join(os.fsencode(folder), b"caf\xe9"), folder / "café")
+    assert _open(f"folder:{folder}")[0].class_names == ("café", "tea")  # names of files may be anything

@@ -273,3 +273,30 @@ def test_failure_in_the_stream_is_kept_as_the_users_error(folder):
     with pytest.raises(tf.errors.OpError):
         next(iter(dataset.batches(50, seed=0)))
     assert "broken.png: not an image" in str(dataset.failure)
+
+
+def test_what_cannot_be_read_is_replaced_within_its_class(folder, capfd):
+    """As in a folder from which files are deleted while a run reads it."""
+    dataset = data.open_dataset(f"folder:{folder}", image_size=8, bad_images="skip", in_memory="no")
+    for name in ("00.png", "03.png", "06.png"):  # three of the seven in cat, that follow each other
+        (folder / "cat" / name).unlink()
+    indices = np.flatnonzero(dataset.source.labels == 2)
+    images, labels = dataset.source.read(indices)
+    assert labels.tolist() == [2] * 7
+    again, _ = dataset.source.read(indices)
+    np.testing.assert_array_equal(images, again)
+    for path in (folder / "cat").iterdir():
+        path.unlink()
+    images, labels = dataset.source.read(np.repeat(indices, 2))
+    assert set(labels.tolist()) == {0, 1} and len({image.tobytes() for image in images}) > 3
+    error = capfd.readouterr().err
+    assert error.count("no image of class 2 (cat) can be read") == 1 and error.count("skipped ") == 7
+
+
+def test_hints_at_the_kind(folder, tmp_path_factory):
+    with pytest.raises(UserError, match=f"is a folder: give folder:{folder}; allowed are digits"):
+        data.open_dataset(str(folder), image_size=8)
+    file = tmp_path_factory.mktemp("x") / "x.npz"
+    file.write_bytes(b"")
+    with pytest.raises(UserError, match=f"is a file: give npz:{file}; allowed are digits"):
+        data.open_dataset(str(file), image_size=8)

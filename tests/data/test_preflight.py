@@ -101,3 +101,31 @@ def test_check_data(tmp_path, capsys):
     assert "warning: 2 classes have fewer than 50 images" in capsys.readouterr().out
     with pytest.raises(UserError, match="--dataset is missing"):
         check_data.Options().check()
+
+
+@pytest.mark.parametrize(
+    ("values", "warning"),
+    [
+        (
+            np.random.default_rng(0).integers(0, 4096, (60, 40, 40)),
+            "almost black: no pixel is brighter than 16",
+        ),
+        (np.random.default_rng(0).integers(60_000, 65_536, (60, 40, 40)), "almost white"),
+        (np.repeat(np.arange(60) * 1000, 1600).reshape(60, 40, 40), "100% of the images are of one colour"),
+    ],
+    ids=["12 bits in 16", "white", "one colour"],
+)
+def test_images_that_teach_nothing(tmp_path, values, warning):
+    (tmp_path / "c").mkdir()
+    for number, image in enumerate(values.astype(np.uint16)):
+        Image.fromarray(image).save(tmp_path / "c" / f"{number}.png")
+    dataset = data.open_dataset(f"folder:{tmp_path}/c", image_size=32)
+    found = preflight(dataset, str(tmp_path / "out"), lambda line: None).warnings
+    assert any(warning in line for line in found), found
+
+
+def test_images_without_labels_are_counted_and_shown(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=pixels, y=np.arange(9) % 3 - 1)
+    dataset = data.open_dataset(f"npz:{tmp_path}/x.npz", image_size=32)
+    assert "3 images have no label" in preflight(dataset, str(tmp_path), lambda line: None).warnings

@@ -105,6 +105,9 @@ class _Stops:
     def describe(self, index):
         return self._examples.describe(index)
 
+    def identify(self):
+        return self._examples.identify()
+
     def get(self, index):
         if index >= self._at:
             raise KeyboardInterrupt
@@ -208,3 +211,41 @@ def test_settings_are_all_compared(folder, tmp_path):
         other = dataclasses.replace(settings, **{field.name: "other"})
         with pytest.raises(UserError, match=f"{field.name}: .* before, other now"):
             prepare._claim(str(tmp_path), other)
+
+
+def test_images_without_labels_are_prepared_and_counted(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=pixels, y=np.arange(9) % 3 - 1)
+    examples = data.open_examples(f"npz:{tmp_path}/x.npz")
+    settings = records.Settings("x", "train", 16, "raw", 95, 4, "refuse", images.METHOD, "y")
+    manifest = prepare.prepare(examples, settings, str(tmp_path / "out"), 2, lambda line: None)
+    assert manifest.class_counts == [3, 3] and manifest.unlabelled == 3 and manifest.num_examples == 9
+    spec = f"records:{tmp_path}/out"
+    assert data.open_dataset(spec, image_size=16).source.labels.tolist() == (np.arange(9) % 3 - 1).tolist()
+    with pytest.raises(UserError, match=f"--dataset={spec}: 3 of 9 images have no label.*--noconditional"):
+        data.open_dataset(spec, image_size=16, needs_labels=True)
+
+
+def test_256_classes_of_bytes_are_counted(tmp_path):
+    pixels = np.zeros((256, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=pixels, y=np.arange(256, dtype=np.uint8))
+    examples = data.open_examples(f"npz:{tmp_path}/x.npz")
+    settings = records.Settings("x", "train", 16, "raw", 95, 256, "refuse", images.METHOD, "y")
+    manifest = prepare.prepare(examples, settings, str(tmp_path / "out"), 2, lambda line: None)
+    assert manifest.class_counts == [1] * 256 and len(manifest.class_names) == 256
+
+
+def test_what_records_were_made_from_is_known(tmp_path, folder):
+    examples = FolderExamples(folder)
+    settings = records.Settings("x", "train", 16, "jpeg", 95, 40, "refuse", images.METHOD, "y")
+    prepare.prepare(examples, settings, str(tmp_path), 2, lambda line: None)
+    ours, theirs = (
+        data.open_dataset(spec, image_size=16).identities()
+        for spec in (f"records:{tmp_path}", f"folder:{folder}")
+    )
+    assert ours & theirs
+    path = tmp_path / "manifest.json"  # of an earlier version
+    fields = json.loads(path.read_text())
+    del fields["source_identity"], fields["unlabelled"]
+    path.write_text(json.dumps(fields))
+    assert records.read_manifest(str(tmp_path)).source_identity == ""

@@ -1,5 +1,7 @@
 """Classes as users name them."""
 
+import unicodedata
+
 import pytest
 
 from sagan_tf.inspection.class_choice import choose
@@ -33,3 +35,9 @@ def test_unconditional():
 def test_classes_that_do_not_exist(text):
     with pytest.raises(UserError, match=rf"--classes={text}: no such class.*cat, dog, 0, owl.*0 to 3"):
         choose((text,), NAMES, True)
+
+
+def test_names_in_both_unicode_forms():
+    composed, decomposed = (unicodedata.normalize(form, "größe") for form in ("NFC", "NFD"))
+    assert choose([decomposed, composed], ["cat", composed], True) == [1]
+    assert choose([composed], ["cat", decomposed], True) == [1]

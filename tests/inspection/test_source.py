@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf import data, sample
 from sagan_tf.evaluation import samples
 from sagan_tf.evaluation.compiled import callable_of
+from sagan_tf.inspection import sample_folder
 from sagan_tf.inspection.source import draw, mixed_classes
 from sagan_tf.networks import Generator
 from sagan_tf.pictures import to_uint8
@@ -66,3 +68,19 @@ def test_a_mixture_is_the_class_whose_tables_are_mixed():
                 tables += 1
     assert tables == 12
     np.testing.assert_allclose(ours, whole(z, np.ones(2, np.int32), training=False), atol=ROUNDING)
+
+
+def test_samples_of_any_class_are_read_as_images_of_it(tmp_path):
+    """As of SUN397, whose classes are called /a/abbey."""
+    names = ("/a/abbey", "..", "100%25", "größe", "do\u2028g", ".x")
+    options = sample.Options(workdir="run", output=str(tmp_path / "out"))
+    folder = sample_folder.Folder(options.output, options, record="sample.cfg")
+    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    folder.write_images(images, np.arange(6), np.arange(6), names)
+    read = samples.FolderSamples(folder.file("images"), 10, seed=0)
+    read.name_classes(names)
+    order = np.argsort(read.labels)
+    assert read.labels[order].tolist() == list(range(6))
+    np.testing.assert_array_equal(next(read.batches(6))[order], images)
+    path = folder.write_npz(images, np.arange(6), names)
+    assert data.open_dataset(f"npz:{path}", image_size=16).class_names == names

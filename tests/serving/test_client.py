@@ -158,9 +158,11 @@ def test_answers_that_are_none_of_tensorflow_serving(client):
 
 def test_mistakes_before_anything_is_asked(client, tmp_path):
     assert "--model_name is missing" in _refusal(client(name=""))
-    assert "--classes=x: is no number" in _refusal(client("--classes=x"))
+    assert "--classes=x: is not a number" in _refusal(client("--classes=x"))
     assert "--classes=9999999999:" in _refusal(client("--classes=9999999999"))
-    assert "--class_file=/nowhere: cannot be read" in _refusal(client("--classes=x", "--class_file=/nowhere"))
+    assert "--class_file=/nowhere: /nowhere: cannot be read" in _refusal(
+        client("--classes=x", "--class_file=/nowhere")
+    )
     assert "--server=a b: allowed" in _refusal(client("--server=a b"))
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "0001_000000.png").touch()
@@ -256,3 +258,18 @@ def test_models_config_is_a_server_config(model):
 def test_client_starts_without_tensorflow():
     source = (ROOT / "tools" / "serving_client.py").read_text()
     assert "\nimport tensorflow" not in source and "\nimport grpc" not in source
+
+
+def test_numbers_without_a_class_file_are_said_to_be_numbers(addresses, client, tmp_path):
+    """Classes that are called 0, 1, 10, 2, ... in that order: class number 2 is the one that is called 10."""
+    server_of = f"--server={addresses['grpc']}"
+    code, out, _ = client(server_of, "--classes=2,1")
+    assert code == 0 and "classes 2, 1: taken as numbers of classes, from 0 in the order of" in out
+    (tmp_path / "labels.txt").write_text("0\n1\n10\n2\n")
+    code, out, _ = client(
+        server_of, "--classes=2", f"--class_file={tmp_path}/labels.txt", f"--output={tmp_path}/named"
+    )
+    assert code == 0 and "taken as" not in out
+    assert [path.name for path in (tmp_path / "named").iterdir()] == ["0003_000000.png"]
+    refused = client(server_of, "--classes=4", f"--class_file={tmp_path}/labels.txt")
+    assert "--classes=4: is not in --class_file" in _refusal(refused)

@@ -179,3 +179,25 @@ def test_console_of_an_entry_point(monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             importlib.import_module(f"sagan_tf.{name}").console()
         assert ended.value.code == 0 and f"usage: python -m sagan_tf.{name} " in capsys.readouterr().out
+
+
+def test_without_docstrings():
+    """As `python -OO` drops them."""
+    helped = python("-OO", "-m", "sagan_tf.sample", "--help")
+    assert helped.returncode == 0 and helped.stdout.startswith("\n\nusage: ") and "--workdir" in helped.stdout
+    refused = python("-OO", "-m", "sagan_tf.sample")
+    assert refused.returncode == 2 and refused.stderr.startswith("sample: error: give either --workdir")
+
+
+def test_without_a_place_for_temporary_files(tmp_path):
+    """As where not even /tmp can be written: TensorFlow is imported with its notices."""
+    (tmp_path / "tensorflow.py").write_text(FAKE_TENSORFLOW.format(gpus=[]))
+    code = (
+        "import tempfile\n"
+        "def refuse(*_, **__): raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+        "tempfile.TemporaryFile = refuse\n"
+        "from sagan_tf.system import runtime; runtime.import_tensorflow()"
+    )
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    ended = python("-c", code, PYTHONPATH=path, TF_CPP_MIN_LOG_LEVEL="2")
+    assert (ended.returncode, ended.stderr) == (0, "chatter ")

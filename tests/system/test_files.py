@@ -161,3 +161,36 @@ def test_hash_of_files(tmp_path):
     assert (
         files.sha256(tmp_path / "a", tmp_path / "b") == hashlib.sha256(b"12" * (1 << 20) + b"3").hexdigest()
     )
+
+
+@pytest.mark.parametrize("name", ["ENOSYS", "ENOLCK", "EOPNOTSUPP", "EINVAL"])
+def test_file_systems_without_locks_get_one_warning(tmp_path, monkeypatch, capsys, name):
+    number = getattr(errno, name)
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    files._warn_once.cache_clear()
+    for _ in range(2):
+        with files.locked(str(tmp_path / "directory")), open(tmp_path / "file", "w") as file:
+            files.lock(file)
+    assert capsys.readouterr().err.count("this file system has no locks") == 1
+    number = errno.EIO
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), files.locked(str(tmp_path / "directory")):
+        pytest.fail("not locked")
+
+
+@pytest.mark.parametrize("name", ["EINVAL", "ENOSYS", "ENOTSUP"])
+def test_file_systems_that_cannot_flush_anything(tmp_path, monkeypatch, capsys, name):
+    number = getattr(errno, name)
+
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    files._warn_once.cache_clear()
+    for content in ("x", "y"):
+        files.write(str(tmp_path / "file"), content)
+    assert (tmp_path / "file").read_text() == "y"
+    assert capsys.readouterr().err.count("cannot say when a file is on the disk") == 1

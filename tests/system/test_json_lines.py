@@ -1,5 +1,7 @@
 """Files of JSON lines survive whatever ends the process that writes them."""
 
+import json
+
 from sagan_tf.system import json_lines
 
 
@@ -28,3 +30,17 @@ def test_bytes_that_are_no_text_are_passed_over(tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b'\xff\xfe\n7\n{"step": 1}\n')
     assert json_lines.read(str(path)) == [{"step": 1}]
+
+
+def test_what_json_does_not_have_becomes_null(tmp_path):
+    path = tmp_path / "x.jsonl"
+    line = {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": -float("inf")}, "e": "NaN"}
+    json_lines.append(str(path), line)
+    json_lines.replace(str(tmp_path / "y.jsonl"), [line])
+
+    def refuse(word):
+        raise AssertionError(f"not JSON: {word}")
+
+    for name in ("x.jsonl", "y.jsonl"):
+        found = json.loads((tmp_path / name).read_text(), parse_constant=refuse)
+        assert found == {"a": None, "b": [1.5, None], "c": {"d": None}, "e": "NaN"}

@@ -78,6 +78,7 @@ class OutputOptions:
         " sagan_tf.train_classifier made).",
         section="Scores",
         may_change=True,
+        is_path=True,
     )
     best_metric: str = option(
         "fid",

@@ -18,6 +18,7 @@ class RunOptions:
         "Directory of the run: configuration, checkpoints, event files, samples.",
         section="Run",
         may_change=True,
+        is_path=True,
     )
     train_steps: int = option(
         1_000_000, "Generator steps of the whole run.", section="Run", minimum=1, may_change=True
@@ -37,10 +38,15 @@ class RunOptions:
         "Images to learn from: digits, tfds:NAME, folder:PATH (one folder a class), archive:FILE (zip or tar"
         " of the same), records:DIR (made by sagan_tf.prepare_data), npz:FILE, hdf5:FILE.",
         section="Data",
+        is_path=True,
     )
     split: str = option("train", "Split of the dataset.", section="Data")
     data_dir: str = option(
-        "", "Where TFDS keeps its data; TFDS's own default if empty.", section="Data", may_change=True
+        "",
+        "Where TFDS keeps its data; TFDS's own default if empty.",
+        section="Data",
+        may_change=True,
+        is_path=True,
     )
     bad_images: str = option(
         "refuse",

@@ -1,0 +1,104 @@
+"""Standard output and error that outlast their readers; checks of a place before it is written."""
+
+import contextlib
+import os
+import sys
+
+from sagan_tf.system import files, paths
+from sagan_tf.system.errors import UserError, naming, writing
+
+
+class Outlasting:
+    """A text stream whose writes never raise OSError: once its reader is gone, text is dropped.
+
+    A terminal is closed, `| head` has seen enough, the disk with the log is full: the work goes on.
+
+    Args:
+      stream: the stream, e.g. `sys.stdout`.
+      complain: called with one line when text is dropped for the first time.
+    """
+
+    def __init__(self, stream, complain):
+        self._stream, self._complain, self._is_lost = stream, complain, False
+        with contextlib.suppress(AttributeError, ValueError):  # no file behind it, or used already
+            stream.reconfigure(errors="backslashreplace")  # whatever the encoding is
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def _try(self, action) -> None:
+        if self._is_lost:
+            return
+        try:
+            action()
+        except OSError as error:
+            self._is_lost = True
+            self._silence()
+            self._complain(f"warning: standard output is lost ({error.strerror}); the work goes on")
+
+    def _silence(self) -> None:
+        """Lets what is in the stream's buffer go nowhere, or Python would complain when it ends."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(descriptor, self._stream.fileno())
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def outlasting(name: str):
+    """Makes this process's standard output and error outlast their readers while the block runs.
+
+    `name` is the command's, for the line on standard error.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stderr = errors = Outlasting(before[1], lambda line: None)
+    sys.stdout = Outlasting(before[0], lambda line: print(f"{name}: {line}", file=errors))
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def check_writable(option: str, path: str) -> None:
+    """Makes sure that a file or directory can be written, before the work for it begins.
+
+    Its directory is made if need be. A file that is there stays as it is.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with writing(option, path):
+        parent = os.path.dirname(os.path.abspath(path))
+        os.makedirs(parent, exist_ok=True)
+        if os.path.isfile(path):
+            open(path, "ab").close()
+            return
+        trial = os.path.join(path if os.path.isdir(path) else parent, f".{os.getpid()}{files.PARTIAL}")
+        try:
+            with open(trial, "xb") as file:
+                file.write(b"x")
+        finally:
+            with contextlib.suppress(OSError):
+                os.remove(trial)
+
+
+def check_new(option: str, path: str) -> None:
+    """Makes sure that a file or directory that must not exist yet can be written. Raises UserError."""
+    if os.path.lexists(path):
+        raise UserError("exists already; name another", option=option, value=path)
+    check_writable(option, path)
+
+
+def check_not_within(option: str, path: str, folder: str) -> None:
+    """Raises UserError if an output would lie in a folder of images, where it would be taken for images."""
+    with naming(option, path):
+        if paths.is_within(path, folder):
+            raise UserError(f"lies within {folder}, among the images; name a place outside of it")
