@@ -61,7 +61,9 @@ class Objective(typing.NamedTuple):
             # First, so that it sees the W / sigma of the pass that moves u.
             real, fake = tf.split(images, 2)
             real_labels = tf.split(labels, 2)[0]
-            penalties = self.gradient_penalty(lambda x: discriminator(x, real_labels), real, fake, share)
+            penalties = self.gradient_penalty(
+                lambda x: discriminator(x, real_labels, update_u=False), real, fake, share
+            )
             terms["penalty/gradient"] = self.gradient_penalty_weight * tf.reduce_sum(penalties)
         # One pass over both: D has no statistics over the batch.
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u)
