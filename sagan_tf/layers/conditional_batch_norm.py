@@ -2,8 +2,8 @@
 
 Or on a vector, as in BigGAN's (Brock et al. 2019).
 
-Every training pass moves the moving averages, as that of `keras.layers.BatchNormalization` does: each pass has
-a batch of its own. A frozen layer (`trainable=False`) is at inference, also in training. `update_statistics`
+Every training pass moves the moving averages, as in `keras.layers.BatchNormalization`: each pass has a batch
+of its own. A frozen layer (`trainable=False`) is at inference, also in training. `update_statistics`
 says for one pass whether they move. The training step of this project does so in every pass.
 """
 
@@ -104,7 +104,7 @@ class ConditionalBatchNormalization(_BatchNormalization):
 
     Args:
       classes: rows of the tables of gains and biases; 0 for one gain and bias (no labels).
-      momentum: decay of the moving averages, in [0, 1); the original's is 0.999, and 0.9999 in its last layer.
+      momentum: decay of the moving averages, in [0, 1); the original's is 0.999, in its last layer 0.9999.
       epsilon: added to the variance.
       synchronized: whether training statistics are those of all replicas' batches together. The
         original's are per replica.
