@@ -30,7 +30,7 @@ def requirements(name):
 
 
 PACKAGE_DATA = [f"inspection/explorer.{ending}" for ending in ("css", "html", "js")]
-PACKAGE_DATA.append("importing/README.md")
+PACKAGE_DATA += ["importing/README.md", "layers/README.md", "py.typed"]
 FILES = [f"requirements{suffix}.txt" for suffix in ("", "-test", "-serving", "-onnx")]
 REQUIRED = {name: bounds for file in FILES for name, bounds in requirements(file).items()}
 

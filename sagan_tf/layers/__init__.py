@@ -1,4 +1,4 @@
-"""The Keras layers that SAGAN is made of."""
+"""The Keras layers that SAGAN is made of, for any Keras model. README.md beside this file has recipes."""
 
 from sagan_tf.layers.conditional_batch_norm import (
     ConditionalBatchNormalization,
@@ -6,6 +6,7 @@ from sagan_tf.layers.conditional_batch_norm import (
 )
 from sagan_tf.layers.matched_residual_block import MatchedResidualBlock
 from sagan_tf.layers.self_attention import ATTENTION_FORMS, SelfAttention
+from sagan_tf.layers.spectral_norm_wrapper import SpectralNorm
 from sagan_tf.layers.spectral_normalization import SNConv2D, SNDense, SNEmbedding, SpectrallyNormalized
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "SNDense",
     "SNEmbedding",
     "SelfAttention",
+    "SpectralNorm",
     "SpectrallyNormalized",
 ]

@@ -1,11 +1,16 @@
 """Batch normalization whose gain and bias depend on the class (Dumoulin et al. 2017; SAGAN's generator).
 
 Or on a vector, as in BigGAN's (Brock et al. 2019).
+
+Every training pass moves the moving averages, as in `keras.layers.BatchNormalization`: each pass has a batch
+of its own. A frozen layer (`trainable=False`) is at inference, also in training. `update_statistics`
+says for one pass whether they move. The training step of this project does so in every pass.
 """
 
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.checks import check_input_shape, check_labels
 from sagan_tf.layers.spectral_normalization import SNDense
 
 
@@ -41,11 +46,11 @@ class _BatchNormalization(keras.layers.Layer):
         self.moving_variance = self._add_float32("moving_variance", (channels,), "ones", **statistics)
         self.updates = self._add_float32("updates", (), "zeros", **statistics)
 
-    def _normalize(self, inputs, gain, bias, training: bool, update_statistics: bool):
+    def _normalize(self, inputs, gain, bias, training: bool | None, update_statistics: bool | None):
         """gain, bias: float32, (C,) or one a row, (B, C)."""
-        if training:
+        if training and (self.trainable or update_statistics):
             mean, variance = self._batch_moments(inputs)
-            if update_statistics:
+            if update_statistics is None or update_statistics:
                 self._move(mean, variance)
         else:
             mean, variance = self.moving_mean.value, self.moving_variance.value
@@ -93,11 +98,13 @@ class _BatchNormalization(keras.layers.Layer):
 class ConditionalBatchNormalization(_BatchNormalization):
     """y = gain[label] * (x - mean) / sqrt(variance + epsilon) + bias[label].
 
-    For mean and variance see `_BatchNormalization`.
+    In training, mean and variance are those of the batch; at inference they are moving averages. They are
+    float32 whatever the policy. The averages forget their initial 0 and 1 in the first few updates, see
+    `_BatchNormalization`.
 
     Args:
       classes: rows of the tables of gains and biases; 0 for one gain and bias (no labels).
-      momentum: decay of the moving averages.
+      momentum: decay of the moving averages, in [0, 1); the original's is 0.999, in its last layer 0.9999.
       epsilon: added to the variance.
       synchronized: whether training statistics are those of all replicas' batches together. The
         original's are per replica.
@@ -105,10 +112,19 @@ class ConditionalBatchNormalization(_BatchNormalization):
     Call arguments:
       inputs: (B, ..., C).
       labels: int32 (B,), in [0, classes); None where `classes` is 0.
-      training: whether to normalize by the batch's statistics.
-      update_statistics: whether this pass moves the moving averages; only with `training`.
+      training: whether to normalize by the batch's statistics; set by Keras.
+      update_statistics: whether a training pass moves the moving averages; None: it does, unless the layer
+        is frozen. See the module's docstring.
 
     Returns: the shape and dtype of `inputs`.
+
+    Raises:
+      ValueError: the channels are unknown, momentum is out of range, or a label is, where labels are known
+        before the layer runs (see `check_labels`).
+
+    >>> layer = ConditionalBatchNormalization(10)
+    >>> layer(np.ones((2, 4, 4, 3), "float32"), np.array([7, 0]), training=True).shape
+    TensorShape([2, 4, 4, 3])
     """
 
     def __init__(
@@ -123,15 +139,23 @@ class ConditionalBatchNormalization(_BatchNormalization):
         self.classes = classes
 
     def build(self, input_shape):
+        check_input_shape(self, input_shape, range(2, 9), "(batch, ..., channels), the channels known")
         channels = input_shape[-1]
         table = (self.classes, channels) if self.classes else (channels,)
         self.gain = self._add_float32("gain", table, "ones")
         self.bias = self._add_float32("bias", table, "zeros")
         self._add_statistics(channels)
 
-    def call(self, inputs, labels=None, training=False, update_statistics=False):
+    def call(
+        self,
+        inputs,
+        labels=None,
+        training: bool | None = None,
+        update_statistics: bool | None = None,
+    ) -> tf.Tensor:
         gain, bias = self.gain.value, self.bias.value
         if self.classes:
+            check_labels(labels, self.classes)
             gain, bias = tf.gather(gain, labels), tf.gather(bias, labels)
         return self._normalize(inputs, gain, bias, training, update_statistics)
 
@@ -146,7 +170,7 @@ class LinearConditionalBatchNormalization(_BatchNormalization):
     BigGAN's (Brock et al. 2019, section 3 and appendix B): c, a class embedding, a part of z, or both, is
     linearly projected to gains, which are centred at 1, and biases. That A and B have no biases and
     are spectrally normalized is taken from its author's code (BigGAN-PyTorch). They are float32
-    whatever the policy. For mean and variance see `_BatchNormalization`.
+    whatever the policy. For mean and variance see `ConditionalBatchNormalization`.
 
     Args:
       condition_size: length of c.
@@ -156,11 +180,18 @@ class LinearConditionalBatchNormalization(_BatchNormalization):
     Call arguments:
       inputs: (B, ..., C).
       condition: float (B, condition_size).
-      training: whether to normalize by the batch's statistics.
+      training: whether to normalize by the batch's statistics; set by Keras.
       update_statistics: whether this pass stores the new u of A and B and, with `training`, moves the
-        moving averages.
+        moving averages; None: in training passes, unless the layer is frozen.
 
     Returns: the shape and dtype of `inputs`.
+
+    Raises:
+      ValueError: the channels are unknown, or momentum is out of range.
+
+    >>> layer = LinearConditionalBatchNormalization(condition_size=5)
+    >>> layer(np.ones((2, 4, 4, 3), "float32"), np.ones((2, 5), "float32"), training=True).shape
+    TensorShape([2, 4, 4, 3])
     """
 
     def __init__(
@@ -179,6 +210,12 @@ class LinearConditionalBatchNormalization(_BatchNormalization):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, inputs_shape, condition_shape=None):
+        check_input_shape(self, inputs_shape, range(2, 9), "(batch, ..., channels), the channels known")
+        if condition_shape is not None and condition_shape[-1] != self.condition_size:
+            raise ValueError(
+                f"{self.name}: condition of shape {tuple(condition_shape)}:"
+                f" must be (batch, {self.condition_size})"
+            )
         self.gain, self.bias = (self._projection(inputs_shape[-1], name) for name in ("gain", "bias"))
         self._add_statistics(inputs_shape[-1])
 
@@ -194,10 +231,17 @@ class LinearConditionalBatchNormalization(_BatchNormalization):
         layer.build((None, self.condition_size))
         return layer
 
-    def call(self, inputs, condition, training=False, update_statistics=False):
+    def call(
+        self,
+        inputs,
+        condition,
+        training: bool | None = None,
+        update_statistics: bool | None = None,
+    ) -> tf.Tensor:
         condition = tf.cast(condition, tf.float32)
-        gain = 1.0 + self.gain(condition, update_u=update_statistics)  # (B, C)
-        bias = self.bias(condition, update_u=update_statistics)
+        moving = {"update_u": update_statistics, "training": training}
+        gain = 1.0 + self.gain(condition, **moving)  # (B, C)
+        bias = self.bias(condition, **moving)
         return self._normalize(inputs, gain, bias, training, update_statistics)
 
     def get_config(self):

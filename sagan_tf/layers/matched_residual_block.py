@@ -3,11 +3,12 @@
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.checks import check_input_shape
 from sagan_tf.layers.spectral_normalization import SNConv2D
 
 
 def attention_parameters(channels: int, key_ratio: int) -> int:
-    """Trainable parameters of `SelfAttention`, form "original": query, key, value, projection and gamma."""
+    """Trainable parameters of `SelfAttention` with form "original": query, key, value, projection, gamma."""
     keys, values = max(1, channels // key_ratio), max(1, channels // 2)
     return 2 * channels * keys + 2 * channels * values + 1
 
@@ -18,9 +19,9 @@ def residual_parameters(channels: int, hidden: int) -> int:
 
 
 def matched_hidden_channels(channels: int, key_ratio: int) -> int:
-    """Hidden channels, at least 1, of the residual block nearest in parameters to the attention it replaces.
+    """Hidden channels, at least 1, with which the block has nearly as many parameters as the attention.
 
-    Of two that are equally near, the narrower one.
+    If two are equally near, the narrower one.
 
     Args:
       channels: of the feature map.
@@ -34,11 +35,11 @@ def matched_hidden_channels(channels: int, key_ratio: int) -> int:
 
 @keras.saving.register_keras_serializable("sagan_tf")
 class MatchedResidualBlock(keras.layers.Layer):
-    """y = x + conv(ReLU(conv(ReLU(x)))), with the number of parameters of a `SelfAttention` layer, nearly.
+    """y = x + conv(ReLU(conv(ReLU(x)))), with nearly as many parameters as a `SelfAttention` layer.
 
-    SAGAN's table 1 sets attention against 'a residual block with the same number of parameters'; what
-    is in the block the paper leaves open. Here: 3x3 convolutions C -> h -> C, spectrally normalized,
-    with biases, without norms and without gamma; h is `matched_hidden_channels`.
+    SAGAN's table 1 compares attention with 'a residual block with the same number of parameters', and does
+    not say what is in the block. This one has two 3x3 convolutions C -> h -> C, spectrally normalized, with
+    biases, without norms and without gamma; h is `matched_hidden_channels`.
 
     Args:
       key_ratio: of the attention, of form "original", whose parameters are counted.
@@ -47,9 +48,17 @@ class MatchedResidualBlock(keras.layers.Layer):
 
     Call arguments:
       inputs: (B, H, W, C).
-      update_u: whether this pass stores the new u of the convolutions.
+      update_u: whether this pass stores the new u of the convolutions; None: in training, see the
+        docstring of `sagan_tf.layers.spectral_normalization`.
+      training: set by Keras.
 
     Returns: the shape and dtype of `inputs`.
+
+    Raises:
+      ValueError: key_ratio is less than 1, or the input has another rank.
+
+    >>> MatchedResidualBlock()(np.ones((1, 4, 4, 16), "float32")).shape
+    TensorShape([1, 4, 4, 16])
     """
 
     def __init__(
@@ -67,6 +76,8 @@ class MatchedResidualBlock(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
+        meaning = "(batch, height, width, channels), the channels known"
+        check_input_shape(self, input_shape, (4,), meaning)
         channels = input_shape[-1]
         hidden = matched_hidden_channels(channels, self.key_ratio)
         self.conv_1 = self._convolution(hidden, "conv_1", input_shape)
@@ -83,11 +94,12 @@ class MatchedResidualBlock(keras.layers.Layer):
         layer.build(input_shape)
         return layer
 
-    def call(self, inputs, update_u=False):
-        # As a maximum: a graph optimizer would fuse tf.nn.relu with the sum that `inputs` is, which is needed
-        # a second time, and fail with an error message.
-        x = self.conv_1(tf.maximum(inputs, tf.zeros((), inputs.dtype)), update_u=update_u)
-        return self.conv_2(tf.nn.relu(x), update_u=update_u) + inputs
+    def call(self, inputs, update_u: bool | None = None, training: bool | None = None) -> tf.Tensor:
+        moving = {"update_u": update_u, "training": training}
+        # tf.maximum is ReLU here. A graph optimizer would fuse tf.nn.relu with the sum that made `inputs`,
+        # which is needed a second time below, and fail with an error message.
+        x = self.conv_1(tf.maximum(inputs, tf.zeros((), inputs.dtype)), **moving)
+        return self.conv_2(tf.nn.relu(x), **moving) + inputs
 
     def compute_output_shape(self, input_shape, **_):
         return input_shape

@@ -1,10 +1,12 @@
 """Self-attention over a feature map (SAGAN, section 3), in the paper's forms and in the original code's."""
 
+import math
 import typing
 
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.checks import check_input_shape
 from sagan_tf.layers.fast_attention import mix_large
 from sagan_tf.layers.mixing import attention_weights, mix, mix_by
 from sagan_tf.layers.spectral_normalization import SNDense
@@ -53,17 +55,30 @@ class SelfAttention(keras.layers.Layer):
       form: a key of `ATTENTION_FORMS`: "original" (the code of 2018: keys and values pooled, values
         C/2), "paper_v2" (all positions, values C/key_ratio) or "paper_v1" (all positions, values C,
         no projection).
-      key_ratio: queries and keys have C / key_ratio channels, at least 1 (k in the paper).
+      key_ratio: queries and keys have C / key_ratio channels (k in the paper); from 1 to C.
       spectral_norm: whether the projections are spectrally normalized.
       kernel_initializer: of the projections.
       fast: whether large maps are mixed image by image (`fast_attention.py`): the same function but for
         rounding, faster on CPUs.
 
     Call arguments:
-      inputs: (B, L, C), (B, H, W, C) or (B, D, H, W, C); N positions in all.
-      update_u: whether this pass stores the new u of the projections.
+      inputs: (B, L, C), (B, H, W, C) or (B, D, H, W, C); N positions in all. All but C may be unknown when
+        the layer is built. A mask is not used: feature maps have none.
+      update_u: whether this pass stores the new u of the projections; None: in training, see the docstring
+        of `sagan_tf.layers.spectral_normalization`.
+      return_attention_scores: whether the attention map is returned too, as of `MultiHeadAttention`.
+      training: set by Keras.
 
-    Returns: the shape and dtype of `inputs`. For the attention map see `look`.
+    Returns: the shape and dtype of `inputs`. With `return_attention_scores` a pair: that, and the map float32
+      (B, N, M), whose rows sum to 1; M is N, or the number of pooled positions. See also `look`.
+
+    Raises:
+      ValueError: an unknown form, a key_ratio out of range, or an input of another rank.
+
+    >>> layer = SelfAttention(form="paper_v2")
+    >>> y, scores = layer(np.ones((1, 4, 4, 16), "float32"), return_attention_scores=True)
+    >>> scores.shape
+    TensorShape([1, 16, 16])
     """
 
     def __init__(
@@ -99,9 +114,11 @@ class SelfAttention(keras.layers.Layer):
         return layer
 
     def build(self, input_shape):
-        if len(input_shape) not in (3, 4, 5):
-            raise ValueError(f"input of shape {input_shape}: must be (batch, 1 to 3 spatial axes, channels)")
+        meaning = "(batch, 1 to 3 spatial axes, channels), the channels known"
+        check_input_shape(self, input_shape, (3, 4, 5), meaning)
         channels, form = input_shape[-1], ATTENTION_FORMS[self.form]
+        if channels < self.key_ratio:
+            raise ValueError(f"key_ratio={self.key_ratio}: is more than the input's channels, {channels}")
         value_channels = max(1, channels // (form.value_ratio or self.key_ratio))
         self.query = self._projection(channels // self.key_ratio, "query", input_shape)
         self.key = self._projection(channels // self.key_ratio, "key", input_shape)
@@ -113,16 +130,26 @@ class SelfAttention(keras.layers.Layer):
             name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False
         )
 
-    def call(self, inputs, update_u=False):
-        query, key, value = self._project(inputs, update_u)
+    def call(
+        self,
+        inputs,
+        update_u: bool | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        moving = {"update_u": update_u, "training": training}
+        query, key, value = self._project(inputs, **moving)
+        if return_attention_scores:
+            beta = attention_weights(query, key)
+            return self._add(self._back(mix_by(beta, value), **moving), inputs), beta
         mixed = mix_large(query, key, value) if self.fast else mix(query, key, value)  # (B, N, C_v)
-        return self._add(self._back(mixed, update_u), inputs)
+        return self._add(self._back(mixed, **moving), inputs)
 
     def look(self, inputs) -> Attended:
-        """The same pass with the attention map and what it adds; it stores no u.
+        """The output with the attention map and the size of what attention adds; no u is stored.
 
         Args:
-          inputs: as of the layer, which is built.
+          inputs: as of the layer, which must be built.
         """
         inputs = tf.cast(inputs, self.compute_dtype)
         query, key, value = self._project(inputs, update_u=False)
@@ -131,23 +158,35 @@ class SelfAttention(keras.layers.Layer):
         share = tf.math.divide_no_nan(tf.abs(self.gamma.value) * _norm(mixed), _norm(inputs))
         return Attended(self._add(mixed, inputs), beta, share)
 
-    def _project(self, inputs, update_u: bool):
+    def _project(self, inputs, update_u: bool | None, training: bool | None = None):
         """Query (B, N, C/k), key (B, M, C/k) and value (B, M, C_v)."""
-        query = self.query(inputs, update_u=update_u)
-        key, value = self.key(inputs, update_u=update_u), self.value(inputs, update_u=update_u)
+        moving = {"update_u": update_u, "training": training}
+        query = self.query(inputs, **moving)
+        key, value = self.key(inputs, **moving), self.value(inputs, **moving)
         if ATTENTION_FORMS[self.form].pooled:
             key, value = _pool(key), _pool(value)
         return _flatten(query), _flatten(key), _flatten(value)
 
-    def _back(self, mixed, update_u: bool):
-        """What is mixed, with C channels: (B, N, C_v) -> (B, N, C)."""
-        return mixed if self.projection is None else self.projection(mixed, update_u=update_u)
+    def _back(self, mixed, update_u: bool | None, training: bool | None = None):
+        """Brings the mixed values back to C channels: (B, N, C_v) -> (B, N, C)."""
+        if self.projection is None:
+            return mixed
+        return self.projection(mixed, update_u=update_u, training=training)
 
     def _add(self, mixed, inputs):
         return tf.cast(self.gamma.value, inputs.dtype) * tf.reshape(mixed, tf.shape(inputs)) + inputs
 
     def compute_output_shape(self, input_shape, **_):
         return input_shape
+
+    def compute_output_spec(self, inputs, update_u=None, return_attention_scores=False, training=None):
+        output = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        sizes, pooled = inputs.shape[1:-1], ATTENTION_FORMS[self.form].pooled
+        keys = [size and -(-size // 2) if pooled else size for size in sizes]
+        shape = (inputs.shape[0], *(None if None in axes else math.prod(axes) for axes in (sizes, keys)))
+        return output, keras.KerasTensor(shape, dtype="float32")
 
     def get_config(self):
         return super().get_config() | {

@@ -32,7 +32,7 @@ class UpBlock(keras.layers.Layer):
         ):
             layer.build(shape)
 
-    def call(self, inputs, condition=None, training=False, update_state=False):
+    def call(self, inputs, condition=None, training=False, update_state=None):
         statistics = {"training": training, "update_statistics": update_state}
         x = tf.nn.relu(self.norm_1(inputs, condition, **statistics))
         x = self.conv_1(x, update_u=update_state)
@@ -72,7 +72,7 @@ class DownBlock(keras.layers.Layer):
         else:
             self.shortcut = None
 
-    def call(self, inputs, update_u=False):
+    def call(self, inputs, update_u=None):
         x = inputs if self.first else tf.nn.relu(inputs)
         residual = x if self.activated_shortcut else inputs
         residual = downsample(residual) if self.downsampling else residual

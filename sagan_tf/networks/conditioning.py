@@ -1,4 +1,4 @@
-"""How the generator learns of classes and z beyond its first layer: three ways, a class each.
+"""How classes and z reach the generator beyond its first layer: three ways, a Python class each.
 
 Each has
   z_parts: into how many equal parts z is divided.

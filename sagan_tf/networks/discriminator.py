@@ -8,7 +8,15 @@ import tensorflow as tf
 from sagan_tf.layers import SNConv2D, SNDense, SNEmbedding
 from sagan_tf.networks.architectures import ARCHITECTURES, discriminator_resolutions
 from sagan_tf.networks.blocks import DownBlock
-from sagan_tf.networks.network import INITIALIZERS, Look, Network, check_attention, check_initializer
+from sagan_tf.networks.network import (
+    INITIALIZERS,
+    Look,
+    Network,
+    check_attention,
+    check_attention_form,
+    check_image_size,
+    check_initializer,
+)
 
 _CONFIG = (
     "image_size",
@@ -48,9 +56,18 @@ class Discriminator(Network):
     Call arguments:
       images: float32 (B, image_size, image_size, 3) in [-1, 1].
       labels: int32 (B,), in [0, classes); None where unconditional.
-      update_u: whether this pass stores u.
+      update_u: whether this pass stores u; None: in training, see the docstring of
+        `sagan_tf.layers.spectral_normalization`.
+      training: set by Keras; the logits do not depend on it.
 
     Returns: float32 logits (B,). For attention maps see `look`, for class logits `class_logits`.
+
+    Raises:
+      ValueError: an argument that does not fit; it names the value.
+
+    >>> discriminator = Discriminator(image_size=32, channels=4, classes=10, attention=(16,))
+    >>> discriminator(np.zeros((2, 32, 32, 3), "float32"), np.array([3, 7])).shape
+    TensorShape([2])
     """
 
     def __init__(
@@ -70,9 +87,10 @@ class Discriminator(Network):
         **model_arguments,
     ):
         super().__init__(name=name, **model_arguments)
-        self.image_size, self.channels, self.classes = image_size, channels, classes
+        self.image_size, self.channels, self.classes = check_image_size(image_size), channels, classes
         self.attention = check_attention(attention, discriminator_resolutions(image_size), "discriminator")
-        self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
+        self.attention_form = check_attention_form(attention_form)
+        self.attention_key_ratio = attention_key_ratio
         self.spectral_norm, self.class_conditioning = spectral_norm, class_conditioning
         self.initializer, self.fast = check_initializer(initializer), fast
         if shortcut not in SHORTCUTS:
@@ -100,11 +118,11 @@ class Discriminator(Network):
                 )
             )
             if down and resolution in self.attention:
-                self._place(resolution)
+                self._place(resolution, channels * multiple)
         self._make_head(channels * architecture.discriminator[-1], kernels)
 
     def _make_head(self, width: int, kernels: dict) -> None:
-        """It is float32 whatever the policy: it costs nothing and decides everything."""
+        """Makes the layers after the sum over positions: float32 whatever the policy, as they cost little."""
         if self.class_conditioning not in CLASS_CONDITIONING:
             allowed = ", ".join(CLASS_CONDITIONING)
             raise ValueError(f"class_conditioning={self.class_conditioning!r}: allowed are {allowed}")
@@ -133,7 +151,10 @@ class Discriminator(Network):
             self.classifier.build((None, shape[-1]))
         self.built = True
 
-    def call(self, images, labels=None, update_u=False):
+    def call(
+        self, images, labels=None, update_u: bool | None = None, training: bool | None = None
+    ) -> tf.Tensor:
+        # Keras hands `training` on to the layers.
         return self.logits(self.features(images, update_u), labels, update_u)
 
     def freeze_blocks(self, count: int) -> None:
@@ -156,10 +177,11 @@ class Discriminator(Network):
     def look(self, images, labels=None) -> Look:
         """Logits, with the maps and shares of every attention layer; no u is stored."""
         inside = Look(None, {}, {})
-        return inside._replace(output=self.logits(self.features(images, inside=inside), labels))
+        h = self.features(images, False, inside)
+        return inside._replace(output=self.logits(h, labels, False))
 
-    def features(self, images, update_u: bool = False, inside: Look | None = None):
-        """The sum over positions of the last feature map, float32 (B, C); `inside` takes maps and shares."""
+    def features(self, images, update_u: bool | None = None, inside: Look | None = None) -> tf.Tensor:
+        """The sum over positions of the last feature map, float32 (B, C); `inside` gets maps and shares."""
         x = tf.cast(images, self.compute_dtype)
         for block in self.blocks:
             x = self._run(block, x, update_u=update_u)
@@ -167,14 +189,14 @@ class Discriminator(Network):
                 x = self._attend(x, update_u, inside)
         return tf.reduce_sum(tf.cast(tf.nn.relu(x), tf.float32), axis=(1, 2))
 
-    def logits(self, h, labels=None, update_u: bool = False):
+    def logits(self, h, labels=None, update_u: bool | None = None) -> tf.Tensor:
         """The logits float32 (B,) of `features` and labels."""
         logits = self.dense(h, update_u=update_u)[:, 0]
         if self.embedding is not None:
             logits += tf.reduce_sum(h * self.embedding(labels, update_u=update_u), axis=1)
         return logits
 
-    def class_logits(self, h, update_u: bool = False):
+    def class_logits(self, h, update_u: bool | None = None) -> tf.Tensor:
         """The auxiliary classifier's logits float32 (B, classes) of `features`.
 
         Raises:

@@ -9,7 +9,15 @@ from sagan_tf.layers import ConditionalBatchNormalization, SNConv2D, SNDense
 from sagan_tf.networks.architectures import ARCHITECTURES, FIRST_RESOLUTION, generator_resolutions
 from sagan_tf.networks.blocks import UpBlock
 from sagan_tf.networks.conditioning import ClassTable, EmbeddingAndZParts, SharedEmbedding
-from sagan_tf.networks.network import INITIALIZERS, Look, Network, check_attention, check_initializer
+from sagan_tf.networks.network import (
+    INITIALIZERS,
+    Look,
+    Network,
+    check_attention,
+    check_attention_form,
+    check_image_size,
+    check_initializer,
+)
 
 _CONFIG = (
     "image_size",
@@ -45,8 +53,9 @@ class Generator(Network):
       classes: number of classes; 0 for an unconditional generator.
       z_dim: length of z.
       attention: resolutions after whose block an attention layer stands.
-      attention_form, attention_key_ratio: see `SelfAttention`; with the form "residual" there is a
-        `MatchedResidualBlock` in its place, and there are no maps and no shares.
+      attention_form, attention_key_ratio: see `SelfAttention`; where there are fewer channels than the
+        ratio, queries and keys have one. With the form "residual" a `MatchedResidualBlock` stands in
+        attention's place, and there are no maps and no shares.
       spectral_norm: whether convolutions, the dense layer and attention are spectrally normalized.
       synchronized: whether batch statistics are those of all replicas together.
       embedding_size: length of a class embedding that all blocks share; 0 for a table of gains and
@@ -63,9 +72,17 @@ class Generator(Network):
       z: float32 (B, z_dim), standard normal.
       labels: int32 (B,), in [0, classes); None where unconditional.
       training: whether batch norm uses the batch's statistics.
-      update_state: whether this pass stores u and moves the moving averages.
+      update_state: whether this pass stores u and moves the moving averages; None: in training, as the
+        layers of `sagan_tf.layers` do.
 
     Returns: float32 images (B, image_size, image_size, 3) in [-1, 1]. For attention maps see `look`.
+
+    Raises:
+      ValueError: an argument that does not fit; it names the value.
+
+    >>> generator = Generator(image_size=32, channels=4, classes=10, z_dim=16, attention=(16,))
+    >>> generator(np.zeros((2, 16), "float32"), np.array([3, 7])).shape
+    TensorShape([2, 32, 32, 3])
     """
 
     def __init__(
@@ -88,9 +105,11 @@ class Generator(Network):
         **model_arguments,
     ):
         super().__init__(name=name, **model_arguments)
-        self.image_size, self.channels, self.classes, self.z_dim = image_size, channels, classes, z_dim
+        self.image_size, self.channels = check_image_size(image_size), channels
+        self.classes, self.z_dim = classes, z_dim
         self.attention = check_attention(attention, generator_resolutions(image_size), "generator")
-        self.attention_form, self.attention_key_ratio = attention_form, attention_key_ratio
+        self.attention_form = check_attention_form(attention_form)
+        self.attention_key_ratio = attention_key_ratio
         self.spectral_norm, self.synchronized = spectral_norm, synchronized
         self.embedding_size, self.hierarchical_z = embedding_size, hierarchical_z
         self.initializer, self.fast = check_initializer(initializer), fast
@@ -110,7 +129,7 @@ class Generator(Network):
             )
             self.blocks.append(block)
             if resolution in self.attention:
-                self._place(resolution)
+                self._place(resolution, width)
         self.last_norm = ConditionalBatchNormalization(0, **norms, name="last_norm")
         self.last_conv = conv(3, name="last_conv")
         self.embedding = self.conditioning.make_embedding()
@@ -137,7 +156,7 @@ class Generator(Network):
         self.last_conv.build(shape)
         self.built = True
 
-    def call(self, z, labels=None, training=False, update_state=False):
+    def call(self, z, labels=None, training: bool = False, update_state: bool | None = None) -> tf.Tensor:
         return self._images(z, labels, training, update_state)
 
     def look(self, z, labels=None) -> Look:
@@ -145,7 +164,7 @@ class Generator(Network):
         inside = Look(None, {}, {})
         return inside._replace(output=self._images(z, labels, False, False, inside))
 
-    def _images(self, z, labels, training: bool, update_state: bool, inside: Look | None = None):
+    def _images(self, z, labels, training: bool, update_state: bool | None, inside: Look | None = None):
         z = tf.cast(z, self.compute_dtype)
         z, conditions = self.conditioning.inputs(z, labels, self.embedding)
         x = self.dense(z, update_u=update_state)

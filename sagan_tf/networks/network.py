@@ -1,15 +1,16 @@
-"""What both networks do alike."""
+"""What the generator and the discriminator share."""
 
 import typing
 
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers import MatchedResidualBlock, SelfAttention, SpectrallyNormalized
+from sagan_tf.layers import ATTENTION_FORMS, MatchedResidualBlock, SelfAttention, SpectrallyNormalized
 from sagan_tf.layers.recomputation import recompute
+from sagan_tf.networks.architectures import ARCHITECTURES
 
 INITIALIZERS = {"glorot": "glorot_uniform", "orthogonal": "orthogonal"}  # and Keras's names of them
-RESIDUAL = "residual"  # in the place of a form of attention: a `MatchedResidualBlock`
+RESIDUAL = "residual"  # given as a form of attention: a `MatchedResidualBlock` stands in its place
 
 
 class Look(typing.NamedTuple):
@@ -36,22 +37,21 @@ class Network(keras.Model):
 
     @property
     def inner_layers(self) -> list:
-        """The layers at any depth; Keras itself lists only the uppermost."""
+        """The layers at every depth; Keras's `layers` are only the uppermost."""
         return list(self._flatten_layers(include_self=False))
 
     @property
     def kernel_layers(self) -> list:
-        """Those of them with a kernel that may be normalized."""
-        # One block of D has a spare shortcut, which is never built.
+        """The inner layers with a kernel that can be normalized."""
+        # One block of D has a shortcut that it does not need: it is never built.
         return [
             layer for layer in self.inner_layers if isinstance(layer, SpectrallyNormalized) and layer.built
         ]
 
     def copy(self, **changes):
-        """A built network of the same configuration but for `changes`, e.g. `name="ema_generator"`.
+        """A built network of this configuration with `changes`, e.g. `name="ema_generator"`.
 
-        Its weights are copies of those of the same path below the network's name and of the same shape; the
-        others are new.
+        Weights with the same path below the network's name and the same shape are copied; the others are new.
         """
         copy = type(self).from_config(self.get_config() | changes)
         copy.build()
@@ -67,9 +67,11 @@ class Network(keras.Model):
             return recompute(block, *tensors, **keywords)
         return block(*tensors, **keywords)
 
-    def _place(self, resolution: int) -> None:
+    def _place(self, resolution: int, channels: int) -> None:
+        """Makes the layer that stands after the block with this resolution and this many channels."""
         arguments = {
-            "key_ratio": self.attention_key_ratio,
+            # Narrow networks have one channel of queries and keys.
+            "key_ratio": min(self.attention_key_ratio, channels),
             "spectral_norm": self.spectral_norm,
             "kernel_initializer": INITIALIZERS[self.initializer],
             "dtype": self.dtype_policy,
@@ -87,8 +89,8 @@ class Network(keras.Model):
             if str(shape[1]) in layers:
                 layers[str(shape[1])].build(shape)
 
-    def _attend(self, x, update_u: bool, inside: Look | None):
-        """x after the layer that stands at its resolution, if there is one; adds to `inside` if given."""
+    def _attend(self, x, update_u: bool | None, inside: Look | None):
+        """Runs the layer that stands at x's resolution, if there is one. Adds to `inside` if it is given."""
         size = x.shape[1]
         if str(size) in self.residual_layers:
             return self.residual_layers[str(size)](x, update_u=update_u)
@@ -101,14 +103,31 @@ class Network(keras.Model):
         return x
 
 
+def check_image_size(image_size: int) -> int:
+    """Returns it. Raises ValueError if there is no such network."""
+    if image_size not in ARCHITECTURES:
+        raise ValueError(f"image_size={image_size}: allowed are {', '.join(map(str, ARCHITECTURES))}")
+    return image_size
+
+
 def check_attention(attention, allowed, role: str) -> tuple[int, ...]:
+    """The resolutions as a tuple. Raises ValueError for one that the network does not have."""
     for resolution in attention:
         if resolution not in allowed:
             raise ValueError(f"{role} attention at {resolution}: allowed are {', '.join(map(str, allowed))}")
     return tuple(attention)
 
 
+def check_attention_form(form: str) -> str:
+    """Returns it. Raises ValueError if there is no such form."""
+    if form not in (*ATTENTION_FORMS, RESIDUAL):
+        allowed = ", ".join((*ATTENTION_FORMS, RESIDUAL))
+        raise ValueError(f"attention_form={form!r}: allowed are {allowed}")
+    return form
+
+
 def check_initializer(initializer: str) -> str:
+    """Returns it. Raises ValueError if there is no such initializer."""
     if initializer not in INITIALIZERS:
         raise ValueError(f"initializer={initializer!r}: allowed are {', '.join(INITIALIZERS)}")
     return initializer

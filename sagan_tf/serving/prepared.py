@@ -32,7 +32,7 @@ class PreparedLayer:
         prepare, self._apply = _form(layer)
         self._kernel = store(prepare(layer.normalized_kernel(update_u=False)))
 
-    def __call__(self, inputs, update_u: bool = False):
+    def __call__(self, inputs, update_u: bool | None = None, training: bool | None = None):
         outputs = self._apply(inputs, tf.cast(self._kernel.value(), self._layer.compute_dtype))
         return outputs if self._layer.bias is None else add_bias(outputs, self._layer.bias.value)
 

@@ -61,7 +61,9 @@ class Objective(typing.NamedTuple):
             # Before u moves, so that both passes see the same W / sigma.
             real, fake = tf.split(images, 2)
             its_labels = self.gradient_penalty.labels(*tf.split(labels, 2))
-            penalties = self.gradient_penalty(lambda x: discriminator(x, its_labels), real, fake, share)
+            penalties = self.gradient_penalty(
+                lambda x: discriminator(x, its_labels, update_u=False), real, fake, share
+            )
             terms["penalty/gradient"] = self.gradient_penalty_weight * tf.reduce_sum(penalties)
         # One pass over both: D has no batch statistics.
         logits, class_logits = self._discriminate(discriminator, images, labels, update_u)

@@ -16,7 +16,10 @@ def seed():
 
 @pytest.fixture
 def run_layer_test(tmp_path):
-    """A function that puts a layer through weight counts, serialisation, dtype policy and a training step.
+    """A function that puts a layer through all that people do with a layer in Keras.
+
+    Weight counts, serialization, dtype policy, a training step, `fit` and `predict` of functional and of
+    subclassed models, `clone_model`, `summary`.
 
     Its arguments:
       make: called with `dtype=...`, returns a new layer.
@@ -39,6 +42,8 @@ def run_layer_test(tmp_path):
             _check_saved_model(make(dtype="float32"), inputs, tmp_path / "layer.keras")
             _check_policy(make, inputs)
             _check_training_step(layer, inputs, call_arguments)
+        _check_functional_model(make(dtype="float32"), inputs, tmp_path / "model.keras")
+        _check_subclassed_model(make(dtype="float32"), inputs)
 
     return check
 
@@ -61,8 +66,8 @@ def _perturb(layer):
 def _check_configuration(layer, inputs):
     config = json.loads(json.dumps(layer.get_config()))
     copy = type(layer).from_config(config)
-    assert copy.get_config() == layer.get_config()
-    copy(*inputs)
+    copy(*inputs)  # a wrapper's configuration says whether its layer is built
+    assert json.dumps(copy.get_config()) == json.dumps(layer.get_config())
     copy.set_weights(layer.get_weights())
     np.testing.assert_array_equal(copy(*inputs), layer(*inputs))
 
@@ -109,3 +114,81 @@ def _check_training_step(layer, inputs, call_arguments):
     for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
         variable.assign_sub(0.01 * gradient / length)
     assert loss_and_gradients()[0] < before
+
+
+FIT_STEPS = 150
+
+
+def fitted(layer, inputs, steps=FIT_STEPS, **compile_arguments):
+    """A functional model of one layer after `fit` on one batch, its weights nearly as they were before."""
+    symbols = [keras.Input(np.shape(array)[1:], dtype=array.dtype) for array in inputs]
+    model = keras.Model(symbols, layer(*symbols))
+    _perturb(layer)
+    model.compile(keras.optimizers.SGD(1e-5), loss="mse", **compile_arguments)
+    batch = (tuple(inputs), np.zeros(layer(*inputs).shape, np.float32))
+    model.fit(tf.data.Dataset.from_tensors(batch).repeat(steps), verbose=0)
+    return model
+
+
+def assert_sigma_is_the_largest_singular_value(layer, tolerance=0.01):
+    """Of every kernel in a layer. Returns how many there are."""
+    normalized = [each for each in layer._flatten_layers() if hasattr(each, "u")]
+    for each in normalized:
+        exact = np.linalg.svd(each._matrix().numpy(), compute_uv=False)[0]
+        assert abs(each.sigma() / exact - 1) < tolerance, each.path
+    return len(normalized)
+
+
+def _check_functional_model(layer, inputs, path):
+    model = fitted(layer, inputs, jit_compile=True)
+    assert_sigma_is_the_largest_singular_value(layer)
+    predicted = model.predict(list(inputs), verbose=0)
+    in_training = np.asarray(model(list(inputs), training=True))
+    assert np.abs(predicted - in_training).max() < 0.02 * np.abs(in_training).max()
+    lines = []
+    model.summary(print_fn=lines.append)
+    shape = ", ".join(map(str, (None, *predicted.shape[1:])))
+    assert f"({shape}{')' if predicted.ndim > 1 else ',)'}" in "".join(lines)
+    predicted = model.predict(list(inputs), verbose=0)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    model.save(path)
+    for copy in (clone, keras.saving.load_model(path)):
+        np.testing.assert_array_equal(copy.predict(list(inputs), verbose=0), predicted)
+
+
+class OneLayer(keras.Model):
+    """A subclassed model."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs, training=None):  # without `training`, Keras would tell no layer that it trains
+        return self.layer(*inputs)
+
+
+def _check_subclassed_model(layer, inputs):
+    """Every state moves in `fit`, and none in `evaluate`, in `predict`, and where the layer is frozen."""
+    model = OneLayer(layer)
+    model(inputs)
+    _perturb(layer)
+    model.compile(keras.optimizers.SGD(1e-5), loss="mse", run_eagerly=True)
+    batch = tf.data.Dataset.from_tensors((tuple(inputs), np.zeros(layer(*inputs).shape, np.float32)))
+    states = [variable for variable in layer.non_trainable_variables if variable.shape != (1, 1)]
+    for action, moves in (
+        (model.fit, True),
+        (model.evaluate, False),
+        (model.predict, False),
+        (lambda *_, **__: layer(*inputs, training=True), True),
+    ):
+        before = [variable.numpy() for variable in states]
+        action(batch, verbose=0)
+        for variable, old in zip(states, before, strict=True):
+            assert np.any(variable.numpy() != old) == moves, (variable.path, action)
+    layer.trainable = False
+    before = layer.get_weights()
+    outputs = layer(*inputs, training=True)
+    for variable, old in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(variable, old, err_msg=variable.path)
+    np.testing.assert_array_equal(outputs, layer(*inputs))  # frozen: at inference

@@ -1,5 +1,6 @@
 """Conditional batch norm against NumPy: training, inference, moving averages, one replica and two."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -101,16 +102,65 @@ def test_moving_averages_with_their_warm_up(momentum):
 
 
 def test_only_a_training_pass_that_may_moves_the_averages():
-    layer = made()
-    before = layer.get_weights()
-    layer(inputs_of(), LABELS, training=True)
-    layer(inputs_of(), LABELS, training=False, update_statistics=True)
-    for old, new in zip(before, layer.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-    layer(inputs_of(), LABELS, training=True, update_statistics=True)
-    pairs = zip(layer.weights, before, strict=True)
-    changed = [variable.name for variable, old in pairs if np.any(variable.numpy() != old)]
-    assert changed == ["moving_mean", "moving_variance", "updates"]
+    for may in (True, None):  # None: as training
+        layer = made()
+        before = layer.get_weights()
+        layer(inputs_of(), LABELS, training=True, update_statistics=False)
+        layer(inputs_of(), LABELS, training=False, update_statistics=may)
+        for old, new in zip(before, layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+        layer(inputs_of(), LABELS, training=True, update_statistics=may)
+        pairs = zip(layer.weights, before, strict=True)
+        changed = [variable.name for variable, old in pairs if np.any(variable.numpy() != old)]
+        assert changed == ["moving_mean", "moving_variance", "updates"]
+
+
+def test_it_moves_when_kerass_own_does():
+    """Each training pass moves the averages, also two in one step; a frozen layer is at inference."""
+    ours, theirs = made(0, momentum=0.0), keras.layers.BatchNormalization(momentum=0.0, epsilon=EPSILON)
+    for layer in (ours, theirs):
+        layer(inputs_of(), training=True)
+        first = layer.moving_mean.numpy()
+        layer(inputs_of(seed=1), training=True)
+        assert np.abs(layer.moving_mean - first).max() > 0.1
+        layer.trainable = False
+        layer(inputs_of(seed=2), training=True)
+    np.testing.assert_allclose(averages(ours), [theirs.moving_mean, theirs.moving_variance], rtol=1e-4)
+    ours.gain.assign(theirs.gamma)
+    ours.bias.assign(theirs.beta)
+    frozen = [layer(inputs_of(seed=2), training=True) for layer in (ours, theirs)]
+    np.testing.assert_allclose(*frozen, rtol=1e-4, atol=1e-5)
+
+
+def test_fitted_statistics_are_the_datas():
+    """In a functional model, on batches that differ: within a few percent; red if `fit` moves nothing."""
+    images, labels = inputs_of((512, 4, 4, CHANNELS)), np.arange(512, dtype=np.int32) % CLASSES
+    x, y = keras.Input(images.shape[1:]), keras.Input((), dtype="int32")
+    layer = ConditionalBatchNormalization(CLASSES)
+    model = keras.Model([x, y], layer(x, y))
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit([images, labels], images, batch_size=32, epochs=6, verbose=0)
+    mean, variance = moments(images)
+    np.testing.assert_allclose(layer.moving_mean, mean, atol=0.05)
+    np.testing.assert_allclose(layer.moving_variance, variance, rtol=0.05)
+    predicted = model.predict([images, labels], batch_size=512, verbose=0)
+    in_training = layer(images, labels, training=True).numpy()
+    assert np.abs(predicted - in_training).mean() < 0.05
+
+
+@pytest.mark.parametrize("labels", [[2, 3, 0, 1], [0, -1, 0, 1]])
+def test_a_label_out_of_range_is_named(labels):
+    wrong = next(label for label in labels if label not in range(CLASSES))
+    with pytest.raises(ValueError, match=f"labels: {wrong} was given; allowed are 0 to 2"):
+        made()(inputs_of(), np.array(labels))
+    with pytest.raises(ValueError, match="labels are missing: there are 3 classes"):
+        made()(inputs_of())
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, None)])
+def test_inputs_without_known_channels_are_refused(shape):
+    with pytest.raises(ValueError, match=r"input of shape \(4.*: must be \(batch, ..., channels\)"):
+        ConditionalBatchNormalization(CLASSES).build(shape)
 
 
 def test_gradients_equal_finite_differences():

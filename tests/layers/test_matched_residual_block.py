@@ -49,7 +49,7 @@ def test_no_other_width_is_nearer_to_the_attention(channels, key_ratio):
         layer.build((None, 4, 4, channels))
         return sum(variable.value.shape.num_elements() for variable in layer.trainable_variables)
 
-    wanted = parameters(SelfAttention("original", key_ratio))
+    wanted = parameters(SelfAttention("original", min(key_ratio, channels)))
     block = MatchedResidualBlock(key_ratio)
     found, hidden = parameters(block), block.conv_1.filters
     widening = 9 * channels + 1 + 9 * channels  # a filter more: its kernel and bias, and its part of the next

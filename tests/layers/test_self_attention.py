@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -140,11 +141,24 @@ def test_channels_of_queries_keys_and_values(form, value_channels, key_ratio):
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("spatial", [(8,), (4, 6), (3, 2, 4)])
 @pytest.mark.parametrize("form", ATTENTION_FORMS)
-def test_fewer_channels_than_the_ratio_leave_one(form):
-    layer = made(inputs_of((4, 4), channels=3), form=form)
-    assert layer.query.kernel.shape == (3, 1)
-    assert layer(inputs_of((4, 4), channels=3)).shape == (2, 4, 4, 3)
+def test_unknown_sizes_and_attention_scores(form, spatial):
+    """One functional model for every size. The scores are those of `look`, asked for as Keras does."""
+    inputs = inputs_of(spatial)
+    layer = SelfAttention(form, fast=True)
+    image = keras.Input((*[None] * len(spatial), CHANNELS))
+    model = keras.Model(image, layer(image, return_attention_scores=True))
+    layer.gamma.assign(0.7)
+    assert model.output_shape == [(None, *[None] * len(spatial), CHANNELS), (None, None, None)]
+    outputs, scores = model(inputs)
+    seen = layer.look(inputs)
+    np.testing.assert_allclose(scores, seen.beta, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(outputs, seen.output, rtol=1e-5, atol=1e-6)
+    symbols = layer(keras.Input((*spatial, CHANNELS)), return_attention_scores=True)
+    assert [symbol.shape[1:] for symbol in symbols] == [outputs.shape[1:], scores.shape[1:]]
+    larger = inputs_of([size + 1 for size in spatial])
+    np.testing.assert_allclose(keras.Model(image, layer(image))(larger), layer(larger), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
@@ -216,17 +230,18 @@ def test_key_ratio_1_holds_key_ratio_8(form, spectral_norm):
     [
         ({"form": "paper"}, "form='paper': allowed are original, paper_v2, paper_v1"),
         ({"key_ratio": 0}, "key_ratio=0: must be at least 1"),
+        ({"key_ratio": 17}, "key_ratio=17: is more than the input's channels, 16"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        SelfAttention(**arguments)
+        SelfAttention(**arguments).build((None, 4, 4, CHANNELS))
 
 
-@pytest.mark.parametrize("shape", [(2, 8), (1, 2, 2, 2, 2, 8)])
+@pytest.mark.parametrize("shape", [(2, 8), (1, 2, 2, 2, 2, 8), (2, 4, 4, None)])
 def test_inputs_of_other_ranks_are_refused(shape):
     with pytest.raises(ValueError, match="must be .batch, 1 to 3 spatial axes, channels"):
-        SelfAttention()(np.zeros(shape, np.float32))
+        SelfAttention().build(shape)
 
 
 @pytest.mark.parametrize(
