@@ -30,7 +30,7 @@ def requirements(name):
 
 
 PACKAGE_DATA = [f"inspection/explorer.{ending}" for ending in ("css", "html", "js")]
-PACKAGE_DATA += ["importing/README.md", "layers/README.md", "py.typed"]
+PACKAGE_DATA += [f"{room}/README.md" for room in ("importing", "layers", "metrics")] + ["py.typed"]
 FILES = [f"requirements{suffix}.txt" for suffix in ("", "-test", "-serving", "-onnx")]
 REQUIRED = {name: bounds for file in FILES for name, bounds in requirements(file).items()}
 
