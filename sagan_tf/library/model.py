@@ -52,7 +52,7 @@ class Model:
       config, step: of a run: its configuration, and the step of the checkpoint; else None.
     """
 
-    def __init__(self, source: sources.Source, path: str | None, weights: str = "ema"):
+    def __init__(self, source: sources.SampleSource, path: str | None, weights: str = "ema"):
         run = source.run
         self.path, self.class_names = path, source.class_names
         self.network: Generator | None = source.network
@@ -161,7 +161,7 @@ class Model:
 def of_network(network: Generator, class_names: tuple[str, ...] = (), path: str | None = None) -> Model:
     """The model of a generator in memory, built; without names its classes are "0", "1", ..."""
     names = class_names or tuple(map(str, range(network.classes)))
-    return Model(sources.Source(callable_of(network), names, None, network), path)
+    return Model(sources.SampleSource(callable_of(network), names, None, network), path)
 
 
 def load(
