@@ -10,8 +10,8 @@ from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import MetricError, Need
 from sagan_tf.runs.choice import choose
 from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
-from sagan_tf.system import class_names, cli, dataset_spec, files
-from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system import class_names, cli, dataset_spec, files, output, paths
+from sagan_tf.system.errors import UserError, naming, renaming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 
@@ -151,17 +151,15 @@ class Options:
             raise UserError(f"--metrics=: is empty; allowed are {', '.join(METRICS)}")
 
     def _check_output(self) -> None:
+        if _is_folder(self.generated):
+            output.check_not_within("output", self.scores_file, self.generated)
+        option = "output" if self.output else "workdir" if self.workdir else "generated"
         try:
             files.check_writable(self.scores_file)
         except OSError as error:
             problem = f"{self.scores_file} cannot be written ({error.strerror})"
-            if self.output:
-                raise UserError(problem, option="output", value=self.output) from error
-            option = "workdir" if self.workdir else "generated"
-            remedy = {"output": "FILE"}
-            raise UserError(
-                f"{problem}; name another file", option=option, value=getattr(self, option), remedy=remedy
-            ) from error
+            value, remedy = getattr(self, option), None if self.output else {"output": "FILE"}
+            raise UserError(problem, option=option, value=value, remedy=remedy) from error
 
     def check_run(self) -> None:
         """Refuses a run that is not there, and a checkpoint or dataset that it does not have."""
@@ -176,8 +174,8 @@ class Options:
     @property
     def scores_file(self) -> str:
         """Where results go."""
-        beside = f"{self.generated.rstrip('/')}.scores.jsonl"
-        return self.output or (RunFiles(self.workdir).scores if self.workdir else beside)
+        own = RunFiles(self.workdir).scores if self.workdir else paths.beside(self.generated, ".scores.jsonl")
+        return self.output or own
 
     def needing(self, *needs: Need) -> list[str]:
         """Those of the metrics that have all of these needs."""
@@ -330,7 +328,8 @@ def _open_real(options: Options, image_size: int, split: str, config=None) -> _R
         return _Real(None, None, test, split)
     of_run = None if options.reference else config
     spec = options.reference or config.dataset
-    return _Real(_open_dataset(options, spec, split, image_size, of_run), None, test, split)
+    with renaming(dataset="reference" if options.reference else "dataset", split="reference_split"):
+        return _Real(_open_dataset(options, spec, split, image_size, of_run), None, test, split)
 
 
 def _make_scorer(options: Options, real: _Real, names, image_size: int, folders):
@@ -416,7 +415,8 @@ def _real_test(options: Options, image_size: int, config):
             f"--cas_split={split}: of {spec} is what the generator learnt; name another split, or other"
             " images (--cas_dataset)"
         )
-    dataset = _open_dataset(options, spec, split, image_size, config)
+    with renaming(dataset="cas_dataset", split="cas_split"):
+        dataset = _open_dataset(options, spec, split, image_size, config)
     return pipeline.real_test(dataset, split, min(image_size, 64), options.cas_epochs)
 
 

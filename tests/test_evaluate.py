@@ -521,6 +521,25 @@ def test_another_run_of_the_same_name_is_scored_anew(tmp_path, command):
     assert len(values[0]) == 2 and len(values[1]) == 4
 
 
+def test_images_of_the_working_directory(command, tmp_path, monkeypatch):
+    """Nothing is written among them; results stand beside the folder, under its name."""
+    folder = tmp_path / "pictures"
+    _save_pictures(folder)
+    before = sorted(folder.rglob("*"))
+    monkeypatch.chdir(folder)
+    for _ in range(2):
+        code, _, error = command("--generated=.", "--reference=digits", "--metrics=fid", "--num_samples=40")
+        assert code == 0, error
+    assert sorted(folder.rglob("*")) == before and (tmp_path / "pictures.scores.jsonl").is_file()
+    line = _refusal(command, "--generated=.", "--reference=digits", "--metrics=fid", "--output=s.jsonl")
+    assert "--output=s.jsonl: lies within ., among the images" in line
+
+
+def test_a_message_names_the_option_that_was_given(run, command):
+    arguments = (f"--workdir={run.workdir}", "--metrics=fid", "--reference=digits")
+    assert "--reference_split=foo" in _refusal(command, *arguments, "--reference_split=foo")
+
+
 def test_a_run_that_cannot_be_written(run, command, tmp_path):
     """Files stand where its folders would be made."""
     for name in ("scores", "tensorboard"):
