@@ -5,7 +5,7 @@ import os
 import re
 
 from sagan_tf.runs.config import batch_statistics_option
-from sagan_tf.system import cli
+from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError, writing
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.run_directory import RunFiles
@@ -97,7 +97,7 @@ def main(options: Options, given) -> int:
     names = _checkpoints(options)
     run = _restore(options, names[0])
     classes = choose(options.classes, run.class_names, config.conditional, limit=_CLASSES)
-    output = _make_output(options)
+    directory = _make_output(options)
     real = _real_images(options, config, run.class_names, classes)
     looks = {}
     for name in names:
@@ -106,11 +106,11 @@ def main(options: Options, given) -> int:
             looks[run.step] = _look(options, run, classes, real)
             _report(looks[run.step])
     print(_MEANING)
-    page = os.path.join(output, _PAGE)
+    page = os.path.join(directory, _PAGE)
     title = os.path.basename(os.path.abspath(options.workdir))
     size = write_page(page, title, run.class_names, [looks[step] for step in sorted(looks)])
     for look in looks.values():  # after the page, by which a later command recognizes the folder
-        _write_figures(look, run.class_names, output)
+        _write_figures(look, run.class_names, directory)
     print(f"{page}: {size / 1e6:.1f} MB, open it in a browser")
     return 0
 
@@ -148,13 +148,14 @@ def _restore(options: Options, checkpoint: str):
 
 def _make_output(options: Options) -> str:
     """Makes the directory. Raises UserError if it holds something else, or cannot be written."""
-    output = options.output or RunFiles(options.workdir).attention
-    with writing("output", output):
-        os.makedirs(output, exist_ok=True)
-        found = os.listdir(output)
+    directory = options.output or RunFiles(options.workdir).attention
+    output.check_directory("output", directory)
+    with writing("output", directory):
+        os.makedirs(directory, exist_ok=True)
+        found = os.listdir(directory)
     if set(found) - {f"{_PAGE}.partial"} and _PAGE not in found:
-        raise UserError(f"--output={output}: holds other files; name a new or empty directory")
-    return output
+        raise UserError(f"--output={directory}: holds other files; name a new or empty directory")
+    return directory
 
 
 def _real_images(options: Options, config, class_names, classes):
@@ -193,7 +194,7 @@ def _report(look) -> None:
         print(f"  {view.name:{width}s}  {view.gamma:+8.4f}  {share:13.4f}{hardly}", flush=True)
 
 
-def _write_figures(look, class_names, output: str) -> None:
+def _write_figures(look, class_names, directory: str) -> None:
     import numpy as np
 
     from sagan_tf import pictures
@@ -204,7 +205,7 @@ def _write_figures(look, class_names, output: str) -> None:
         strength = f"gamma {view.gamma:+.3f}, |gamma o|/|x| {view.shares.mean():.3f}"
         title = f"{view.name}, step {look.step:,}: {strength}"
         tiles = np.concatenate(view.rows)
-        path = os.path.join(output, f"{view.name}_{look.step:08d}.png")
+        path = os.path.join(directory, f"{view.name}_{look.step:08d}.png")
         pictures.save(path, pictures.captioned_grid(tiles, len(view.rows[0]), captions, title=title))
         print(path, flush=True)
 

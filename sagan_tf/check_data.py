@@ -44,7 +44,7 @@ def main(options: Options, given) -> int:
     kind, _, place = options.dataset.partition(":")
     if kind == "folder":
         output.check_not_within("output", options.output, place)
-    output.check_writable("output", options.output)
+    output.check_directory("output", options.output)
     if kind == "records" and options.full:
         from sagan_tf.data import records
 

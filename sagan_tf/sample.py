@@ -129,7 +129,7 @@ def main(options: Options, given) -> int:
     from sagan_tf.inspection.sample_folder import Folder
 
     if options.output:
-        output.check_writable("output", options.output)
+        output.check_directory("output", options.output)
     if options.workdir:
         source = sources.from_run(
             options.workdir, options.checkpoint, options.weights == "ema", options.batch_statistics

@@ -145,7 +145,8 @@ class ArchiveExamples:
 
 
 def _normal_name(name: str) -> str:
-    return posixpath.normpath(name).lstrip("/")
+    """The name as seen from the archive's root, above which nothing lies: ../a/b -> a/b."""
+    return posixpath.normpath(f"/{name}").lstrip("/")
 
 
 def _with_links(members: dict[str, _Member], links: dict[str, str]) -> list[_Member]:
@@ -164,7 +165,8 @@ def _with_links(members: dict[str, _Member], links: dict[str, str]) -> list[_Mem
         for _ in range(_MOST_LINKS):
             if target not in links:
                 break
-            target = _normal_name(posixpath.join(posixpath.dirname(target), links[target]))
+            joined = posixpath.join(posixpath.dirname(target), links[target])
+            target = posixpath.normpath(joined).lstrip("/")  # one that leads out of the archive stays ../x
         inside = any(each.startswith(f"{target}/") for each in members)
         if target in members:
             result.append(members[target]._replace(name=name))

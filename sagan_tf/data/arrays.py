@@ -147,8 +147,12 @@ def _choose(spec, arrays, split):
         raise UserError(f"images must be uint8, at least one: it has {shapes}")
     if len(pixels.shape) == 4 and not {pixels.shape[1], pixels.shape[3]} & {1, 3}:
         raise UserError(f"images must have 1 or 3 channels: it has {shapes}")
-    image_names = set(images)
-    others = {name: array for name, array in arrays.items() if name not in image_names}
+    elsewhere = {len(array) for array in images.values()} - {len(pixels)}  # other splits have other lengths
+    others = {
+        name: array
+        for name, array in arrays.items()
+        if name not in images and not (array.shape and array.shape[0] in elsewhere)
+    }
     shown = f"array of labels among {shapes}"
     found = labels.read(
         others,

@@ -9,6 +9,7 @@ import numpy as np
 from sagan_tf.data import images
 from sagan_tf.data.digest import Digest, of_files
 from sagan_tf.system import class_names as names
+from sagan_tf.system import files as system_files
 from sagan_tf.system.errors import UserError, printable
 
 
@@ -82,7 +83,7 @@ class FolderExamples:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with system_files.open_to_read(path) as file:
         return file.read()
 
 

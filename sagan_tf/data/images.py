@@ -2,10 +2,13 @@
 
 import contextlib
 import io
+import typing
 import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from sagan_tf.system import files
 
 # What Pillow is allowed to try. Not all that it can: its EPS reader, for one, runs another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -54,13 +57,20 @@ def short_side(image: bytes | np.ndarray) -> int:
         return min(opened.size)
 
 
+def dimensions(path: str) -> tuple[int, int]:
+    """Width and height of an image file, pixels, from its header. Raises BadImageError or OSError."""
+    with files.open_to_read(path) as file, _opened(file) as image:
+        return image.size
+
+
 @contextlib.contextmanager
-def _opened(data: bytes):
+def _opened(data: typing.BinaryIO | bytes):
     """The image in a file, its pixels not read yet; whatever Pillow raises within is a BadImageError."""
     if not data:
         raise BadImageError("empty file")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        with Image.open(file, formats=FORMATS) as image:
             yield image
     except BadImageError:
         raise

@@ -46,20 +46,40 @@ def read(arrays: dict, count: int, choose) -> Labels:
     candidates = {name: array for name, array in arrays.items() if _may_be_labels(name, array, count)}
     meant = [name for name in candidates if _MEANT.search(name)]
     for name in meant or candidates:
-        labels = _understood(candidates[name])
-        if labels is not None:
+        labels = _understood(name, candidates[name])
+        if labels is not None and (meant or len(np.unique(labels)) < count):  # not the images' numbers
             found[name] = labels
         elif meant:
-            array = candidates[name]
             raise UserError(
-                f"the array {name}, {array.dtype}{tuple(array.shape)}, does not hold labels: allowed are"
+                f"the array {_shown(name, candidates[name])}, does not hold labels: allowed are"
                 " whole numbers from 0, one row of 0 and 1 an image with a single 1, and text; rename the"
                 " array if it is something else"
             )
+    if not meant:
+        _check_none_is_meant(arrays, count)
     if not found:
         return Labels(np.zeros(count, np.int32), ("all",))
     name = choose(found)
     return _named(name, found[name], _class_names(arrays))
+
+
+def _shown(name: str, array) -> str:
+    return f"{name}, {array.dtype}{tuple(array.shape)}"
+
+
+def _check_none_is_meant(arrays: dict, count: int) -> None:
+    """Raises UserError if an array that is called labels has another length than the images."""
+    for name, array in arrays.items():
+        if _MEANT.search(name) and not _names_classes(name, array) and array.shape:
+            raise UserError(
+                f"the array {_shown(name, array)}, does not have one label for each of the {count} images;"
+                " rename the array if it is something else"
+            )
+
+
+def _names_classes(name: str, array) -> bool:
+    """Whether an array is text that names the classes, not the images."""
+    return name == _NAMES or array.dtype.kind in "USO"
 
 
 def _may_be_labels(name: str, array, count: int) -> bool:
@@ -70,18 +90,21 @@ def _may_be_labels(name: str, array, count: int) -> bool:
     return array.dtype.kind in "iufbUSO" and (len(array.shape) == 1 or array.shape[1] < count + _MOST)
 
 
-def _understood(array) -> np.ndarray | None:
+def _understood(name: str, array) -> np.ndarray | None:
     """Labels as int64 (n,) or text (n,); None if the array does not hold labels."""
-    if array.dtype.kind == "O":  # text of any length in HDF5
-        array = np.array([each.decode() if isinstance(each, bytes) else str(each) for each in array[:]])
+    if array.dtype.kind in "SO":  # bytes, or text of any length in HDF5
+        array = np.asarray(array)
+        if not all(isinstance(each, bytes | str) for each in array.flat):
+            return None
+        array = np.array([_text(name, each) for each in array.flat]).reshape(array.shape)
     if len(array.shape) == 2 and array.shape[1] > 1:
         if array.dtype.kind not in "iufb" or not _is_one_hot(np.asarray(array[:_LOOKED_AT])):
             return None
         rows = np.asarray(array)
         return rows.argmax(axis=1).astype(np.int64) if _is_one_hot(rows) else None
     values = np.asarray(array).reshape(-1)
-    if values.dtype.kind in "US":
-        return np.array([each.decode() for each in values]) if values.dtype.kind == "S" else values
+    if values.dtype.kind == "U":
+        return values
     if values.dtype.kind == "f":
         whole = np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**31)
         return values.astype(np.int64) if whole.all() else None
@@ -98,7 +121,14 @@ def _class_names(arrays) -> list[str]:
     array = arrays.get(_NAMES)
     if array is None or len(array.shape) != 1 or array.dtype.kind not in "USO":
         return []
-    return [each.decode() if isinstance(each, bytes) else str(each) for each in array[:]]
+    return [_text(_NAMES, each) for each in array[:]]
+
+
+def _text(array_name: str, value) -> str:
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError as error:
+        raise UserError(f"the array {array_name} has {bytes(value)!r}, which is not text in UTF-8") from error
 
 
 def _named(array_name: str, values: np.ndarray, class_names: list[str]) -> Labels:

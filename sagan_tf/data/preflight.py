@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from sagan_tf import pictures
 from sagan_tf.data.labels import NO_LABEL
 from sagan_tf.system import files
-from sagan_tf.system.errors import UserError, with_remedy
+from sagan_tf.system.errors import UserError, printable, with_remedy
 
 GRID_FILE, TEXT_FILE = "data_check.png", "data_check.txt"
 
@@ -23,8 +23,9 @@ _TILE, _CAPTION = 64, 12  # least size of a tile and height of its caption, pixe
 _IMBALANCE = 10  # worth a warning: the largest class against the smallest
 _FEW = 50  # worth a warning: images in a class
 _DUPLICATES = 0.01  # worth a warning: share of images that are the same as another
-_DARK, _BRIGHT = 64, 192  # worth a warning: no pixel is at least as bright, or as dark
-_FLAT, _FLAT_SHARE = 4, 0.5  # worth a warning: share of images whose pixels are all within so many levels
+_MOST = 0.5  # worth a warning: a larger share of the images is black, white or of one colour:
+_DARK, _BRIGHT = 64, 192  # no pixel is at least as bright, or as dark
+_FLAT = 4  # all pixels are within so many levels
 
 
 class Preflight(typing.NamedTuple):
@@ -127,6 +128,7 @@ def _class_lines(names, counts, of) -> list[str]:
     if len(names) > 2 * _CLASSES_SHOWN:
         order = np.argsort(-counts, kind="stable")
         order = [*order[:_CLASSES_SHOWN], None, *order[-_CLASSES_SHOWN:]]
+    names = [printable(name) for name in names]
     width = min(max(len(name) for name in names), 40)
     title = "classes" if len(order) == len(names) else "classes, the largest and the smallest"
     lines = [f"{title}{of}:"]
@@ -197,17 +199,25 @@ def _warnings(dataset, counts, counted_all, look, small) -> list[str]:
 def _contrast_warnings(look: _Look) -> list[str]:
     """What the brightness of the images tells: there may be nothing to see on them."""
     found = []
-    if look.brightest.max() < _DARK:
+    dark, bright = look.brightest < _DARK, look.darkest > _BRIGHT
+    if dark.mean() > _MOST:
         found.append(
-            f"all images are almost black: no pixel is brighter than {look.brightest.max()} of 255; 10 or 12"
-            " bits stored in 16-bit files must be scaled to the full range first"
+            f"{_share(dark)} images are almost black: no pixel is brighter than {look.brightest[dark].max()}"
+            " of 255; 10 or 12 bits stored in 16-bit files must be scaled to the full range first"
         )
-    elif look.darkest.min() > _BRIGHT:
-        found.append(f"all images are almost white: no pixel is darker than {look.darkest.min()} of 255")
+    elif bright.mean() > _MOST:
+        found.append(
+            f"{_share(bright)} images are almost white: no pixel is darker than"
+            f" {look.darkest[bright].min()} of 255"
+        )
     flat = np.mean(look.brightest.astype(int) - look.darkest <= _FLAT)
-    if flat > _FLAT_SHARE:
+    if flat > _MOST:
         found.append(f"{flat:.0%} of the images are of one colour: there is nothing to learn from them")
     return found
+
+
+def _share(which: np.ndarray) -> str:
+    return "all" if which.all() else f"{which.mean():.0%} of the"
 
 
 def _grid(dataset, look) -> np.ndarray:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import itertools
+import math
 import time
 import typing
 
@@ -116,8 +117,12 @@ def append(path: str, line: dict) -> None:
 
 
 def read(path: str) -> list[dict]:
-    """The lines of a file that `append` wrote, less any that was cut short; none if there is no file."""
-    return json_lines.read(path)
+    """The lines of a file that `append` wrote, less any that was cut short; none if there is no file.
+
+    A score that is NaN stands in the file as null, for JSON has no NaN; here it is NaN again.
+    """
+    lines = json_lines.read(path)
+    return [line | {"value": math.nan} if line.get("value", 0.0) is None else line for line in lines]
 
 
 def set_aside(path: str, after: int) -> None:

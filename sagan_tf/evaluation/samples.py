@@ -4,7 +4,6 @@ import typing
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from sagan_tf.data import images as image_files
 from sagan_tf.data.folder import FolderExamples
@@ -164,9 +163,8 @@ class FolderSamples:
         for index in self._order:
             name = self._examples.describe(index)
             try:
-                with Image.open(name, formats=image_files.FORMATS) as image:
-                    found = image.size
-            except (OSError, ValueError) as error:
+                found = image_files.dimensions(name)
+            except (image_files.BadImageError, OSError) as error:
                 raise UserError(f"{name}: cannot be read as an image ({error}); mend or remove it") from error
             first, size = first or name, size or found
             if found != size or found[0] != found[1]:

@@ -8,7 +8,7 @@ import numpy as np
 from sagan_tf.evaluation import results
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.runs import run_files
-from sagan_tf.system import json_lines, options
+from sagan_tf.system import options
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import RunFiles
 
@@ -63,7 +63,7 @@ def _read_run(workdir: str, name: str) -> ReportedRun:
     lines = run_files.read_metrics(workdir)
     if not lines:
         raise UserError("metrics.jsonl holds no metrics yet", option="runs", value=workdir)
-    scores = json_lines.read(RunFiles(workdir).scores)
+    scores = results.read(RunFiles(workdir).scores)
     scores = [line for line in scores if line.get("step") is not None]
     return ReportedRun(name, config, lines, scores, training_hours(lines))
 

@@ -63,7 +63,8 @@ def _side_work(method):
                 raise
             if method.__name__ not in self._failed:
                 self._failed.add(method.__name__)
-                self._complain(f"warning: {method.__name__} cannot be written ({reason}); the run goes on")
+                what = method.__name__.replace("_", " ").strip()
+                self._complain(f"warning: {what} cannot be written ({reason}); the run goes on")
 
     return tried
 
@@ -162,11 +163,11 @@ class Reporter:
         grid = captioned_grid(enlarged(images), columns, captions)
         self.picture(step, tag, grid)
         path = os.path.join(self._paths.samples, f"{tag.rpartition('/')[2]}_{step:08d}.png")
-        self._save(path, grid)
+        self._picture_file(path, grid)
         return path
 
     @_side_work
-    def _save(self, path: str, grid: np.ndarray) -> None:
+    def _picture_file(self, path: str, grid: np.ndarray) -> None:
         os.makedirs(self._paths.samples, exist_ok=True)
         pictures.save(path, grid)
 

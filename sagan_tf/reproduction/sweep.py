@@ -68,7 +68,7 @@ class Sweep:
 
     def scores(self, run: PlannedRun) -> list[dict]:
         """All lines of the run's scores that an export would mention."""
-        lines = json_lines.read(RunFiles(run.config.workdir).scores)
+        lines = results.read(RunFiles(run.config.workdir).scores)
         return [line for line in lines if results.EXPORTED.items() <= line.items()]
 
     def is_trained(self, run: PlannedRun) -> bool:

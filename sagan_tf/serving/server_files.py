@@ -4,9 +4,9 @@ import json
 import os
 import re
 import shlex
+import sys
 
 from sagan_tf.system import files
-from sagan_tf.system.errors import UserError
 
 MODELS_FILE = "models.config"
 BATCHING_FILE = "batching.config"
@@ -41,15 +41,14 @@ allowed_batch_sizes: 32
 def write_server_files(export_dir: str, model_name: str) -> list[str]:
     """Writes those that are not there yet. What a user has changed stays; of this directory's old name not.
 
+    There is a warning if a models.config that a user has changed does not name this directory.
+
     Args:
       export_dir: the directory. It may have been moved or copied since its files were written.
       model_name: the name that the model is served by.
 
     Returns:
       The paths written.
-
-    Raises:
-      UserError: the user's own models.config does not serve this directory by this name.
     """
     path = json.dumps(os.path.abspath(export_dir), ensure_ascii=False)  # quoted as text format has it
     texts = {MODELS_FILE: _MODELS.format(name=json.dumps(model_name), path=path), BATCHING_FILE: _BATCHING}
@@ -65,22 +64,23 @@ def write_server_files(export_dir: str, model_name: str) -> list[str]:
 def _is_outdated(path: str, text: str) -> bool:
     """Whether a models.config is as it was written here, but for another name or place.
 
-    Raises:
-      UserError: it has been changed since, and names another place than it should.
+    It warns if the file has been changed since, and names another place than it should.
     """
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         found = file.read()
     quoted = r'"(?:[^"\\]|\\.)*"'
     pattern = re.escape(_MODELS.format(name="NAME", path="PATH"))
     if re.fullmatch(pattern.replace("NAME", quoted).replace("PATH", quoted), found):
         return found != text
     wanted = re.findall(f"(?:name|base_path): {quoted}", text)
-    if all(each in found for each in wanted):
-        return False
-    raise UserError(
-        f"{path}: does not hold {' and '.join(wanted)}: this directory has been renamed or moved since;"
-        " change the file, or remove it and export again"
-    )
+    if not all(each in found for each in wanted):
+        print(
+            f"warning: {path} is not as it was written here and stays as it is; it does not hold"
+            f" {' and '.join(wanted)}: make sure that it serves this directory, or remove it and export"
+            " again",
+            file=sys.stderr,
+        )
+    return False
 
 
 def commands(export_dir: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import sys
 import unicodedata
 
@@ -51,7 +52,7 @@ def failure_of_the_system(error: BaseException) -> str:
         return f"{error.filename}: {reason}" if error.filename else reason
     tensorflow_errors = getattr(sys.modules.get("tensorflow"), "errors", None)
     if tensorflow_errors and isinstance(error, tensorflow_errors.OpError):
-        first = str(error).partition("\n")[0]
+        first = re.sub(r"^\{\{.*?\}\} ?", "", str(error).partition("\n")[0])  # the name of a node
         return first if any(reason in first for reason in _REASONS) else ""
     return ""
 

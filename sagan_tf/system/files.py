@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import sys
+import typing
 
 try:
     import fcntl
@@ -47,6 +48,11 @@ def whole(path: str, mode: str = "w"):
         raise
 
 
+def open_to_read(path: str) -> typing.BinaryIO:
+    """Opens a file for reading bytes; a pipe that nobody writes to is empty, it is not waited for."""
+    return open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+
+
 def write(path: str, content: str | bytes) -> None:
     """Writes text or bytes as a file that is there whole or not at all. Raises OSError."""
     with whole(path, "wb" if isinstance(content, bytes) else "w") as file:
@@ -54,7 +60,11 @@ def write(path: str, content: str | bytes) -> None:
 
 
 def check_writable(path: str) -> None:
-    """Raises OSError if a file could not be written or added to; its folders may be missing yet."""
+    """Raises OSError if a file could not be written or added to.
+
+    What is there stays as it is, and nothing is left behind. Of a path that is missing, the nearest folder
+    above it is tried.
+    """
     if os.path.exists(path):
         with open(path, "ab"):
             return
@@ -63,8 +73,13 @@ def check_writable(path: str) -> None:
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+    trial = os.path.join(folder, f".{os.getpid()}{PARTIAL}")
+    try:
+        with open(trial, "xb") as file:
+            file.write(b"x")
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(trial)
 
 
 def publish(partial: str, path: str) -> None:

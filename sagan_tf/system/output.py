@@ -67,34 +67,24 @@ def outlasting(name: str):
         sys.stdout, sys.stderr = before
 
 
-def check_writable(option: str, path: str) -> None:
-    """Makes sure that a file or directory can be written, before the work for it begins.
-
-    Its directory is made if need be. A file that is there stays as it is.
-
-    Raises:
-      UserError: it cannot be written.
-    """
+def check_directory(option: str, path: str) -> None:
+    """Makes sure, before the work begins, that a directory can be written to. Raises UserError."""
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise UserError("is no directory; name a new or empty one", option=option, value=path)
     with writing(option, path):
-        parent = os.path.dirname(os.path.abspath(path))
-        os.makedirs(parent, exist_ok=True)
-        if os.path.isfile(path):
-            open(path, "ab").close()
-            return
-        trial = os.path.join(path if os.path.isdir(path) else parent, f".{os.getpid()}{files.PARTIAL}")
-        try:
-            with open(trial, "xb") as file:
-                file.write(b"x")
-        finally:
-            with contextlib.suppress(OSError):
-                os.remove(trial)
+        files.check_writable(os.path.join(path, "file"))
 
 
 def check_new(option: str, path: str) -> None:
-    """Makes sure that a file or directory that must not exist yet can be written. Raises UserError."""
+    """Makes sure that a file or directory that must not exist yet can be written, and makes its folder.
+
+    Raises UserError.
+    """
     if os.path.lexists(path):
         raise UserError("exists already; name another", option=option, value=path)
-    check_writable(option, path)
+    with writing(option, path):
+        files.check_writable(path)
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
 
 
 def check_not_within(option: str, path: str, folder: str) -> None:

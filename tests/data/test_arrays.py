@@ -211,6 +211,25 @@ def test_links_out_of_a_tar_are_refused(tmp_path, kind):
         _open(f"archive:{_tar(tmp_path / 'x.tar', add)}")
 
 
+def test_a_link_that_leads_out_of_the_archive_is_none_to_a_member(tmp_path):
+    def add(file, link):
+        file("cat/1.png", _png(1))
+        link("cat/2.png", "../../cat/1.png", tarfile.SYMTYPE)
+
+    with pytest.raises(UserError, match="holds the link cat/2.png to ../../cat/1.png, which is not in it"):
+        _open(f"archive:{_tar(tmp_path / 'x.tar', add)}")
+
+
+def test_names_from_above_the_current_folder(tmp_path):
+    def add(file, link):
+        file("../cat/1.png", _png(1))
+        file("/dog/2.png", _png(2))
+        link("../dog/3.png", "../cat/1.png", tarfile.LNKTYPE)
+
+    dataset, _, labels = _open(f"archive:{_tar(tmp_path / 'x.tar', add)}")
+    assert dataset.class_names == ("cat", "dog") and labels.tolist() == [0, 1, 1]
+
+
 def test_the_last_file_of_a_name_counts(tmp_path):
     path = _tar(tmp_path / "x.tar", lambda file, link: [file("a.png", _png(0)), file("./a.png", _png(1))])
     _, images, _ = _open(f"archive:{path}")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -166,6 +167,20 @@ def _decode_all(contents):
         except images.BadImageError:
             results["bad"] += 1
     return results
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path):
+    (tmp_path / "good.jpg").write_bytes(_bytes(_photo(), "JPEG"))
+    os.mkfifo(tmp_path / "pipe.jpg")
+    writer = threading.Timer(20, lambda: os.close(os.open(tmp_path / "pipe.jpg", os.O_RDWR)))
+    writer.start()  # or a wait would never end
+    try:
+        dataset = data.open_dataset(f"folder:{tmp_path}", image_size=_SIZE, bad_images="skip")
+        assert dataset.num_examples == 1 and writer.is_alive()
+        with pytest.raises(images.BadImageError):
+            images.dimensions(str(tmp_path / "pipe.jpg"))
+    finally:
+        writer.cancel()
 
 
 def test_ten_thousand_damaged_files_are_read_or_bad():

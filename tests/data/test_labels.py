@@ -55,8 +55,8 @@ def test_what_is_clear_is_understood(opened, array, name):
 def test_other_arrays_are_not_taken_for_labels(opened):
     dataset = opened(y=np.eye(3, dtype=np.float32)[_LABELS], index=_INDEX, weight=np.linspace(0, 1, _COUNT))
     assert dataset.num_classes == 3 and dataset.source.labels.tolist() == _LABELS.tolist()
-    dataset = opened(embedding=np.random.default_rng(0).normal(size=(_COUNT, 5)))
-    assert dataset.class_names == ("all",)
+    for array in (np.random.default_rng(0).normal(size=(_COUNT, 5)), _INDEX):  # every image has its own
+        assert opened(other=array).class_names == ("all",)
 
 
 def test_text_names_the_classes(opened):
@@ -86,6 +86,22 @@ def test_names_beside_numbers(opened):
 def test_the_rest_is_refused_by_name_and_type(opened, array):
     with pytest.raises(UserError, match=f"the array y, {array.dtype}.*, does not hold labels"):
         opened(y=array)
+
+
+@pytest.mark.parametrize("array", [_LABELS[:-2], np.eye(3)[_LABELS[:-2]]], ids=["numbers", "one-hot"])
+def test_labels_of_some_images_are_refused(opened, array):
+    with pytest.raises(UserError, match="the array y, .*10.*, does not have one label for each of the 12"):
+        opened(y=array)
+
+
+def test_labels_of_another_split_are_of_no_concern(opened):
+    assert opened(other_images=_PIXELS[:4], y=_LABELS[:4]).class_names == ("all",)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    np.savez(tmp_path / "images.npz", x=_PIXELS, y=np.array([b"ant", b"caf\xe9", b"cat"])[_LABELS])
+    with pytest.raises(UserError, match=r"the array y has b'caf.xe9', which is not text in UTF-8"):
+        data.open_dataset(f"npz:{tmp_path / 'images.npz'}", image_size=8)
 
 
 def test_two_candidates_are_refused(opened):

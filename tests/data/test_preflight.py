@@ -108,12 +108,18 @@ def test_check_data(tmp_path, capsys):
     [
         (
             np.random.default_rng(0).integers(0, 4096, (60, 40, 40)),
-            "almost black: no pixel is brighter than 16",
+            "almost black: no pixel is brighter than 1",
         ),
-        (np.random.default_rng(0).integers(60_000, 65_536, (60, 40, 40)), "almost white"),
+        (
+            np.concatenate(
+                [np.full((6, 40, 40), 65_535), np.random.default_rng(0).integers(0, 4096, (54, 40, 40))]
+            ),
+            "90% of the images are almost black: no pixel is brighter than 1",
+        ),
+        (np.random.default_rng(0).integers(60_000, 65_536, (60, 40, 40)), "all images are almost white"),
         (np.repeat(np.arange(60) * 1000, 1600).reshape(60, 40, 40), "100% of the images are of one colour"),
     ],
-    ids=["12 bits in 16", "white", "one colour"],
+    ids=["12 bits in 16", "some scaled", "white", "one colour"],
 )
 def test_images_that_teach_nothing(tmp_path, values, warning):
     (tmp_path / "c").mkdir()

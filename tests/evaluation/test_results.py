@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_lines_are_added_and_a_torn_one_does_no_harm(tmp_path):
     results.append(str(path), {"c": 3})
     assert results.read(str(path)) == [{"a": 1}, {"c": 3}]
     assert results.read(str(tmp_path / "none")) == []
+
+
+def test_a_score_that_is_nan_is_null_in_the_file_and_nan_again_when_it_is_read(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    results.append(str(path), results.record(Score("fid", math.nan, math.inf), PROTOCOL))
+    assert json.loads(path.read_text(), parse_constant=pytest.fail)["value"] is None
+    (line,) = results.read(str(path))
+    assert math.isnan(results.find([line], "fid", PROTOCOL)["value"]) and line["spread"] is None
 
 
 def test_lines_of_a_lost_run_are_set_aside(tmp_path):

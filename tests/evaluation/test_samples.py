@@ -116,6 +116,10 @@ def test_some_of_a_folder(tmp_path):
         (lambda folder: Image.new("RGB", (12, 12)).save(folder / "x.png"), "x.png: is 12x12, "),
         (lambda folder: (folder / "x.png").write_bytes(b"no image"), "x.png: cannot be read as an image"),
         (lambda folder: (folder / "x.png").write_bytes(b""), "x.png: cannot be read as an image"),
+        (
+            lambda folder: Image.new("1", (19_000, 19_000)).save(folder / "x.png"),  # too large for Pillow
+            "x.png: cannot be read as an image (damaged image (Image size",
+        ),
     ],
 )
 def test_bad_folders_are_refused_before_any_work(change, message, tmp_path):

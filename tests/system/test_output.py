@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sagan_tf.system import cli, output
+from sagan_tf.system import cli, files, output
 from sagan_tf.system.errors import UserError, failure_of_the_system, printable
 from sagan_tf.system.options import option
 from tests.conftest import ROOT
@@ -90,6 +90,8 @@ def test_every_error_of_the_system_is_one_line(capsys):
     for number in (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENOSPC, errno.EACCES):
         error = tf.errors.UnknownError(None, None, f"x/state.data; {os.strerror(number)}")
         assert fails(error) == f"say: error: x/state.data; {os.strerror(number)}\n"
+    error = tf.errors.UnknownError(None, None, "{{function_node __x_device_/y:0}} x; File too large\nmore")
+    assert fails(error) == "say: error: x; File too large\n"
     with pytest.raises(tf.errors.InvalidArgumentError):
         fails(tf.errors.InvalidArgumentError(None, None, "shapes do not match"))
     assert failure_of_the_system(ValueError("Input/output error")) == ""
@@ -111,17 +113,21 @@ def test_remedies_are_options_of_the_command(capsys):
 
 
 def test_places_are_checked_before_the_work(tmp_path):
-    output.check_writable("output", str(tmp_path / "new" / "file"))
-    output.check_writable("output", str(tmp_path / "new"))
+    output.check_new("output", str(tmp_path / "new" / "file"))
+    for folder in ("new", "none", "none/below"):
+        output.check_directory("output", str(tmp_path / folder))
+    assert os.listdir(tmp_path) == ["new"] and os.listdir(tmp_path / "new") == []
     (tmp_path / "file").write_text("kept")
-    output.check_writable("output", str(tmp_path / "file"))
-    assert (tmp_path / "file").read_text() == "kept" and os.listdir(tmp_path / "new") == []
-    for path in ("file/below", "file/below/it"):
-        with pytest.raises(
-            UserError, match=f"^--output=.*{path}: cannot be written .*(Not a dir|File exists)"
-        ):
-            output.check_writable("output", str(tmp_path / path))
-    with pytest.raises(UserError, match="exists already"):
-        output.check_new("output", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="cannot be written"):
-        output.check_new("output", "/proc/none/x")
+    for check in (output.check_directory, output.check_new):
+        for path in ("file/below", "file/below/it"):
+            with pytest.raises(UserError, match=f"^--output=.*{path}: cannot be written .Not a directory"):
+                check("output", str(tmp_path / path))
+        with pytest.raises(UserError, match="file: (is no directory|exists already); name"):
+            check("output", str(tmp_path / "file"))
+        for path in ("/proc/none/x", "/proc/x"):  # even where permissions allow all
+            with pytest.raises(UserError, match="cannot be written"):
+                check("output", path)
+    with pytest.raises(IsADirectoryError):
+        files.check_writable(str(tmp_path / "new"))
+    files.check_writable(str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "kept"
