@@ -108,7 +108,7 @@ def test_check_data(tmp_path, capsys):
     [
         (
             np.random.default_rng(0).integers(0, 4096, (60, 40, 40)),
-            "almost black: no pixel is brighter than 1",
+            "almost black: no pixel is brighter than 15",
         ),
         (
             np.concatenate(
