@@ -394,7 +394,7 @@ def test_classification_accuracy_is_another_measurement_with_other_epochs_and_im
 
 def test_reference_file_of_another_size_or_network_is_refused(run, command, tmp_path, inception):
     dataset = open_dataset("digits", split="test", image_size=64)
-    network = features.Network(inception)
+    network = features.FeatureNetwork(inception)
     other = pipeline.real_reference(dataset, "test", network, ["fid"], folders=[str(tmp_path)])
     line = _refusal(command, f"--workdir={run.workdir}", f"--reference={other.path}")
     assert "image_size 64 there, 32 here" in line
@@ -431,7 +431,7 @@ def test_tfgan_computes_the_inception_metrics(tmp_path, command, monkeypatch, in
     """Whatever TF-GAN's functions say is the score: nothing of the project's own takes their place."""
     run = _Run(tmp_path / "run")
     run.save(20)
-    monkeypatch.setattr(features, "load_network", features.Network)
+    monkeypatch.setattr(features, "load_network", features.FeatureNetwork)
     evaluation, seen = tfgan.evaluation(), []
 
     def run_inception(images, classifier_fn):
