@@ -2,8 +2,9 @@
 
 import dataclasses
 
+from sagan_tf.data import kinds
 from sagan_tf.system import cli, output
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import option
 
 
@@ -13,7 +14,7 @@ class Options:
 
     dataset: str = option(
         "",
-        "Images to look at: digits, tfds:NAME, folder:PATH, archive:FILE, records:DIR, npz:FILE, hdf5:FILE.",
+        f"Images to look at: {kinds.forms_with_notes()}.",
         is_path=True,
     )
     split: str = option("train", "Split of the dataset.")
@@ -41,14 +42,12 @@ def main(options: Options, given) -> int:
     from sagan_tf import data
     from sagan_tf.data.preflight import preflight
 
-    kind, _, place = options.dataset.partition(":")
-    if kind == "folder":
-        output.check_not_within("output", options.output, place)
+    with naming("dataset", options.dataset):
+        kind, place = kinds.split_spec(options.dataset)
+    kinds.check_not_among_images("output", options.output, options.dataset)
     output.check_directory("output", options.output)
-    if kind == "records" and options.full:
-        from sagan_tf.data import records
-
-        records.verify(place)
+    if kind.verify and options.full:
+        kind.verify(place)
         print(f"{options.dataset}: every file is as its checksum says")
     dataset = data.open_dataset(
         options.dataset,

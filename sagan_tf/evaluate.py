@@ -6,11 +6,12 @@ import os
 import time
 import typing
 
+from sagan_tf.data import kinds
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import MetricError, Need
 from sagan_tf.runs.choice import choose
 from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
-from sagan_tf.system import class_names, cli, dataset_spec, files, output, paths
+from sagan_tf.system import class_names, cli, files, output, paths
 from sagan_tf.system.errors import UserError, naming, renaming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
@@ -94,7 +95,7 @@ class Options:
 
     reference: str = option(
         "",
-        "Real images: a dataset as in training (digits, tfds:NAME, folder:PATH, ...), or a file made by"
+        f"Real images: a dataset as in training ({kinds.FORMS}), or a file made by"
         " sagan_tf.make_reference; if empty, the run's own dataset.",
         section="Reference",
         is_path=True,
@@ -123,14 +124,16 @@ class Options:
             raise UserError(f"--inception={self.inception}: is not a SavedModel (saved_model.pb is missing)")
         if self.generated and not os.path.isdir(self.generated):
             raise UserError(f"--generated={self.generated}: no such folder")
-        if self.reference.partition(":")[0] in dataset_spec.KINDS:
-            dataset_spec.check_exists("reference", self.reference)
+        if self.reference.partition(":")[0] in kinds.KINDS:
+            kinds.check_exists("reference", self.reference)
         elif self.reference and not os.path.isfile(self.reference):
-            kinds = ", ".join(dataset_spec.KINDS)
+            problem = kinds.hint(self.reference) or "no such file, and no dataset; "
             raise UserError(
-                f"--reference={self.reference}: no such file, and no dataset (allowed are {kinds})"
+                f"{problem}allowed are files that sagan_tf.make_reference has made, and {kinds.FORMS}",
+                option="reference",
+                value=self.reference,
             )
-        dataset_spec.check_exists("cas_dataset", self.cas_dataset)
+        kinds.check_exists("cas_dataset", self.cas_dataset)
         if self.generated and not self.reference and (needing := self.needing(Need.REFERENCE)):
             raise UserError(f"--metrics={needing[0]}: needs real images to compare with: give --reference")
         if self.workdir and not (self.watch and not _is_run(self.workdir)):
@@ -169,7 +172,7 @@ class Options:
             choose(self.workdir, self.checkpoint)
         if self.needing(Need.REFERENCE) and not self.reference:
             config = from_flagfile(Config, RunFiles(self.workdir).config)
-            dataset_spec.check_exists("dataset", config.dataset)
+            kinds.check_exists("dataset", config.dataset)
 
     @property
     def scores_file(self) -> str:
@@ -402,13 +405,12 @@ def _reference(options: Options, real: _Real, network, folders):
 
 
 def _real_test(options: Options, image_size: int, config):
-    from sagan_tf import data
     from sagan_tf.evaluation import pipeline
 
     spec = options.cas_dataset or options.reference or (config.dataset if config else "")
     if not spec or os.path.isfile(spec):
         raise UserError("--cas_dataset is missing: real images to test on, e.g. --cas_dataset=digits")
-    split = options.cas_split or ("train" if spec.partition(":")[0] in data.WITHOUT_SPLITS else "test")
+    split = options.cas_split or ("test" if kinds.split_spec(spec)[0].has_splits else "train")
     learnt = (config.dataset, config.split) if config else (options.reference, options.reference_split)
     if (spec, split) == learnt:
         raise UserError(

@@ -5,10 +5,11 @@ The file says how it was made. It is refused for images of another size or for a
 
 import dataclasses
 
+from sagan_tf.data import kinds
 from sagan_tf.metrics import catalog
 from sagan_tf.metrics.metric import Need
 from sagan_tf.runs.config import INCEPTION
-from sagan_tf.system import cli, dataset_spec, output
+from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
@@ -17,9 +18,7 @@ from sagan_tf.system.options import MAX_SEED, option
 class Options:
     """What to measure, and with what."""
 
-    dataset: str = option(
-        "", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.", is_path=True
-    )
+    dataset: str = option("", f"Real images: {kinds.FORMS}, as in training.", is_path=True)
     split: str = option("train", "Their split.")
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
     bad_images: str = option(
@@ -44,10 +43,8 @@ class Options:
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing (--help lists the options)")
         output.check_new("output", self.output)
-        dataset_spec.check_exists("dataset", self.dataset)
-        kind, _, place = self.dataset.partition(":")
-        if kind == "folder":
-            output.check_not_within("output", self.output, place)
+        kinds.check_exists("dataset", self.dataset)
+        kinds.check_not_among_images("output", self.output, self.dataset)
 
 
 def main(options: Options, given) -> int:

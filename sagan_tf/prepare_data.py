@@ -6,8 +6,9 @@ Train with --dataset=records:DIR.
 
 import dataclasses
 
+from sagan_tf.data import kinds
 from sagan_tf.runs.config import IMAGE_SIZES
-from sagan_tf.system import cli, output
+from sagan_tf.system import cli
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
 from sagan_tf.system.processor import usable_cpus
@@ -19,8 +20,7 @@ class Options:
 
     dataset: str = option(
         "",
-        "Source: folder:PATH (one folder a class, or images alone), archive:FILE (.zip or .tar), tfds:NAME,"
-        " npz:FILE, hdf5:FILE, digits.",
+        f"Source: {kinds.forms_with_notes(prepared=False)}.",
         section="Source",
         is_path=True,
     )
@@ -67,11 +67,7 @@ def main(options: Options, given) -> int:
     from sagan_tf import data
     from sagan_tf.data import images, prepare, records
 
-    if options.dataset.startswith("records:"):
-        raise UserError(f"--dataset={options.dataset}: is prepared already; name the source")
-    kind, _, place = options.dataset.partition(":")
-    if kind == "folder":
-        output.check_not_within("output", options.output, place)
+    kinds.check_not_among_images("output", options.output, options.dataset)
     examples = data.open_examples(options.dataset, options.split, options.data_dir)
     print(f"{options.dataset}: {len(examples):,} images, {len(examples.class_names):,} classes", flush=True)
     settings = records.Settings(

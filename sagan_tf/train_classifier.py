@@ -3,7 +3,8 @@
 import dataclasses
 import os
 
-from sagan_tf.system import cli, dataset_spec, output
+from sagan_tf.data import kinds
+from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
@@ -14,7 +15,7 @@ class Options:
 
     dataset: str = option(
         "digits",
-        "Images to learn: digits, tfds:NAME, folder:PATH (one folder a class), ... as in training.",
+        f"Images to learn: {kinds.FORMS}, as in training.",
         is_path=True,
     )
     split: str = option("train", "Split to learn from.")
@@ -47,16 +48,14 @@ class Options:
             )
         if self.image_size & (self.image_size - 1):
             raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
-        dataset_spec.check_exists("dataset", self.dataset)
+        kinds.check_exists("dataset", self.dataset)
         output.check_new("output", self.output)
 
 
 def main(options: Options, given) -> int:
     """Trains, tests and saves. Returns the exit code."""
     del given
-    kind, _, place = options.dataset.partition(":")
-    if kind == "folder":
-        output.check_not_within("output", options.output, place)
+    kinds.check_not_among_images("output", options.output, options.dataset)
     import keras
 
     from sagan_tf.data import subset

@@ -394,7 +394,7 @@ def test_classification_accuracy_is_another_measurement_with_other_epochs_and_im
 
 def test_reference_file_of_another_size_or_network_is_refused(run, command, tmp_path, inception):
     dataset = open_dataset("digits", split="test", image_size=64)
-    network = features.Network(inception)
+    network = features.FeatureNetwork(inception)
     other = pipeline.real_reference(dataset, "test", network, ["fid"], folders=[str(tmp_path)])
     line = _refusal(command, f"--workdir={run.workdir}", f"--reference={other.path}")
     assert "image_size 64 there, 32 here" in line
@@ -431,7 +431,7 @@ def test_tfgan_computes_the_inception_metrics(tmp_path, command, monkeypatch, in
     """Whatever TF-GAN's functions say is the score: nothing of the project's own takes their place."""
     run = _Run(tmp_path / "run")
     run.save(20)
-    monkeypatch.setattr(features, "load_network", features.Network)
+    monkeypatch.setattr(features, "load_network", features.FeatureNetwork)
     evaluation, seen = tfgan.evaluation(), []
 
     def run_inception(images, classifier_fn):
@@ -561,6 +561,9 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
         "allowed are latest, best, 10, 20": workdir | network | {"checkpoint": "11"},
         "has no best checkpoint": workdir | network | {"checkpoint": "best"},
         "no such file, and no dataset": workdir | network | {"reference": "gone.h5"},
+        f"--reference={tmp_path}: is a folder: give folder:{tmp_path}; allowed are": workdir
+        | network
+        | {"reference": str(tmp_path)},
         "--reference=folder:gone: no such folder": workdir | network | {"reference": "folder:gone"},
         "--cas_dataset=npz:gone: no such file": workdir | network | {"cas_dataset": "npz:gone"},
         "cannot be written (Not a directory)": workdir | network | {"output": f"{tmp_path}/file/s.jsonl"},

@@ -136,7 +136,7 @@ def test_images_and_npz_are_the_samples_that_evaluate_scores(workdir, command, t
     assert f"{tmp_path / 'images'}: 30 images" in out
     run = restoring.restore(workdir)
     network = run.generator
-    generate = samples.Generator(lambda z, labels: network(z, labels, training=False), 8, 32, True)
+    generate = samples.SampledGenerator(lambda z, labels: network(z, labels, training=False), 8, 32, True)
     labels = samples.draw_labels("balanced", 30, 10, 0, None)
     (expected,) = samples.GeneratorSamples(generate, labels, 0, 0.0).batches(30)
     with np.load(tmp_path / "samples.npz") as file:

@@ -11,6 +11,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where nothing is installed
 
+from sagan_tf.data import kinds  # noqa: E402
 from sagan_tf.metrics import catalog  # noqa: E402
 from sagan_tf.metrics.catalog import METRICS, metric_of  # noqa: E402
 from sagan_tf.runs.config import INCEPTION  # noqa: E402
@@ -22,9 +23,7 @@ from sagan_tf.system.options import MAX_SEED, option  # noqa: E402
 class Options:
     """Which images, network and metrics."""
 
-    dataset: str = option(
-        "digits", "Real images: digits, tfds:NAME, folder:PATH, ..., as in training.", is_path=True
-    )
+    dataset: str = option("digits", f"Real images: {kinds.FORMS}, as in training.", is_path=True)
     split: str = option("all", "Their split.")
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
     image_size: int = option(32, "Height and width of the images.", minimum=8)

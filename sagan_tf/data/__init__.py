@@ -1,17 +1,10 @@
 """Where images come from: any source becomes a `Dataset` of one size, checked before the first step."""
 
-import os
-
-from sagan_tf.data import images
-from sagan_tf.data.dataset import Dataset
-from sagan_tf.data.sources import EncodedSource, in_memory_if_small
+from sagan_tf.data import kinds
 from sagan_tf.system.errors import UserError, naming
 
-__all__ = ["IN_FILES", "WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples"]
+__all__ = ["open_dataset", "open_examples"]
 
-WITHOUT_SPLITS = ("folder", "archive", "records")  # kinds of sources
-IN_FILES = (*WITHOUT_SPLITS, "npz", "hdf5")  # kinds of sources whose place is a path
-_PLACES = ("folder:PATH", "archive:FILE", "records:DIR", "npz:FILE", "hdf5:FILE")
 _CROP_MARGIN = 8  # random crops are cut from images that are larger by 1 / 8
 
 
@@ -25,14 +18,14 @@ def open_dataset(
     in_memory: str = "auto",
     random_crop: bool = False,
     needs_labels: bool = False,
-) -> Dataset:
+):
     """Opens a dataset.
 
     All sources give the same pixels for the same picture: centre crop to the short side, then
     Pillow's antialiased bilinear filter (see `sagan_tf.data.images`).
 
     Args:
-      spec: as `open_examples` takes it, or records:DIR (see `sagan_tf.data.records`).
+      spec: names the source: one of `kinds.KINDS`.
       split: see `open_examples`.
       image_size: height and width of the images.
       data_dir: where TFDS keeps its data; its default if empty.
@@ -42,29 +35,31 @@ def open_dataset(
       needs_labels: refuse images that have no label.
 
     Returns:
-      The dataset.
+      A `sagan_tf.data.dataset.Dataset`.
 
     Raises:
       UserError: the source is missing, empty, laid out wrongly or damaged, or it is HDF5 that is not
         held in memory.
     """
-    size = image_size + image_size // _CROP_MARGIN if random_crop else image_size
-    kind, _, place = spec.partition(":")
-    if kind == "records":
-        from sagan_tf.data.records import RecordSource
+    from sagan_tf.data import images
+    from sagan_tf.data.dataset import Dataset
+    from sagan_tf.data.sources import EncodedSource, in_memory_if_small
 
-        _check_split(spec, split)
-        with naming("dataset", spec):
-            source = RecordSource(place, size)
-        class_names = source.class_names
-    else:
-        examples = open_examples(spec, split, data_dir)
-        source, class_names = EncodedSource(examples, size, bad_images == "skip"), examples.class_names
+    size = image_size + image_size // _CROP_MARGIN if random_crop else image_size
+    with naming("dataset", spec):
+        kind, place = kinds.split_spec(spec)
+        if kind.open_prepared:
+            kind.check_split(spec, split)
+            source = kind.open_prepared(place, size)
+            class_names = source.class_names
+        else:
+            examples = open_examples(spec, split, data_dir)
+            source, class_names = EncodedSource(examples, size, bad_images == "skip"), examples.class_names
     source = in_memory_if_small(source, spec, size, in_memory)
-    if kind == "hdf5" and not source.in_memory:
+    if kind.needs_memory and not source.in_memory:
         raise UserError(
-            "HDF5 that is not held in memory (it is up to 1 GiB) is too slow for single images: prepare"
-            " records from it (sagan_tf.prepare_data), or hold it in memory",
+            f"single images of {kind.name} files are read too slowly: hold them in memory (up to 1 GiB they"
+            " are), or prepare records (sagan_tf.prepare_data)",
             option="dataset",
             value=spec,
             remedy={"in_memory": "yes"},
@@ -81,9 +76,7 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
     """Opens a source of images of any size.
 
     Args:
-      spec: digits; tfds:NAME (an image classification set of TensorFlow Datasets); folder:PATH (one
-        folder a class; images alone are one class); archive:FILE (.zip or .tar, the same layout);
-        npz:FILE or hdf5:FILE (an array of uint8 images and one of labels).
+      spec: names the source, see `kinds.KINDS`. Images alone, without folders, are one class.
       split: of digits train, test or all; of a TFDS set any split that TFDS takes (also
         `train[:10%]`); of npz and hdf5 what the arrays of images have in their names; others, and
         arrays without such names, have only train.
@@ -97,44 +90,8 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
       UserError: the source is missing, empty or laid out wrongly.
     """
     with naming("dataset", spec):
-        return _open_examples(spec, split, data_dir)
-
-
-def _open_examples(spec: str, split: str, data_dir: str):
-    kind, _, place = spec.partition(":")
-    if kind == "tfds":
-        from sagan_tf.data.tfds_builder import TfdsExamples
-
-        return TfdsExamples(place, split, data_dir)
-    if kind in ("digits", "npz", "hdf5"):
-        from sagan_tf.data import arrays
-
-        if kind == "digits":
-            return arrays.open_digits(split)
-        return arrays.open_npz(place, split) if kind == "npz" else arrays.open_hdf5(place, split)
-    if kind not in ("folder", "archive"):
-        raise UserError(f"{_hint(spec)}allowed are digits, tfds:NAME, {', '.join(_PLACES)}")
-    _check_split(spec, split)
-    if kind == "folder":
-        from sagan_tf.data.folder import FolderExamples
-
-        return FolderExamples(place)
-    from sagan_tf.data.archive import ArchiveExamples
-
-    return ArchiveExamples(place)
-
-
-def _hint(spec: str) -> str:
-    """What a path without its kind was probably meant to be."""
-    if os.path.isdir(spec):
-        return f"is a folder: give folder:{spec}; "
-    kinds = {".zip": "archive", ".tar": "archive", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}
-    kind = kinds.get(os.path.splitext(spec)[1].lower())
-    return f"is a file: give {kind}:{spec}; " if kind and os.path.isfile(spec) else ""
-
-
-def _check_split(spec, split):
-    if split != "train":
-        raise UserError(
-            f"{spec} has no splits; give the place of the split instead", option="split", value=split
-        )
+        kind, place = kinds.split_spec(spec)
+        if not kind.open:
+            raise UserError("is prepared already; name the source")
+        kind.check_split(spec, split)
+        return kind.open(place, split, data_dir)

@@ -89,14 +89,7 @@ class ArchiveExamples:
         def read(place, size):
             try:
                 return archive.read(place)
-            except (
-                zipfile.BadZipFile,
-                zlib.error,
-                NotImplementedError,
-                RuntimeError,
-                EOFError,
-                OSError,
-            ) as error:
+            except _ZIP_ERRORS as error:
                 raise OSError(f"cannot be unpacked ({error})") from error  # damaged, or encrypted
 
         items = [item for item in archive.infolist() if not item.is_dir()]

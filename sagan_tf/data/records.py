@@ -17,13 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data.digest import Digest, of_contents
+from sagan_tf.data.kinds import RECORDS_MANIFEST
 from sagan_tf.data.sources import ArraySource
 from sagan_tf.data.tfrecord import RecordReader
 from sagan_tf.system import files
 from sagan_tf.system.class_names import normal
 from sagan_tf.system.errors import UserError
 
-MANIFEST, INDEX = "manifest.json", "index.npz"
+MANIFEST, INDEX = RECORDS_MANIFEST, "index.npz"
 ENCODINGS = ("raw", "png", "jpeg", "webp")
 _VERSION = 1
 _LOAD = 1024  # images read at once

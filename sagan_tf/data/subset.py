@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.data import Dataset
+from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.digest import Digest, of_part
 
 

@@ -20,7 +20,7 @@ from sagan_tf.system.progress import Progress
 def real_reference(
     dataset,
     split: str,
-    network: features.Network,
+    network: features.FeatureNetwork,
     metrics: typing.Sequence[str],
     *,
     folders: typing.Sequence[str],
@@ -73,7 +73,7 @@ def real_test(dataset, split: str, image_size: int, epochs: float) -> RealTest:
 
 def generator_samples(
     scorer: Scorer,
-    generator: samples.Generator,
+    generator: samples.SampledGenerator,
     *,
     num_samples: int,
     seed: int = 0,

@@ -127,7 +127,7 @@ def protocol(dataset, split: str, network, num_images: int, seed: int, preproces
     Args:
       dataset: see `sagan_tf.data`.
       split: the split that it was opened with.
-      network: see `features.Network`.
+      network: see `features.FeatureNetwork`.
       num_images: how many images, drawn at random; 0 for all.
       seed: of the draw.
       preprocessing: crop and resize that brought the images to the dataset's size.

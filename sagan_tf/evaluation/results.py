@@ -150,7 +150,7 @@ def _field(line: dict, name: str):
 
 
 def same_resize(one: str, other: str) -> bool:
-    """Whether two ways to resize are the same, see `features.Network.resize`."""
+    """Whether two ways to resize are the same, see `features.FeatureNetwork.resize`."""
     return _method(one) == _method(other)
 
 

@@ -23,7 +23,7 @@ class RunScorer:
     Args:
       workdir: the run's directory.
       scorer: what measures.
-      draw: makes samples (see `Scorer.score`) from a `Generator`.
+      draw: makes samples (see `Scorer.score`) from a `SampledGenerator`.
       protocol: what stands beside every score; step and weights are filled in here.
       ema: whether the averaged weights are scored.
       batch_statistics: see `restoring.restore`.

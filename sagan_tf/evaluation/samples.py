@@ -38,7 +38,7 @@ def draw_labels(
     return rng.integers(classes, size=count, dtype=np.int32)
 
 
-class Generator(typing.NamedTuple):
+class SampledGenerator(typing.NamedTuple):
     """A generator to be scored.
 
     `generate` takes z float32 (b, z_dim) and labels int32 (b,), and returns images float32 (b, image_size,
@@ -62,7 +62,7 @@ class GeneratorSamples:
       seed, truncation: see `draw_z`.
     """
 
-    def __init__(self, generator: Generator, labels: np.ndarray, seed: int, truncation: float):
+    def __init__(self, generator: SampledGenerator, labels: np.ndarray, seed: int, truncation: float):
         self.count, self.image_size = len(labels), generator.image_size
         self.labels = labels if generator.conditional else None
         self._generator, self._asked = generator, labels
@@ -82,7 +82,7 @@ class GeneratorSamples:
             yield to_uint8(images).numpy()[: self.count - start]
 
 
-def from_saved_model(path: str) -> Generator:
+def from_saved_model(path: str) -> SampledGenerator:
     """The generator in a SavedModel, as `sagan_tf.export` writes it.
 
     Raises:
@@ -112,7 +112,7 @@ def from_saved_model(path: str) -> Generator:
     images = generate(tf.zeros((1, z_dim)), tf.zeros((1,), tf.int32))
     if images.shape.rank != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise UserError(f"returns {tuple(images.shape)}; it must return square images (n, H, W, 3)")
-    return Generator(generate, z_dim, int(images.shape[1]), "labels" in inputs, fingerprint(path))
+    return SampledGenerator(generate, z_dim, int(images.shape[1]), "labels" in inputs, fingerprint(path))
 
 
 def _describe(signatures) -> str:

@@ -16,7 +16,7 @@ class Scorer:
     """Scores sets of images by the same metrics, with the same network and reference.
 
     Args:
-      network: see `features.Network`.
+      network: see `features.FeatureNetwork`.
       reference: statistics of real images; None if no metric compares with them.
       metrics: names in `metrics.catalog`.
       class_names: names of the generated images' classes; label i is `class_names[i]`. It may be set later.

@@ -58,7 +58,7 @@ class Take:
         return array
 
 
-class Network:
+class SourceNetwork:
     """The arrays of one network of a source.
 
     Args:
@@ -131,7 +131,7 @@ class Network:
         return self.source.join(self.blocks[block], self.layers.block["conv_1"])
 
 
-def generator_architecture(network: Network) -> dict[str, typing.Any]:
+def generator_architecture(network: SourceNetwork) -> dict[str, typing.Any]:
     """Options of a run that a generator's shapes tell, and `classes`. Raises UserError."""
     source, blocks = network.source, len(network.blocks)
     image_size = 4 * 2**blocks
@@ -161,12 +161,12 @@ def generator_architecture(network: Network) -> dict[str, typing.Any]:
     }
 
 
-def is_one_hot(network: Network, key: str) -> bool:
+def is_one_hot(network: SourceNetwork, key: str) -> bool:
     """Whether a table is a linear layer of one-hot classes: (channels, classes), StudioGAN's."""
     return network.source.one_hot_tables and "embed" not in key
 
 
-def discriminator_architecture(network: Network) -> dict[str, typing.Any]:
+def discriminator_architecture(network: SourceNetwork) -> dict[str, typing.Any]:
     """The same of a discriminator."""
     sizes = {len(architecture.discriminator): size for size, architecture in ARCHITECTURES.items()}
     if len(network.blocks) not in sizes:
@@ -192,7 +192,7 @@ class Matching:
       decisions: what no file says.
     """
 
-    def __init__(self, network: Network, target, decisions: Decisions):
+    def __init__(self, network: SourceNetwork, target, decisions: Decisions):
         self._network, self._target, self._decisions = network, target, decisions
         self._source, self._leaves = network.source, network.source.leaves
         self._is_generator = hasattr(target, "z_dim")

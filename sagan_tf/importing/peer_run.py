@@ -39,7 +39,7 @@ class Plan(typing.NamedTuple):
       lines: all of it for the user.
     """
 
-    networks: dict[str, matching.Network]
+    networks: dict[str, matching.SourceNetwork]
     config: Config
     classes: int
     decisions: matching.Decisions
@@ -115,20 +115,20 @@ def _say_what_next(config: Config, classes: int, step: int, has_discriminator: b
         print(f"python -m sagan_tf.train --initialize_from={config.workdir} --workdir=... --dataset=...")
 
 
-def _networks(weights: Weights) -> dict[str, matching.Network]:
+def _networks(weights: Weights) -> dict[str, matching.SourceNetwork]:
     source = names.SOURCES[weights.source]
     networks = {}
     for role, arrays in weights.networks.items():
         layers = source.discriminator if role == "discriminator" else source.generator
         if layers is None:
             raise UserError(f"of {source.title} none is read", option="discriminator")
-        networks[role] = matching.Network(source, layers, arrays)
+        networks[role] = matching.SourceNetwork(source, layers, arrays)
         if not networks[role].blocks:
             raise UserError(f"its {role} has no blocks as {source.title} has them")
     return networks
 
 
-def _architecture(networks: dict[str, matching.Network]) -> dict:
+def _architecture(networks: dict[str, matching.SourceNetwork]) -> dict:
     """Options of a run that the shapes tell, and `classes`."""
     found = matching.generator_architecture(networks["generator"]) | {"discriminator_attention": ()}
     if "discriminator" in networks:
@@ -146,7 +146,9 @@ def _architecture(networks: dict[str, matching.Network]) -> dict:
     }
 
 
-def decide(options, weights: Weights, generator: matching.Network) -> tuple[matching.Decisions, list[str]]:
+def decide(
+    options, weights: Weights, generator: matching.SourceNetwork
+) -> tuple[matching.Decisions, list[str]]:
     """What no file says, by option, source and file name; and a line about each, with the reason."""
     source, name = generator.source, os.path.basename(options.checkpoint)
     order, why = options.channel_order, "--channel_order"
@@ -189,7 +191,7 @@ def _channel_order(weights: Weights, name: str) -> tuple[str, str]:
     return "rgb", "a bare state_dict that does not say where it was trained"
 
 
-def _epsilon(weights: Weights, generator: matching.Network) -> tuple[float, str]:
+def _epsilon(weights: Weights, generator: matching.SourceNetwork) -> tuple[float, str]:
     source = generator.source
     if weights.source == "mmgeneration_sagan":
         first = source.join(generator.blocks[0], generator.layers.block["norm_1"])
@@ -199,7 +201,7 @@ def _epsilon(weights: Weights, generator: matching.Network) -> tuple[float, str]
     return source.epsilon, "as this source"
 
 
-def _mean_gain(generator: matching.Network) -> float | None:
+def _mean_gain(generator: matching.SourceNetwork) -> float | None:
     """The mean of all gains that are tables, as they are stored; None where they are not."""
     if generator.top("embedding") and generator.kernel(generator.top("embedding")) in generator.arrays:
         return None

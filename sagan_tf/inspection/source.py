@@ -20,13 +20,13 @@ class SampleSource(typing.NamedTuple):
     """A generator, and what is known about it.
 
     Attributes:
-      generator: see `sagan_tf.evaluation.samples.Generator`.
+      generator: see `sagan_tf.evaluation.samples.SampledGenerator`.
       class_names: empty for an unconditional SavedModel.
       run: the run that the generator was restored from; None for a SavedModel.
       network: the network that `generator` calls; None for a SavedModel.
     """
 
-    generator: samples.Generator
+    generator: samples.SampledGenerator
     class_names: tuple[str, ...]
     run: restoring.Run | None = None
     network: networks.Generator | None = None
@@ -59,7 +59,9 @@ def read_class_names(path: str) -> tuple[str, ...]:
     return class_names.read(file) if os.path.isfile(file) else ()
 
 
-def draw(generator: samples.Generator, z: np.ndarray, labels: np.ndarray, batch_size: int) -> np.ndarray:
+def draw(
+    generator: samples.SampledGenerator, z: np.ndarray, labels: np.ndarray, batch_size: int
+) -> np.ndarray:
     """Images uint8 (n, size, size, 3) of z float32 (n, z_dim) and labels int32 (n,)."""
     images = []
     for start in range(0, len(z), batch_size):

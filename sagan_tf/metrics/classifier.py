@@ -134,7 +134,7 @@ def accuracy(model: Classifier, batches: typing.Iterable) -> tuple[float, int]:
 
 
 def save(model: Classifier, directory: str, about: dict) -> None:
-    """Writes a SavedModel that `features.Network` reads, into a directory that does not exist yet.
+    """Writes a SavedModel that `features.FeatureNetwork` reads, into a directory that does not exist yet.
 
     It is called with uint8 images [0, 255] or float32 images [-1, 1] of (b, size, size, 3), and
     returns `logits` and `pool_3`. It has no resize of its own: `features.resize` brings images to

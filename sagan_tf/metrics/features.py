@@ -19,7 +19,7 @@ LOGITS, FEATURES = "logits", "pool_3"
 _INCEPTION_SIZES = (1008, 2048)  # numbers of logits and of features
 
 
-class Network:
+class FeatureNetwork:
     """A network with the outputs `logits` and `pool_3`.
 
     Attributes:
@@ -108,7 +108,7 @@ def resize(images: tf.Tensor, size: int, *, antialias: bool = True) -> tf.Tensor
     )
 
 
-def load_network(place: str) -> Network:
+def load_network(place: str) -> FeatureNetwork:
     """A network by its handle or directory.
 
     Args:
@@ -118,8 +118,8 @@ def load_network(place: str) -> Network:
       UserError: it cannot be downloaded or loaded, or lacks an output; the message says what to do.
     """
     if not place.startswith(("https://", "http://")):
-        return Network(place)
-    return Network(_download(place))
+        return FeatureNetwork(place)
+    return FeatureNetwork(_download(place))
 
 
 def _download(handle: str) -> str:

@@ -13,7 +13,7 @@ from sagan_tf.system.class_names import agree
 from sagan_tf.system.errors import UserError
 
 INCEPTION_NAME = "Inception"
-"""`Network.name` of the network with which scores may be called IS, FID and KID."""
+"""`FeatureNetwork.name` of the network with which scores may be called IS, FID and KID."""
 
 
 class MetricError(UserError):
@@ -89,7 +89,7 @@ class Measurement:
       count: number of generated images.
       labels: their classes, int32 (count,); None if unknown.
       class_names: names of the classes; label i is `class_names[i]`.
-      network: turns images into features and logits, see `features.Network`.
+      network: turns images into features and logits, see `features.FeatureNetwork`.
       reference: statistics of real images, see `evaluation.reference.Reference`; None if there are none.
       real_test: for the classification accuracy score.
       splits: parts of the Inception score.

@@ -5,7 +5,7 @@ import json
 import os
 import typing
 
-from sagan_tf.data import IN_FILES
+from sagan_tf.data.kinds import IN_FILES
 from sagan_tf.system import class_names, files, paths
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import RunFiles

@@ -3,10 +3,11 @@
 import dataclasses
 import os
 
+from sagan_tf.data import kinds
 from sagan_tf.runs import run_files, training_data
 from sagan_tf.runs.config import AUTO, NO_DATASET, Config
 from sagan_tf.runs.config.networks import NetworkOptions
-from sagan_tf.system import files, options, output
+from sagan_tf.system import files, options
 from sagan_tf.system.errors import UserError, writing
 from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 
@@ -84,9 +85,7 @@ def check_images(config: Config, dataset) -> str:
     Raises:
       UserError: the images contradict the run, see `training_data.compare`; or the workdir lies among them.
     """
-    kind, _, place = config.dataset.partition(":")
-    if kind == "folder":
-        output.check_not_within("workdir", config.workdir, place)
+    kinds.check_not_among_images("workdir", config.workdir, config.dataset)
     if not os.path.isfile(RunFiles(config.workdir).config):
         return ""
     if training_data.read(config.workdir) is None:  # an earlier version began the run: only names tell

@@ -18,7 +18,7 @@ def _generator(z_dim=6, conditional=True):
         shades = tf.tanh(z[:, :3] + tf.cast(labels, tf.float32)[:, None])
         return tf.tile(shades[:, None, None, :], (1, 8, 8, 1))
 
-    return samples.Generator(generate, z_dim, 8, conditional)
+    return samples.SampledGenerator(generate, z_dim, 8, conditional)
 
 
 def _draw(batch_size, truncation=0.0, seed=3, count=23):
@@ -70,7 +70,7 @@ def test_distributions_of_classes():
 def test_images_are_rounded_as_in_a_file():
     values = np.array([-1.2, -1, -0.9999, 0.0, 0.5, 1, 1.5], np.float32)
     images = tf.constant(np.tile(values[:, None, None, None], (1, 2, 2, 3)))
-    generator = samples.Generator(lambda z, labels: images, 2, 2, False)
+    generator = samples.SampledGenerator(lambda z, labels: images, 2, 2, False)
     (drawn,) = samples.GeneratorSamples(generator, np.zeros(7, np.int32), 0, 0.0).batches(7)
     assert drawn[:, 0, 0, 0].tolist() == [0, 0, 0, 128, 191, 255, 255]
 

@@ -143,7 +143,7 @@ def test_agreement_needs_a_network_that_knows_the_classes(network, real, incepti
 
 def test_reference_distribution_needs_a_reference(network):
     scorer = Scorer(network, None, ["is"], CLASSES)
-    generator = samples.Generator(None, 4, 16, True)
+    generator = samples.SampledGenerator(None, 4, 16, True)
     with pytest.raises(UserError, match="needs real images"):
         pipeline.generator_samples(scorer, generator, num_samples=10, distribution="reference")
 

@@ -34,7 +34,7 @@ def test_batches_do_not_matter_and_rows_stay_in_place():
         shades = tf.tanh(z[:, :3] + tf.cast(labels, tf.float32)[:, None])
         return tf.tile(shades[:, None, None, :], (1, 2, 2, 1))
 
-    generator = samples.Generator(generate, 4, 2, True)
+    generator = samples.SampledGenerator(generate, 4, 2, True)
     z, labels = z_of(11), np.arange(11, dtype=np.int32) % 3
     expected = to_uint8(np.tanh(z[:, :3] + labels[:, None]))
     for batch_size in (1, 4, 11, 64):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sagan_tf.data import Dataset
+from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.digest import of_contents
 
 CLASSES = ("circle", "square", "star")

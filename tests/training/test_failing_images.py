@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import data
+from sagan_tf.data.dataset import Dataset
 from sagan_tf.runs import objects
 from sagan_tf.system.errors import UserError
 from tests.training.game import TINY, Trainer
@@ -44,7 +44,7 @@ def test_the_step_without_images_leaves_no_trace(digits):
     whole = [variable.numpy() for variable in variables]
     for variable, value in zip(variables, first, strict=True):
         variable.assign(value)
-    broken = data.Dataset("digits", Failing(digits.source, 2), digits.class_names, 32)
+    broken = Dataset("digits", Failing(digits.source, 2), digits.class_names, 32)
     iterator = objects.make_iterator(config, broken, trainer.strategy, first_step=0)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"photo\.png"):
         trainer._train(iterator, tf.constant(5))

@@ -4,11 +4,12 @@ import dataclasses
 import math
 import re
 
+from sagan_tf.data import kinds
 from sagan_tf.runs.config.networks import IMAGE_SIZES, NetworkOptions
 from sagan_tf.runs.config.output import INCEPTION, TRAINING_METRICS, OutputOptions, batch_statistics_option
-from sagan_tf.runs.config.run import DATASET_KINDS, NO_DATASET, RunOptions
+from sagan_tf.runs.config.run import NO_DATASET, RunOptions
 from sagan_tf.runs.config.training import AUTO, PRECISIONS, TrainingOptions
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 
 __all__ = [
     "AUTO",
@@ -33,12 +34,9 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
             raise UserError(
                 "--workdir is missing: name the directory that is to hold the run, e.g. --workdir=runs/a"
             )
-        kind, _, rest = self.dataset.partition(":")
-        if kind not in (*DATASET_KINDS, NO_DATASET) or (kind in ("digits", NO_DATASET)) == bool(rest):
-            raise UserError(
-                f"--dataset={self.dataset}: allowed are digits, "
-                + ", ".join(f"{kind}:..." for kind in DATASET_KINDS if kind != "digits")
-            )
+        if self.dataset != NO_DATASET:
+            with naming("dataset", self.dataset):
+                kinds.split_spec(self.dataset)
         self._check_beginning()
         self._check_weights()
         names = [key for metric in self.evaluate_metrics for key in TRAINING_METRICS[metric]]

@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from sagan_tf.data import kinds
 from sagan_tf.system.options import MAX_SEED, option
 
 NO_DATASET = "none"  # of an imported run: nobody has named its images yet
-DATASET_KINDS = ("digits", "tfds", "folder", "archive", "records", "npz", "hdf5")
 AUGMENTATIONS = ("color", "translation", "cutout")
 
 
@@ -35,8 +35,7 @@ class RunOptions:
 
     dataset: str = option(
         "digits",
-        "Images to learn from: digits, tfds:NAME, folder:PATH (one folder a class), archive:FILE (zip or tar"
-        " of the same), records:DIR (made by sagan_tf.prepare_data), npz:FILE, hdf5:FILE.",
+        f"Images to learn from: {kinds.forms_with_notes()}.",
         section="Data",
         is_path=True,
     )
