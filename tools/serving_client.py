@@ -117,10 +117,11 @@ def _wanted(options: Options) -> list[tuple[int | None, int, str]]:
 
 
 def _label(text: str, names: tuple[str, ...]) -> int:
-    if class_names.normal(text) in names:
-        return names.index(class_names.normal(text))
-    if text.isdecimal() and int(text) < (len(names) or 2**31):
-        return int(text)
+    label = class_names.label_of(text, names)
+    if label is None and not names and text.isdecimal() and int(text) < 2**31:
+        label = int(text)
+    if label is not None:
+        return label
     where = "is not in --class_file" if names else "is not a number; names need --class_file"
     raise UserError(f"--classes={text}: {where}")
 

@@ -4,7 +4,7 @@ import typing
 
 import numpy as np
 
-from sagan_tf.system.class_names import normal
+from sagan_tf.system.class_names import label_of
 from sagan_tf.system.errors import UserError
 
 _NAMED = 20  # how many classes a message lists
@@ -19,7 +19,7 @@ def choose(
     """The labels of the classes that a user names, in that order, each once.
 
     Args:
-      asked: names, or numbers counted from 0. A text that is both is taken as a name. Empty: all classes.
+      asked: names, or numbers counted from 0, see `class_names.label_of`. Empty: all classes.
       class_names: the names of all classes.
       conditional: whether the model has classes at all.
       limit: the most classes to take, evenly spaced, where `asked` is empty; None for all.
@@ -49,14 +49,12 @@ def spread(count: int, chosen: int) -> list[int]:
 
 
 def _label(text: str, class_names) -> int:
-    names = list(map(normal, class_names))
-    if normal(text) in names:
-        return names.index(normal(text))
-    if text.isdecimal() and int(text) < len(names):
-        return int(text)
-    listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    label = label_of(text, class_names)
+    if label is not None:
+        return label
+    listed = ", ".join(class_names[:_NAMED]) + (", ..." if len(class_names) > _NAMED else "")
     raise UserError(
-        f"no such class; allowed are names ({listed}) and numbers from 0 to {len(names) - 1}",
+        f"no such class; allowed are names ({listed}) and numbers from 0 to {len(class_names) - 1}",
         option="classes",
         value=text,
     )

@@ -74,6 +74,19 @@ def checked(names: typing.Iterable[str]) -> tuple[str, ...]:
     return tuple(result)
 
 
+def label_of(text: str, names: typing.Sequence[str]) -> int | None:
+    """The label of the class that a user means by a name or by the label itself; None if there is none.
+
+    A name counts first. A class that is called by a number is not meant by another number: of 0, 1, 10, 2
+    there is no class 3, although 2 has that label.
+    """
+    names = [normal(name) for name in names]
+    if normal(text) in names:
+        return names.index(normal(text))
+    is_label = text.isdecimal() and int(text) < len(names) and not names[int(text)].isdecimal()
+    return int(text) if is_label else None
+
+
 def to_lines(names: typing.Iterable[str]) -> str:
     """The text of a file with one name a line; `from_lines` reads it."""
     return "".join(f"{name}\n" for name in names)

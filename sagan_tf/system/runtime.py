@@ -22,6 +22,7 @@ import platform
 import sys
 import tempfile
 import typing
+import warnings
 
 from sagan_tf.system.processor import Processor, onednn_limit, processor, usable_cpus
 
@@ -61,8 +62,10 @@ def import_tensorflow() -> None:
 
     They say nothing that a user could act on (which instructions the CPU has, that there is no
     GPU). If the import fails, or if there is a GPU that TensorFlow cannot use, they are printed after all.
+    The same holds for what tensorflow-hub's import says of setuptools.
     """
     prepare()
+    warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" in sys.modules or os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         return

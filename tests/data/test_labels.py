@@ -94,8 +94,11 @@ def test_labels_of_some_images_are_refused(opened, array):
         opened(y=array)
 
 
-def test_labels_of_another_split_are_of_no_concern(opened):
-    assert opened(other_images=_PIXELS[:4], y=_LABELS[:4]).class_names == ("all",)
+def test_labels_of_another_split_are_of_no_concern(tmp_path):
+    path = tmp_path / "images.npz"
+    np.savez(path, x_train=_PIXELS, x_test=_PIXELS[:4], y_test=_LABELS[:4])
+    assert data.open_dataset(f"npz:{path}", image_size=8).class_names == ("all",)
+    assert data.open_dataset(f"npz:{path}", split="test", image_size=8).num_classes == 3
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):

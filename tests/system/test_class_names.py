@@ -69,3 +69,14 @@ def test_differences_in_words():
     assert class_names.differences(["cat", "dog"], ["ant", "cat"]) == "classes dog before, ant now"
     assert class_names.differences(["cat"], ["ant", "cat"]) == "1 classes before, 2 now"
     assert class_names.differences(["a", "b"], ["b", "a"]) == "the same classes in another order"
+
+
+def test_what_users_call_classes():
+    assert [class_names.label_of(text, ["cat", "e\u0301"]) for text in ("\u00e9", "0", "2", "dog")] == [
+        1,
+        0,
+        None,
+        None,
+    ]
+    numbers = ["0", "1", "10", "2"]  # as folders are sorted
+    assert [class_names.label_of(text, numbers) for text in ("2", "10", "3")] == [3, 2, None]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -40,6 +41,14 @@ def settings(**environment) -> dict:
         capture_output=True,
     )
     return json.loads(output.stdout)
+
+
+def test_what_a_library_says_of_its_own_requirements_is_not_shown():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        runtime.import_tensorflow()
+        warnings.warn("pkg_resources is deprecated as an API. See https://x.", UserWarning, stacklevel=1)
+    assert not caught
 
 
 def test_onednn_is_on_unless_the_user_says_otherwise():
