@@ -24,10 +24,10 @@ from sagan_tf.evaluation import pipeline, results
 from sagan_tf.metrics import classification_accuracy, classifier, features, tfgan
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli
 from sagan_tf.system.devices import make_workers
 from sagan_tf.system.errors import UserError
 from sagan_tf.training.checkpoint import Checkpoints
+from tests.commands import refused, run_command
 from tests.conftest import ROOT
 
 CONFIG = Config(
@@ -104,21 +104,14 @@ def command(inception, capfd, monkeypatch):
 
     def call(*arguments):
         arguments = [f"--inception={inception}", "--num_samples=60", *arguments]
-        with pytest.raises(SystemExit) as stop:
-            cli.run(
-                evaluate.main, evaluate.Options, evaluate.__doc__, program="sagan_tf.evaluate", argv=arguments
-            )
-        out, error = capfd.readouterr()
-        return stop.value.code, out, error
+        return run_command(evaluate, *arguments), *capfd.readouterr()
 
     return call
 
 
 def _refusal(command, *arguments):
     code, _, error = command(*arguments)
-    lines = [line for line in error.splitlines() if line.startswith("evaluate: error: ")]
-    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
-    return lines[0]
+    return refused("evaluate", code, error)
 
 
 def test_scores_the_newest_checkpoint(run, command):

@@ -60,7 +60,7 @@ def test_every_kind_of_data_is_checked_and_opened(name):
     assert raised.value.option == "dataset" and "allowed are" not in raised.value.problem
     if kind.exists:
         with pytest.raises(UserError, match="no such fi|no such fo"):
-            kinds.check_exists("dataset", spec)
+            kinds.check("dataset", spec)
 
 
 @pytest.mark.parametrize("spec", ["photos", "folder", "digits:8", "", "zip:a"])
@@ -77,5 +77,6 @@ def test_other_data_is_refused_with_the_kinds_there_are(spec):
 
 
 def test_readme_names_every_kind_of_data():
-    text = (ROOT / "README.md").read_text()
+    pages = [ROOT / "README.md", *ROOT.glob("sagan_tf/data/README.md")]
+    text = "".join(page.read_text() for page in pages)
     assert [kind.form for kind in kinds.KINDS.values() if f"{kind.name}:" not in text and kind.place] == []
