@@ -4,9 +4,10 @@ import dataclasses
 import os
 import re
 
+from sagan_tf.runs.choice import check_checkpoint
 from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli, output
-from sagan_tf.system.errors import UserError, writing
+from sagan_tf.system.errors import UserError, renaming, writing
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.run_directory import RunFiles
 
@@ -73,10 +74,9 @@ class Options:
         if not self.workdir:
             raise UserError("--workdir is missing: name the directory of a run, e.g. --workdir=runs/digits")
         for checkpoint in self.checkpoints:
-            if checkpoint not in ("latest", "best", "all") and not checkpoint.isdigit():
-                raise UserError(f"--checkpoints={checkpoint}: allowed are latest, best, all, or steps")
+            check_checkpoint(checkpoint, "latest", "best", "all", option="checkpoints")
         if not self.checkpoints:
-            raise UserError("--checkpoints=: is empty; allowed are latest, best, all, or steps")
+            raise UserError("--checkpoints=: is empty; allowed are latest, best, all, or a step")
         for position in self.positions:
             if not re.fullmatch(r"\d{1,5}:\d{1,5}", position):
                 raise UserError(f"--positions={position}: must be ROW:COLUMN in pixels, e.g. 12:40")
@@ -136,14 +136,10 @@ def _checkpoints(options: Options) -> list[str]:
 def _restore(options: Options, checkpoint: str):
     from sagan_tf.runs import restoring
 
-    try:
+    with renaming(checkpoint="checkpoints"):
         return restoring.restore(
             options.workdir, checkpoint, options.weights == "ema", options.batch_statistics
         )
-    except UserError as error:
-        if error.option == "checkpoint":  # the name of the option in other commands
-            error.option = "checkpoints"
-        raise
 
 
 def _make_output(options: Options) -> str:

@@ -1,18 +1,15 @@
 """Scores a run, a SavedModel or a folder of images, and says how each score was measured."""
 
-import contextlib
 import dataclasses
 import os
-import time
-import typing
 
 from sagan_tf.data import kinds
 from sagan_tf.metrics.catalog import METRICS
-from sagan_tf.metrics.metric import MetricError, Need
-from sagan_tf.runs.choice import choose
+from sagan_tf.metrics.metric import Need, blaming
+from sagan_tf.runs.choice import check_checkpoint, choose
 from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
-from sagan_tf.system import class_names, cli, files, output, paths
-from sagan_tf.system.errors import UserError, naming, renaming
+from sagan_tf.system import cli, files, output, paths
+from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 
@@ -116,7 +113,7 @@ class Options:
     def check(self) -> None:
         """Refuses what cannot work, as far as names of files and numbers tell. Raises UserError."""
         self._check_combinations()
-        with _blaming(self):
+        with blaming("metrics", self.metrics):
             for name in self.metrics if not _is_folder(self.generated) else ():
                 METRICS[name].check_images(self.num_samples, self.splits)
         self._check_output()
@@ -127,9 +124,10 @@ class Options:
         if self.reference.partition(":")[0] in kinds.KINDS:
             kinds.check_exists("reference", self.reference)
         elif self.reference and not os.path.isfile(self.reference):
-            problem = kinds.hint(self.reference) or "no such file, and no dataset; "
+            meant = kinds.meant_by(self.reference)
+            problem = f"did you mean {meant}?" if meant else "no such file, and no dataset:"
             raise UserError(
-                f"{problem}allowed are files that sagan_tf.make_reference has made, and {kinds.FORMS}",
+                f"{problem} allowed are files of sagan_tf.make_reference, {kinds.FORMS}",
                 option="reference",
                 value=self.reference,
             )
@@ -144,8 +142,7 @@ class Options:
             raise UserError(
                 "give either --workdir (a run) or --generated (a folder of images or a SavedModel)"
             )
-        if self.checkpoint not in ("latest", "best", "all") and not self.checkpoint.isdigit():
-            raise UserError(f"--checkpoint={self.checkpoint}: allowed are latest, best, all, or a step")
+        check_checkpoint(self.checkpoint, "latest", "best", "all")
         if self.batch_statistics == "estimated" and self.generated:
             raise UserError("--batch_statistics=estimated: needs --workdir; a SavedModel's are fixed")
         if self.watch and self.generated:
@@ -198,97 +195,27 @@ def _is_folder(generated: str) -> bool:
     return bool(generated) and not _is_model(generated)
 
 
-@contextlib.contextmanager
-def _blaming(options: Options):
-    """Adds --metrics to the error of a metric that cannot be computed."""
-    try:
-        yield
-    except MetricError as error:
-        error.option, error.value = "metrics", ",".join(options.metrics)
-        raise
-
-
 def main(options: Options, given) -> int:
     """Scores what the options name. Returns the exit code."""
-    with _blaming(options):
-        return (_score_run if options.workdir else _score_generated)(options, given)
-
-
-class _Real(typing.NamedTuple):
-    """The real images, opened but not yet seen by the network.
-
-    Attributes:
-      dataset: to compute the reference from; None if there is a file, or nothing to compare with.
-      file: a file of reference statistics, opened, or None.
-      test: to test a classifier on, or None.
-      split: of the dataset.
-    """
-
-    dataset: typing.Any
-    file: typing.Any
-    test: typing.Any
-    split: str
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Empty if nothing is compared with."""
-        source = self.file or self.dataset
-        return tuple(source.class_names) if source else ()
-
-
-def _score_generated(options: Options, given) -> int:
-    from sagan_tf.evaluation import samples
-    from sagan_tf.evaluation.pipeline import score_and_keep
-
-    place = options.generated
-    with naming("generated", place):
-        if _is_model(place):
-            source = samples.from_saved_model(place)
-        else:
-            source = samples.FolderSamples(place, options.num_samples, options.seed)
-    real = _open_real(options, source.image_size, options.reference_split)
-    if _is_model(place):
-        names = _classes_of_model(place, real) if source.conditional else None
-    else:
-        if "num_samples" in given and source.count < options.num_samples:
-            raise UserError(f"--num_samples={options.num_samples}: {place} holds {source.count} images")
-        source.name_classes(real.class_names)
-        names = real.class_names if source.labels is not None else None
-        options = dataclasses.replace(options, num_samples=source.count)
-    scorer = _make_scorer(options, real, names, source.image_size, [_folder(options.scores_file)])
-    protocol = _protocol(options, scorer, source.image_size).replace(source_digest=source.digest)
-    if _is_model(place):
-        images = _draw(options, scorer, source)
-    else:
-        if not real.class_names:
-            scorer.class_names = scorer.network.class_names
-            source.name_classes(scorer.class_names)
-        images, protocol = source, protocol.replace(truncation=None, class_distribution=None)
-    score_and_keep(scorer, images, protocol, options.scores_file, f"{options.scores_file}.intra_fid")
-    return 0
-
-
-def _classes_of_model(saved_model: str, real: _Real) -> tuple[str, ...]:
-    from sagan_tf.inspection.source import read_class_names
-
-    names = read_class_names(saved_model) or real.class_names
-    if not names:
-        raise UserError("--reference is missing: it tells how many classes there are to ask for")
-    return tuple(names)
+    with blaming("metrics", options.metrics):
+        if options.workdir:
+            return _score_run(options, given)
+        (_score_folder if _is_folder(options.generated) else _score_saved_model)(options, given)
+        return 0
 
 
 def _score_run(options: Options, given) -> int:
-    from sagan_tf.evaluation.run_scoring import RunScorer
+    from sagan_tf.evaluation.run_scoring import RunScorer, wait_for
     from sagan_tf.runs import run_files
 
     if options.watch:
-        _wait_for(options)
+        wait_for(options.workdir, options.watch_every_seconds)
+        options.check_run()
     config = run_files.read_config(options.workdir)
     split = options.reference_split if options.reference or "reference_split" in given else config.split
     real = _open_real(options, config.image_size, split, config)
     names = run_files.read_class_names(options.workdir) if config.conditional else None
-    folders = [RunFiles(options.workdir).scores_folder, _folder(options.scores_file)]
-    scorer = _make_scorer(options, real, names, config.image_size, folders)
+    scorer = _make_scorer(options, real, names, RunFiles(options.workdir).scores_folder)
     run = RunScorer(
         options.workdir,
         scorer,
@@ -306,132 +233,90 @@ def _score_run(options: Options, given) -> int:
     return 0
 
 
-def _wait_for(options: Options) -> None:
-    """Waits until there is a run."""
-    if not _is_run(options.workdir):
-        print(f"waiting for a run in {options.workdir}; Ctrl-C ends it", flush=True)
-    while not _is_run(options.workdir):
-        time.sleep(options.watch_every_seconds)
-    options.check_run()
+def _score_saved_model(options: Options, given) -> None:
+    from sagan_tf.evaluation import samples
+    from sagan_tf.inspection.source import read_class_names
+
+    with naming("generated", options.generated):
+        generator = samples.from_saved_model(options.generated)
+    real = _open_real(options, generator.image_size, options.reference_split)
+    names = None
+    if generator.conditional:
+        names = read_class_names(options.generated) or real.class_names
+        if not names:
+            raise UserError("--reference is missing: it tells how many classes there are to ask for")
+    scorer = _make_scorer(options, real, names)
+    protocol = _protocol(options, scorer, generator.image_size)
+    _score(options, scorer, _draw(options, scorer, generator), protocol, generator.digest)
 
 
-def _folder(path: str) -> str:
-    return os.path.dirname(os.path.abspath(path))
+def _score_folder(options: Options, given) -> None:
+    from sagan_tf.evaluation.samples import FolderSamples
+
+    with naming("generated", options.generated):
+        images = FolderSamples(options.generated, options.num_samples, options.seed)
+    if "num_samples" in given and images.count < options.num_samples:
+        raise UserError(
+            f"--num_samples={options.num_samples}: {options.generated} holds {images.count} images"
+        )
+    options = dataclasses.replace(options, num_samples=images.count)
+    real = _open_real(options, images.image_size, options.reference_split)
+    images.name_classes(real.class_names)
+    scorer = _make_scorer(options, real, real.class_names if images.labels is not None else None)
+    images.name_classes(scorer.class_names)  # the network's, if nothing else knows them
+    protocol = _protocol(options, scorer, images.image_size)
+    _score(options, scorer, images, protocol.replace(truncation=None, class_distribution=None), images.digest)
 
 
-def _open_real(options: Options, image_size: int, split: str, config=None) -> _Real:
+def _score(options: Options, scorer, images, protocol, digest: str) -> None:
+    from sagan_tf.evaluation.pipeline import score_and_keep
+
+    output = options.scores_file
+    score_and_keep(scorer, images, protocol.replace(source_digest=digest), output, f"{output}.intra_fid")
+
+
+def _open_real(options: Options, image_size: int, split: str, config=None):
     """Opens the real images that the metrics need; `config` is that of the run that is scored, if one is."""
-    from sagan_tf.evaluation.reference import Reference
+    from sagan_tf.evaluation import real_images
 
-    test = _real_test(options, image_size, config) if options.needing(Need.REAL_TEST) else None
-    if os.path.isfile(options.reference):
-        with naming("reference", options.reference):
-            return _Real(None, Reference(options.reference), test, split)
-    if not options.reference and not options.needing(Need.REFERENCE):
-        return _Real(None, None, test, split)
-    of_run = None if options.reference else config
-    spec = options.reference or config.dataset
-    with renaming(dataset="reference" if options.reference else "dataset", split="reference_split"):
-        return _Real(_open_dataset(options, spec, split, image_size, of_run), None, test, split)
-
-
-def _make_scorer(options: Options, real: _Real, names, image_size: int, folders):
-    """Loads the network and the real images' statistics, after a look at what can be wrong before that.
-
-    Args:
-      options: of the command.
-      real: the real images.
-      names: of the generated images' classes; None if they have no labels.
-      image_size: of the generated images.
-      folders: where statistics of real images are kept.
-    """
-    from sagan_tf.evaluation.scoring import Scorer
-    from sagan_tf.metrics.features import load_network
-
-    known = {"real": real.class_names, "test": real.test and real.test.class_names}
-    for name in options.metrics:
-        METRICS[name].check_images(options.num_samples, options.splits)
-        if names is not None or real.class_names:  # else only the network knows the classes of a folder
-            METRICS[name].check_classes(names, **known)
-        if real.dataset and Need.REFERENCE in METRICS[name].needs:
-            METRICS[name].check_count(real.dataset.num_examples, "real images")
-    with naming("inception", options.inception):
-        network = load_network(options.inception)
-    for name in options.metrics if names is not None else ():
-        METRICS[name].check_classes(names, network=network.class_names)
-    if options.needing(Need.REFERENCE) and names is not None and real.class_names:
-        _say_what_classes(names, real.class_names)
-    return Scorer(
-        network,
-        real.file or _reference(options, real, network, folders),
-        options.metrics,
-        real.class_names if names is None else names,
-        splits=options.splits,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        real_test=real.test,
+    test = None
+    if options.needing(Need.REAL_TEST):
+        test = real_images.open_test(
+            options.cas_dataset,
+            options.cas_split,
+            options.cas_epochs,
+            reference=options.reference,
+            reference_split=options.reference_split,
+            image_size=image_size,
+            data_dir=options.data_dir,
+            config=config,
+        )
+    return real_images.open_real(
+        options.reference,
+        split,
+        is_needed=bool(options.needing(Need.REFERENCE)),
+        image_size=image_size,
+        data_dir=options.data_dir,
+        config=config,
+        test=test,
     )
 
 
-def _say_what_classes(names, real_names) -> None:
-    """A note where labels mean something else to the real images, or may do so."""
-    note = ""
-    if not class_names.agree(names, real_names):
-        counts = f"{len(real_names)} instead of {len(names)}"
-        note = f"the real images have other classes ({counts}); these metrics compare without classes"
-    elif not class_names.same(names, real_names):
-        note = "one side has only numbers for names of classes: taken to be in the order of the other's names"
-    if note:
-        print(f"note: {note}", flush=True)
+def _make_scorer(options: Options, real, names, *folders: str):
+    """A scorer; `folders` may hold statistics of the real images too, besides the results' own folder."""
+    from sagan_tf.evaluation.preparation import make_scorer
 
-
-def _reference(options: Options, real: _Real, network, folders):
-    """The real images' statistics, if a metric needs them."""
-    from sagan_tf.evaluation import pipeline
-    from sagan_tf.system.progress import Progress
-
-    if not real.dataset:
-        return None
-    with Progress("real images", real.dataset.num_examples) as progress:
-        return pipeline.real_reference(
-            real.dataset,
-            real.split,
-            network,
-            options.metrics,
-            folders=folders,
-            batch_size=options.batch_size,
-            progress=progress,
-        )
-
-
-def _real_test(options: Options, image_size: int, config):
-    from sagan_tf.evaluation import pipeline
-
-    spec = options.cas_dataset or options.reference or (config.dataset if config else "")
-    if not spec or os.path.isfile(spec):
-        raise UserError("--cas_dataset is missing: real images to test on, e.g. --cas_dataset=digits")
-    split = options.cas_split or ("test" if kinds.split_spec(spec)[0].has_splits else "train")
-    learnt = (config.dataset, config.split) if config else (options.reference, options.reference_split)
-    if (spec, split) == learnt:
-        raise UserError(
-            f"--cas_split={split}: of {spec} is what the generator learnt; name another split, or other"
-            " images (--cas_dataset)"
-        )
-    with renaming(dataset="cas_dataset", split="cas_split"):
-        dataset = _open_dataset(options, spec, split, image_size, config)
-    return pipeline.real_test(dataset, split, min(image_size, 64), options.cas_epochs)
-
-
-def _open_dataset(options: Options, spec: str, split: str, image_size: int, config):
-    """Opens real images; if a run's `config` is given, with the options that the run opened its own with."""
-    from sagan_tf import data
-    from sagan_tf.runs import objects
-
-    if config:
-        data_dir = options.data_dir or config.data_dir
-        config = dataclasses.replace(config, dataset=spec, split=split, data_dir=data_dir)
-        return objects.open_dataset(config)
-    return data.open_dataset(spec, split=split, image_size=image_size, data_dir=options.data_dir)
+    return make_scorer(
+        options.inception,
+        options.metrics,
+        real,
+        names,
+        num_samples=options.num_samples,
+        folders=[*folders, os.path.dirname(os.path.abspath(options.scores_file))],
+        splits=options.splits,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
 
 
 def _draw(options: Options, scorer, generator):
@@ -449,28 +334,16 @@ def _draw(options: Options, scorer, generator):
 
 
 def _protocol(options: Options, scorer, image_size: int):
-    from sagan_tf.evaluation.results import Protocol
-    from sagan_tf.metrics import tfgan
+    from sagan_tf.evaluation.preparation import make_protocol
 
-    network, reference, real_test = scorer.network, scorer.reference, scorer.real_test
-    uses_tfgan = any("library" in METRICS[name].settings for name in options.metrics)
-    return Protocol(
-        source=os.path.normpath(options.workdir or options.generated),
-        step=None,
-        weights=None,
+    return make_protocol(
+        scorer,
+        os.path.normpath(options.workdir or options.generated),
+        image_size,
         samples=options.num_samples,
         seed=options.seed,
         truncation=options.truncation,
         class_distribution=options.class_distribution,
-        splits=options.splits,
-        reference=reference.describe() if reference else None,
-        reference_digest=reference.digest if reference else None,
-        network=network.name,
-        network_fingerprint=network.fingerprint,
-        resize=network.resize(image_size),
-        real_test=real_test.describe() if real_test else None,
-        real_test_digest=real_test.digest if real_test else None,
-        library=tfgan.version() if uses_tfgan else None,
     )
 
 

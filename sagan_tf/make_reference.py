@@ -43,7 +43,7 @@ class Options:
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing (--help lists the options)")
         output.check_new("output", self.output)
-        kinds.check_exists("dataset", self.dataset)
+        kinds.check("dataset", self.dataset)
         kinds.check_not_among_images("output", self.output, self.dataset)
 
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 import os
-import sys
 
+from sagan_tf.runs.choice import check_checkpoint
 from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli, output, paths
 from sagan_tf.system.errors import UserError, naming
@@ -22,7 +22,6 @@ _KINDS = (
     "progress",
 )
 _ROWS = 10  # of a picture, where no classes are asked for
-_NEIGHBOURS, _COMPARED = 5, 100  # training images that are shown for a sample; samples that are looked up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +107,7 @@ class Options:
         """Refuses combinations that cannot work. Raises UserError."""
         if bool(self.workdir) == bool(self.savedmodel):
             raise UserError("give either --workdir (a run) or --savedmodel (a SavedModel of a generator)")
-        if self.checkpoint not in ("latest", "best") and not self.checkpoint.isdigit():
-            raise UserError(f"--checkpoint={self.checkpoint}: allowed are latest, best, or a step")
+        check_checkpoint(self.checkpoint, "latest", "best")
         if not self.what:
             raise UserError(f"--what=: is empty; allowed are {', '.join(_KINDS)}")
         if self.batch_statistics == "estimated" and self.savedmodel:
@@ -160,58 +158,56 @@ def main(options: Options, given) -> int:
 
 def _prepare(options: Options, source, artist) -> list:
     """A function of the folder for each kind of picture; it yields the paths of what it has written."""
+    from sagan_tf.inspection import written
+
     actions = []
     if {"images", "npz"} & set(options.what):
         actions.append(lambda folder: _write_samples(options, source, folder))
     simple = ("grid", "same_z", "interpolation", "class_interpolation", "truncation")
     for kind in [kind for kind in options.what if kind in simple]:
-        picture = getattr(artist, kind)()
-        actions.append(lambda folder, kind=kind, picture=picture: [_save(folder, kind, picture)])
+        image = getattr(artist, kind)()
+        actions.append(lambda folder, kind=kind, image=image: [written.picture(folder, kind, image)])
     if "neighbours" in options.what:
         dataset, spaces = _open_neighbours(options, source)
-        actions.append(lambda folder: _write_neighbours(dataset, spaces, artist, folder))
+        actions.append(lambda folder: written.neighbours(folder, artist, dataset, spaces))
     if "progress" in options.what:
-        actions.append(lambda folder: _write_progress(options, source, artist, folder))
+        actions.append(
+            lambda folder: written.training(
+                folder,
+                artist,
+                source,
+                workdir=options.workdir,
+                ema=options.weights == "ema",
+                batch_statistics=options.batch_statistics,
+                animation=options.animation,
+            )
+        )
     return actions
 
 
-def _save(folder, name: str, picture) -> str:
-    from sagan_tf import pictures
-
-    path = folder.file(f"{name}.png")
-    pictures.save(path, picture)
-    return path
-
-
 def _write_samples(options: Options, source, folder):
-    """Single images and the .npz, in one pass; sample i is of class i modulo their number."""
+    """Writes single images and the .npz; sample i is of class i modulo their number."""
     import numpy as np
 
     from sagan_tf.evaluation.samples import GeneratorSamples
+    from sagan_tf.inspection import written
     from sagan_tf.inspection.class_choice import choose
-    from sagan_tf.system.progress import Progress
 
-    classes = choose(options.classes, source.class_names, source.generator.conditional)
+    conditional = source.generator.conditional
+    classes = choose(options.classes, source.class_names, conditional)
     labels = np.tile(np.array(classes, np.int32), options.samples_per_class)
-    names = source.class_names if source.generator.conditional else ()
-    drawn = GeneratorSamples(source.generator, labels, options.seed, options.truncation)
-    kept, done = [], 0
-    with Progress("images", len(labels)) as progress:
-        for images in drawn.batches(options.batch_size):
-            numbers = np.arange(done, done + len(images))
-            if "images" in options.what:
-                folder.write_images(images, numbers, labels[numbers], names)
-            if "npz" in options.what:
-                kept.append(images)
-            done += len(images)
-            progress(done)
-    if "images" in options.what:
-        yield f"{folder.file('images')}: {done:,} images"
-    if kept:
-        yield folder.write_npz(np.concatenate(kept), labels, names)
+    return written.samples(
+        folder,
+        GeneratorSamples(source.generator, labels, options.seed, options.truncation),
+        source.class_names if conditional else (),
+        batch_size=options.batch_size,
+        images="images" in options.what,
+        npz="npz" in options.what,
+    )
 
 
 def _open_neighbours(options: Options, source):
+    """The dataset to look in, and the spaces in which distances are measured."""
     from sagan_tf import data
     from sagan_tf.inspection import nearest
     from sagan_tf.metrics.features import load_network
@@ -234,46 +230,6 @@ def _open_neighbours(options: Options, source):
         with naming("inception", options.inception):
             spaces.append(nearest.features(load_network(options.inception)))
     return dataset, spaces
-
-
-def _write_neighbours(dataset, spaces, artist, folder):
-    from sagan_tf.inspection import nearest
-    from sagan_tf.system.progress import Progress
-
-    samples = artist.samples(max(_COMPARED, artist.rows))
-    with Progress("training images", dataset.num_examples) as progress:
-        findings = nearest.find(samples, dataset, spaces, _NEIGHBOURS, progress)
-    for finding, kind in zip(findings, ("pixels", "features"), strict=False):
-        yield finding.line()
-        yield _save(
-            folder, f"neighbours_{kind}", nearest.picture(samples[: artist.rows], artist.names, finding)
-        )
-
-
-def _write_progress(options: Options, source, artist, folder):
-    from sagan_tf import pictures
-    from sagan_tf.runs import restoring, run_files
-
-    steps = {
-        *run_files.checkpoints(options.workdir).steps(),
-        *run_files.best_checkpoints(options.workdir).steps(),
-    }
-    frames = []
-    for step in sorted(steps):
-        try:
-            run = restoring.restore(
-                options.workdir, str(step), options.weights == "ema", options.batch_statistics
-            )
-        except UserError as error:  # damaged, or deleted in the meantime by the process that trains
-            print(f"sample: step {step} is left out: {error}", file=sys.stderr)
-            continue
-        source.network.set_weights(run.generator.get_weights())  # nothing is traced again
-        frames.append(artist.grid(f"step {step:,}"))
-    if not frames:
-        raise UserError(f"--what=progress: no checkpoint of {options.workdir} can be read any more")
-    path = folder.file(f"progress.{options.animation}")
-    pictures.save_animation(path, frames)
-    yield f"{path}: {len(frames)} checkpoints"
 
 
 def console() -> None:

@@ -48,7 +48,7 @@ class Options:
             )
         if self.image_size & (self.image_size - 1):
             raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
-        kinds.check_exists("dataset", self.dataset)
+        kinds.check("dataset", self.dataset)
         output.check_new("output", self.output)
 
 

@@ -18,8 +18,8 @@ from sagan_tf.networks.network import Look
 from sagan_tf.pictures import figures
 from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli
 from tests.agreement import assert_pictures_agree
+from tests.commands import run_command
 from tests.inspection.test_page import data_of, unpacked
 
 CONFIG = Config(
@@ -108,16 +108,8 @@ def command(capfd, tmp_path):
     """Runs the command in this process: exit code, standard output, standard error."""
 
     def call(*arguments, output=tmp_path / "out"):
-        with pytest.raises(SystemExit) as stop:
-            cli.run(
-                attention.main,
-                attention.Options,
-                attention.__doc__,
-                program="sagan_tf.attention",
-                argv=["--num_samples=4", "--real_images=3", f"--output={output}", *arguments],
-            )
-        out, error = capfd.readouterr()
-        return stop.value.code, out, error
+        flags = ["--num_samples=4", "--real_images=3", f"--output={output}"]
+        return run_command(attention, *flags, *arguments), *capfd.readouterr()
 
     return call
 
@@ -318,7 +310,7 @@ def test_real_images_of_hdf5_that_the_run_held_in_memory(tmp_path, monkeypatch):
         (["--positions=-1:3"], "--positions=-1:3: must be ROW:COLUMN"),
         (["--positions=" + ",".join(["1:1"] * 9)], "--positions: 9 are given; at most 8"),
         (["--checkpoints=11"], "--checkpoints=11: allowed are latest, best, 10"),
-        (["--checkpoints=newest"], "--checkpoints=newest: allowed are latest, best, all, or steps"),
+        (["--checkpoints=newest"], "--checkpoints=newest: allowed are latest, best, all, or a step"),
         (["--checkpoints="], "--checkpoints=: is empty"),
         (["--workdir="], "--workdir is missing"),
     ],

@@ -12,7 +12,7 @@ from sagan_tf import compare
 from sagan_tf.inspection import comparison
 from sagan_tf.runs import run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli
+from tests.commands import refused, run_command
 
 
 def make_run(workdir, speeds=(2.0, 4.0, 1.0), scores=(), **options):
@@ -47,21 +47,14 @@ def command(capfd):
     """Runs the command in this process: exit code, standard output, standard error."""
 
     def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            cli.run(
-                compare.main, compare.Options, compare.__doc__, program="sagan_tf.compare", argv=arguments
-            )
-        out, error = capfd.readouterr()
-        return stop.value.code, out, error
+        return run_command(compare, *arguments), *capfd.readouterr()
 
     return call
 
 
 def refusal(command, *arguments):
     code, _, error = command(*arguments)
-    lines = [line for line in error.splitlines() if line.startswith("compare: error: ")]
-    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
-    return lines[0]
+    return refused("compare", code, error)
 
 
 def test_hours_are_those_of_the_steps():

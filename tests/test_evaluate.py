@@ -24,10 +24,10 @@ from sagan_tf.evaluation import pipeline, results
 from sagan_tf.metrics import classification_accuracy, classifier, features, tfgan
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli
 from sagan_tf.system.devices import make_workers
 from sagan_tf.system.errors import UserError
 from sagan_tf.training.checkpoint import Checkpoints
+from tests.commands import refused, run_command
 from tests.conftest import ROOT
 
 CONFIG = Config(
@@ -104,21 +104,14 @@ def command(inception, capfd, monkeypatch):
 
     def call(*arguments):
         arguments = [f"--inception={inception}", "--num_samples=60", *arguments]
-        with pytest.raises(SystemExit) as stop:
-            cli.run(
-                evaluate.main, evaluate.Options, evaluate.__doc__, program="sagan_tf.evaluate", argv=arguments
-            )
-        out, error = capfd.readouterr()
-        return stop.value.code, out, error
+        return run_command(evaluate, *arguments), *capfd.readouterr()
 
     return call
 
 
 def _refusal(command, *arguments):
     code, _, error = command(*arguments)
-    lines = [line for line in error.splitlines() if line.startswith("evaluate: error: ")]
-    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
-    return lines[0]
+    return refused("evaluate", code, error)
 
 
 def test_scores_the_newest_checkpoint(run, command):
@@ -561,7 +554,7 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
         "allowed are latest, best, 10, 20": workdir | network | {"checkpoint": "11"},
         "has no best checkpoint": workdir | network | {"checkpoint": "best"},
         "no such file, and no dataset": workdir | network | {"reference": "gone.h5"},
-        f"--reference={tmp_path}: is a folder: give folder:{tmp_path}; allowed are": workdir
+        f"--reference={tmp_path}: did you mean folder:{tmp_path}? allowed are": workdir
         | network
         | {"reference": str(tmp_path)},
         "--reference=folder:gone: no such folder": workdir | network | {"reference": "folder:gone"},

@@ -16,8 +16,8 @@ from sagan_tf import export, import_original, sample
 from sagan_tf.importing import original, original_checkpoint, release_2018
 from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli
 from tests import tiny_run
+from tests.commands import refused, run_command
 
 STEPS = 3  # that Adam has taken in the checkpoints made here
 V1 = tf.compat.v1
@@ -159,23 +159,13 @@ def imported(checkpoint, tmp_path_factory):
 def run(capfd, *arguments, dataset="digits"):
     """Runs the command in this process: exit code, standard output, standard error."""
     argv = [*arguments, f"--dataset={dataset}"] if dataset else list(arguments)
-    with pytest.raises(SystemExit) as stop:
-        cli.run(
-            import_original.main,
-            import_original.Options,
-            import_original.__doc__,
-            program="sagan_tf.import_original",
-            argv=argv,
-        )
-    return stop.value.code, *capfd.readouterr()
+    return run_command(import_original, *argv), *capfd.readouterr()
 
 
 def refusal(capfd, *arguments, dataset="digits"):
     """What the command says when it refuses, and the lines it listed before."""
     code, out, error = run(capfd, *arguments, dataset=dataset)
-    lines = [line for line in error.splitlines() if line.startswith("import_original: error: ")]
-    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
-    return lines[0], out.splitlines()
+    return refused("import_original", code, error), out.splitlines()
 
 
 def values(network):

@@ -4,23 +4,14 @@ import pytest
 
 from sagan_tf import make_reference
 from sagan_tf.evaluation.reference import Reference
-from sagan_tf.system import cli
+from tests.commands import run_command
 from tests.metrics.conftest import classifier_folder
 
 __all__ = ["classifier_folder"]
 
 
 def _run(capfd, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        cli.run(
-            make_reference.main,
-            make_reference.Options,
-            make_reference.__doc__,
-            program="sagan_tf.make_reference",
-            argv=arguments,
-        )
-    out, error = capfd.readouterr()
-    return stop.value.code, out, error
+    return run_command(make_reference, *arguments), *capfd.readouterr()
 
 
 def test_the_file_says_what_it_is_of(classifier_folder, tmp_path, capfd):

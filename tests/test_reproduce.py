@@ -10,7 +10,7 @@ import pytest
 
 from sagan_tf import reproduce
 from sagan_tf.reproduce import Options
-from sagan_tf.system import cli
+from tests.commands import refused, run_command
 from tests.conftest import ROOT
 
 TINY = "--generator_channels=1\n--discriminator_channels=1\n--batch_size=2\n--precision=float32\n"
@@ -29,25 +29,14 @@ def command(capfd):
     """Runs the command in this process: exit code, standard output, standard error."""
 
     def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            cli.run(
-                reproduce.main,
-                Options,
-                reproduce.__doc__,
-                program="sagan_tf.reproduce",
-                argv=arguments,
-            )
-        out, error = capfd.readouterr()
-        return stop.value.code, out, error
+        return run_command(reproduce, *arguments), *capfd.readouterr()
 
     return call
 
 
 def refusal(command, *arguments):
     code, _, error = command(*arguments)
-    lines = [line for line in error.splitlines() if line.startswith("reproduce: error: ")]
-    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
-    return lines[0]
+    return refused("reproduce", code, error)
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path, command, tiny, monkeypatch):

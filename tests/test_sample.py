@@ -15,8 +15,8 @@ from sagan_tf.evaluation import samples
 from sagan_tf.metrics import classifier
 from sagan_tf.runs import best, objects, restoring, run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli
 from tests.agreement import assert_pictures_agree
+from tests.commands import refused, run_command
 
 CONFIG = Config(
     precision="float32",
@@ -62,10 +62,7 @@ def command(capfd):
     """Runs the command in this process: exit code, standard output, standard error."""
 
     def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            cli.run(sample.main, sample.Options, sample.__doc__, program="sagan_tf.sample", argv=arguments)
-        out, error = capfd.readouterr()
-        return stop.value.code, out, error
+        return run_command(sample, *arguments), *capfd.readouterr()
 
     return call
 
@@ -273,9 +270,7 @@ def test_mistakes_with_a_saved_model(exported, command, tmp_path):
 
 def _refusal(command, *arguments):
     code, _, error = command(*arguments)
-    lines = [line for line in error.splitlines() if line.startswith("sample: error: ")]
-    assert code == 2 and len(lines) == 1 and "Traceback" not in error, error
-    return lines[0]
+    return refused("sample", code, error)
 
 
 @pytest.mark.parametrize(

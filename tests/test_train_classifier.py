@@ -11,20 +11,11 @@ from sagan_tf.data import open_dataset
 from sagan_tf.data.subset import draw, read_once
 from sagan_tf.metrics import classifier
 from sagan_tf.metrics.features import load_network
-from sagan_tf.system import cli
+from tests.commands import run_command
 
 
 def _run(capfd, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        cli.run(
-            train_classifier.main,
-            train_classifier.Options,
-            train_classifier.__doc__,
-            program="sagan_tf.train_classifier",
-            argv=arguments,
-        )
-    out, error = capfd.readouterr()
-    return stop.value.code, out, error
+    return run_command(train_classifier, *arguments), *capfd.readouterr()
 
 
 def test_learns_digits_and_is_saved(tmp_path, capfd):

@@ -19,7 +19,7 @@ from sagan_tf.system.errors import UserError
 
 _BLOCK = 512  # bytes, of a tar
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
-_MOST_LINKS = 40  # that lead from one to the next
+_MOST_LINKS = 40  # links in a chain
 
 
 class _Member(typing.NamedTuple):
@@ -93,7 +93,7 @@ class ArchiveExamples:
                 raise OSError(f"cannot be unpacked ({error})") from error  # damaged, or encrypted
 
         items = [item for item in archive.infolist() if not item.is_dir()]
-        separator = "/" if any("/" in item.filename for item in items) else "\\"  # some programs of Windows
+        separator = "/" if any("/" in item.filename for item in items) else "\\"  # some Windows programs
         members, links = {}, {}
         for item in items:
             name = _normal_name(item.filename.replace(separator, "/"))

@@ -13,7 +13,7 @@ from sagan_tf.data.stream import stream
 from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.system.errors import UserError
 
-_LOOKED_AT = 256  # examples whose labels are looked at where only they know them
+_LOOKED_AT = 256  # examples that are read to see whether they have labels
 
 
 def _mirror(pixels: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
@@ -129,7 +129,7 @@ class Dataset:
                 pixels = _mirror(pixels, order.flips(*positions(batch)))
             return pixels, labels
 
-        # Scaled after the queue, by TensorFlow: a quarter of the bytes to hand over, and a third of the time.
+        # TensorFlow scales after the queue: a quarter of the bytes pass through it, in a third of the time.
         return self._stream(make, start_batch, None, rows).map(
             lambda images, labels: (from_uint8(images), labels)
         )

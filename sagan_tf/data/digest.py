@@ -1,4 +1,4 @@
-"""Whether two sources hold the same images: digests of what a source holds, not of what it is called."""
+"""Digests of what a source holds, whatever its name: they tell whether two sources hold the same images."""
 
 import concurrent.futures
 import hashlib
@@ -7,7 +7,7 @@ import os
 import typing
 import unicodedata
 
-_READ_BYTES = 1 << 28  # contents are read up to here; of more, evenly spaced pieces
+_READ_BYTES = 1 << 28  # larger contents are read in evenly spaced pieces
 _PIECE_BYTES = 1 << 20
 _FILES_IN_A_TASK = 1000
 
@@ -95,5 +95,5 @@ def _read(path: str, start: int) -> bytes:
         with open(path, "rb", buffering=0) as file:
             file.seek(start)
             return file.read(_PIECE_BYTES)
-    except OSError:  # who reads the images says so
+    except OSError:  # reading the images will report it
         return b""

@@ -10,13 +10,13 @@ from PIL import Image, ImageOps
 
 from sagan_tf.system import files
 
-# What Pillow is allowed to try. Not all that it can: its EPS reader, for one, runs another program.
+# The formats that Pillow may try. Not every format: its EPS reader, for one, runs another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 METHOD = "centre crop to the short side, then Pillow's BILINEAR (triangle filter, antialiased)"
 
 _DRAFT = 3  # JPEGs may be decoded at a fraction of their size, down to this times the wanted size
 
-# Large photographs are welcome; beyond twice Pillow's limit (358 million pixels) it raises an error.
+# No warning for large photographs. Beyond twice its limit (358 million pixels) Pillow raises an error.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
@@ -45,7 +45,7 @@ def decode(data: bytes, size: int) -> np.ndarray:
     with _opened(data) as image:
         # libjpeg can decode at 1/2, 1/4 or 1/8, which is far quicker for photographs.
         image.draft(None, (_DRAFT * size, _DRAFT * size))
-        ImageOps.exif_transpose(image, in_place=True)  # else it copies what needs no turn
+        ImageOps.exif_transpose(image, in_place=True)  # otherwise it copies images that need no turning
         return _square(_to_rgb_or_grey(image), size)
 
 
@@ -76,7 +76,7 @@ def _opened(data: typing.BinaryIO | bytes):
         raise
     except Image.UnidentifiedImageError:
         raise BadImageError(f"not an image (readable are {', '.join(FORMATS)})") from None
-    # Pillow's readers raise all sorts of errors on damaged files; none of them may end the program.
+    # Pillow's readers raise many types of errors on damaged files; none may end the program.
     except Exception as error:
         raise BadImageError(f"damaged image ({error or type(error).__name__})") from error
 

@@ -8,7 +8,7 @@ import os
 import typing
 
 from sagan_tf.system import output
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, naming
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ _ROWS = (
         _open_archive,
         note="zip or tar of the same",
         exists=os.path.isfile,
-        endings=(".zip", ".tar"),
+        endings=(".zip", ".tar", ".tgz", ".gz"),
         has_splits=False,
     ),
     Kind(
@@ -150,21 +150,32 @@ def forms_with_notes(prepared: bool = True) -> str:
 
 def split_spec(spec: str) -> tuple[Kind, str]:
     """The kind and the place that NAME:PLACE names. Raises UserError if it names none."""
-    name, colon, place = spec.partition(":")
+    name, _, place = spec.partition(":")
     kind = KINDS.get(name)
-    if kind is None or bool(colon and place) != bool(kind.place):
-        raise UserError(f"{hint(spec)}allowed are {FORMS}")
+    if kind is None or bool(place) != bool(kind.place):
+        meant = meant_by(spec)
+        raise UserError(f"{f'did you mean {meant}? A' if meant else 'a'}llowed are {FORMS}")
     return kind, place
 
 
-def hint(spec: str) -> str:
-    """What a path without its kind was probably meant to be; "" if nothing tells."""
+def meant_by(spec: str) -> str:
+    """What a path without its kind was probably meant to be, NAME:PLACE; "" if nothing tells."""
     if os.path.isdir(spec):
         kind = "records" if os.path.isfile(os.path.join(spec, RECORDS_MANIFEST)) else "folder"
-        return f"is a folder: give {kind}:{spec}; "
+        return f"{kind}:{spec}"
     ending = os.path.splitext(spec)[1].lower()
     found = [kind.name for kind in _ROWS if ending in kind.endings and os.path.isfile(spec)]
-    return f"is a file: give {found[0]}:{spec}; " if found else ""
+    return f"{found[0]}:{spec}" if found else ""
+
+
+def check(option: str, spec: str) -> None:
+    """Raises UserError if an option names no dataset, or one whose file or folder is not there.
+
+    Whether TFDS has a set of a name is not known here.
+    """
+    with naming(option, spec):
+        split_spec(spec)
+    check_exists(option, spec)
 
 
 def check_exists(option: str, spec: str) -> None:

@@ -1,4 +1,4 @@
-"""Arrays of labels as people store them: which of several arrays it is, and what its values mean."""
+"""Arrays of labels as people store them: which array holds them, and what its values mean."""
 
 import re
 import typing

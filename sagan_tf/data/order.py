@@ -1,10 +1,10 @@
-"""Which example stands where in the endless stream that training takes: a function of seed and position."""
+"""The order of the endless stream of training examples: a function of seed and position."""
 
 import functools
 
 import numpy as np
 
-# Kinds of random draws: each has a stream of its own.
+# Each kind of random draw has its own stream.
 _EXAMPLES, _FLIPS, _CROPS, _CLASSES, _WITHIN_CLASS = range(5)
 _NEIGHBOURING_EPOCHS = 3  # a batch may straddle epochs, and parallel readers may be in different ones
 

@@ -1,4 +1,4 @@
-"""A look at a dataset before the first step: what most often ruins a run is seen at a glance."""
+"""Checks a dataset before the first step for what most often ruins a run."""
 
 import collections
 import hashlib
@@ -15,7 +15,7 @@ from sagan_tf.system.errors import UserError, printable, with_remedy
 
 GRID_FILE, TEXT_FILE = "data_check.png", "data_check.txt"
 
-_SAMPLE = 2000  # how many images are looked at where looking at all would take long
+_SAMPLE = 2000  # images that are looked at if looking at all takes long
 _READ = 256  # images read at once
 _CLASSES_SHOWN = 16
 _COLUMNS = 8
@@ -68,7 +68,7 @@ def preflight(dataset, directory: str, report=print, full: bool = False) -> Pref
       dataset: a `Dataset`.
       directory: where to write; made if need be.
       report: called with each line.
-      full: look at every image whatever it takes.
+      full: look at every image, however long it takes.
 
     Raises:
       UserError: an image cannot be read and is not to be skipped, or the directory cannot be written.

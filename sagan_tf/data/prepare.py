@@ -19,7 +19,7 @@ from sagan_tf.system import files
 from sagan_tf.system.errors import UserError, failure_of_the_system, naming
 from sagan_tf.system.progress import Progress
 
-_STATE = "preparing.json"  # the settings, as long as the records are incomplete
+_STATE = "preparing.json"  # the settings, while the records are incomplete
 _IMAGES_IN_FLIGHT = 32  # for each worker
 
 
@@ -45,8 +45,8 @@ class Shard(typing.NamedTuple):
 def prepare(examples, settings: records.Settings, output: str, workers: int, report) -> records.Manifest:
     """Writes records, or goes on where an earlier call was stopped.
 
-    Files are written under another name and renamed when complete, so that at any moment each is
-    whole or not there. Their contents depend on the examples and the settings alone, not on the
+    Files are written under another name and renamed when complete, so each is there whole or
+    not at all. Their contents depend on the examples and the settings alone, not on the
     number of workers or on interruptions.
 
     Args:
@@ -85,7 +85,7 @@ def _prepare(examples, settings, identity, output, workers, report):
     total = -(-len(examples) // settings.images_per_shard)
     paths = [os.path.join(output, f"images-{number:05d}-of-{total:05d}.tfrecord") for number in range(total)]
     waiting = []
-    # A file is put on the disk and read again while the next one is made.
+    # While a file is flushed to the disk and read again, the next one is made.
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         concurrent.futures.ThreadPoolExecutor(1) as closer,
@@ -160,7 +160,7 @@ def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -
                 writer.write(_serialize(converted.data, converted.label))
                 short_sides[converted.short_side] += 1
             progress(index + 1)
-    # First the notes: where the images are complete, so are they.
+    # Notes first: once the images are complete, the notes are too.
     notes = {"skipped": skipped, "short_sides": short_sides}
     files.write(_notes_path(path), json.dumps(notes))
 

@@ -4,7 +4,7 @@ A directory holds
 - `images-00000-of-00042.tfrecord`, ...: TFRecords of `tf.train.Example` with `image` (bytes) and
   `label` (int64), which any TensorFlow program can read;
 - `index.npz`: where in those files each image's bytes lie, and its label, so that any image can be
-  had at once: `offsets` int64, `lengths` int32 and `labels` int32, in the order of the files;
+  read at once: `offsets` int64, `lengths` int32 and `labels` int32, in the order of the files;
 - `manifest.json`: see `Manifest`. It is written last: a directory with one is complete.
 """
 
@@ -220,7 +220,7 @@ class RecordSource:
 def _decode(data, encoding, size):
     """Strings (b,) to uint8 (b, size, size, 3). TensorFlow's decoders: these files were written here."""
     decoders = {
-        # The method of libjpeg that Pillow uses too; TensorFlow's default is a coarser one.
+        # libjpeg's method, which Pillow uses too; TensorFlow's default is coarser.
         "jpeg": lambda item: tf.io.decode_jpeg(item, 3, dct_method="INTEGER_ACCURATE"),
         "png": lambda item: tf.io.decode_png(item, 3),
         "webp": lambda item: tf.io.decode_webp(item, 3)[0],  # the first frame

@@ -17,7 +17,7 @@ from sagan_tf.system.progress import write_line
 
 MEMORY_LIMIT_BYTES = 1 << 30  # sets up to this size are held in memory, decoded
 _ROWS_IN_A_TASK = 8
-_WORTH_A_LINE = 10_000  # reading as many takes some seconds
+_WORTH_A_LINE = 10_000  # reading so many images takes some seconds
 
 
 class ArraySource:
@@ -117,7 +117,7 @@ class EncodedSource:
 
     def _substitute(self, index: int, row: int, pixels, labels) -> int:
         """Fills a row with another image than `index`, which cannot be read; returns its number."""
-        order = np.random.default_rng(index).permutation(len(self))  # other neighbours get other images
+        order = np.random.default_rng(index).permutation(len(self))  # each image its own
         if self.labels is not None:
             label = self.labels[index]
             for other in order[self.labels[order] == label]:
@@ -189,7 +189,7 @@ class EncodedSource:
         return np.empty((count, self._size, self._size, 3), np.uint8), np.empty(count, np.int32)
 
     def _each_row(self, function, count) -> list:
-        """`function` of each row, in order; a task takes several rows, for small images decode in no time."""
+        """`function` of each row, in order; a task takes several rows, as small images decode quickly."""
 
         def several(start):
             return [function(row) for row in range(start, min(start + _ROWS_IN_A_TASK, count))]
@@ -208,7 +208,7 @@ class EncodedSource:
             if isinstance(error, OSError) and error.errno == errno.EMFILE:
                 raise  # nothing is wrong with the image
             name = self._examples.describe(index)
-            reason = getattr(error, "strerror", None) or error  # the name stands before it
+            reason = getattr(error, "strerror", None) or error  # without the name
             if not self._skip_bad:
                 raise UserError(
                     f"{name}: {reason}; mend or remove it, or leave such images out",

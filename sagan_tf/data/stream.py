@@ -1,8 +1,8 @@
 """Batches made by Python threads, as a tf.data.Dataset.
 
-Not by `tf.numpy_function`: an iterator that is dropped waits, holding Python's lock, for the calls that
-are under way, and these wait for that lock. Here TensorFlow's threads never run Python: they wait at a
-queue, and such waiting can be cancelled.
+`tf.numpy_function` can deadlock: a dropped iterator holds Python's lock while it waits for the calls that
+are running, and these wait for that lock. Here TensorFlow's threads never run Python. They wait at a queue,
+which can be cancelled.
 """
 
 import atexit
@@ -36,7 +36,7 @@ def stream(make, first: int, count: int | None, image_shape: tuple, on_failure) 
       on_failure: called with the UserError that `make` raised, or with one that tells of its OSError; the
         iterator then raises `tf.errors.InvalidArgumentError` with its message.
     """
-    # Whatever the caller's device scope is: the queue is the host's.
+    # The queue is on the host, whatever the caller's device scope.
     with tf.init_scope(), tf.device("CPU:0"):
         queue = tf.queue.FIFOQueue(_READY, (tf.int64, tf.string, tf.uint8, tf.int32))
     numbers = itertools.count(first) if count is None else range(first, first + count)
@@ -91,7 +91,7 @@ class _Producer:
             self._put_failures(number, str(error))
         except tf.errors.CancelledError:
             return
-        except Exception as error:  # whoever takes the batch is to learn of it, not this thread
+        except Exception as error:  # the taker of the batch gets the error, not this thread
             if not self._is_ending.is_set():
                 self._put_failures(number, f"{type(error).__name__}: {error}")
         # The queue lives as long as this object; wait until what is in it was taken.

@@ -115,7 +115,7 @@ def _prepare(builder, name) -> None:
     print(f"tfds:{name} is not in {os.fspath(builder.data_dir)}: TFDS downloads and prepares it", flush=True)
     try:
         builder.download_and_prepare()
-    except Exception as error:  # a network, a website, a missing manual download: TFDS has no common error
+    except Exception as error:  # no network, no website, no manual download: TFDS has no common error type
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
         raise UserError(
             f"{missing} and TFDS could not prepare it ({reason}); {advice}", remedy=remedy

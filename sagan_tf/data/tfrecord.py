@@ -79,7 +79,7 @@ class RecordReader:
 
 
 def _allow_more_files(count: int) -> None:
-    """Raises the limit of open files by `count`, so that what else is opened has as much room as before.
+    """Raises the limit of open files by `count`, so that other files have as much room as before.
 
     Usual is a soft limit of 1,024, and ImageNet has as many files in TFDS.
     """

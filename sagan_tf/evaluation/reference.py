@@ -24,7 +24,7 @@ from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 
 _FORMAT = 1
-# What tells real images apart, beside the network that sees them; not what they are called.
+# Fields that tell real images apart, besides the network. Names do not count.
 _WHAT = ("identity", "images", "seed", "image_size", "preprocessing")
 
 
@@ -74,7 +74,7 @@ class Reference:
 
     @property
     def digest(self) -> str:
-        """The same for the same images, whatever they are called: 16 hexadecimal digits."""
+        """Digest of the images, 16 hexadecimal digits; names do not count."""
         what = [self.protocol.get(name) for name in _WHAT]
         if what[0] is None:  # an earlier version wrote the file: only the statistics say what they are of
             what[0] = hashlib.sha256(self._mean.tobytes()).hexdigest()

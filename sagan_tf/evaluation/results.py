@@ -14,8 +14,8 @@ from sagan_tf.metrics.metric import INCEPTION_NAME, Metric, Need, Score
 from sagan_tf.system import json_lines
 from sagan_tf.system.errors import UserError, writing
 
-# Two lines with the same metric and the same values of these fields were measured in the same way. Digests
-# say what was compared with, whatever it was called; lines of earlier versions have only its description.
+# Two lines of a metric with the same values of these fields were measured in the same way. Digests, not
+# names, tell the real images; lines of earlier versions have only a description.
 _MEASURE = (
     "weights",
     "batch_statistics",
@@ -44,7 +44,7 @@ class Protocol:
       source: what was scored, by name.
       source_digest: of its weights or images. None while a run trains: its own file of scores says whose.
       reference, real_test: descriptions of the real images; `reference_digest` and `real_test_digest` are
-        the same for the same images, whatever they are called.
+        digests of the images; names do not count.
       library: what computes the metric, with its version; None for the project's own metrics.
     """
 
@@ -155,7 +155,7 @@ def same_resize(one: str, other: str) -> bool:
 
 
 def _method(resize: str) -> str:
-    """Without a word that earlier versions wrote for Inception too, where it made no difference."""
+    """Drops a word that earlier versions wrote for Inception too, where it made no difference."""
     return resize.removesuffix(", antialiased")
 
 
@@ -177,7 +177,7 @@ def find(lines: typing.Sequence[dict], key: str, protocol: Protocol) -> dict | N
 
 
 def missing(lines: typing.Sequence[dict], metrics: typing.Iterable[str], protocol: Protocol) -> list[str]:
-    """Those of the metrics of which a value has not been measured by this protocol; `lines` as in `find`."""
+    """The metrics that lack a value measured by this protocol; `lines` as in `find`."""
     return [
         name for name in metrics if any(find(lines, key, protocol) is None for key in METRICS[name].titles_of)
     ]

@@ -17,6 +17,14 @@ from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import RunFiles
 
 
+def wait_for(workdir: str, every_seconds: float) -> None:
+    """Waits until there is a run in a directory; looks every so many seconds."""
+    if not os.path.isfile(RunFiles(workdir).config):
+        print(f"waiting for a run in {workdir}; Ctrl-C ends it", flush=True)
+    while not os.path.isfile(RunFiles(workdir).config):
+        time.sleep(every_seconds)
+
+
 class RunScorer:
     """Scores checkpoints of one run.
 
@@ -84,9 +92,9 @@ class RunScorer:
         return self._shared.replace(step=step, source_digest=digest)
 
     def _missing(self, step: int) -> list[str]:
-        """Metrics that this checkpoint has not been scored by; after a kill, those that it left undone."""
+        """The metrics that this checkpoint has no score of yet."""
         lines = results.read(self._output)
-        if not self._is_own_file:  # a line of another file that does not say whose it is may be anyone's
+        if not self._is_own_file:  # in another file, a line without a digest may be of another run
             lines = [line for line in lines if line.get("source_digest")]
         return results.missing(lines, self._scorer.metrics, self._protocol(step))
 

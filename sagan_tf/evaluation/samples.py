@@ -60,12 +60,17 @@ class GeneratorSamples:
       generator: see above.
       labels: the classes to ask for, int32 (n,); see `draw_labels`.
       seed, truncation: see `draw_z`.
+
+    Attributes:
+      count, image_size: number of images, their height and width.
+      asked: the classes that were asked for.
+      labels: the same; None of a generator without classes.
     """
 
     def __init__(self, generator: SampledGenerator, labels: np.ndarray, seed: int, truncation: float):
         self.count, self.image_size = len(labels), generator.image_size
         self.labels = labels if generator.conditional else None
-        self._generator, self._asked = generator, labels
+        self._generator, self.asked = generator, labels
         self._seed, self._truncation = seed, truncation
 
     def batches(self, batch_size: int):
@@ -77,7 +82,7 @@ class GeneratorSamples:
             # The last batch is drawn in full: a shorter one would be traced and compiled again.
             indices = np.arange(start, start + batch_size)
             z = draw_z(indices, self._seed, self._generator.z_dim, self._truncation)
-            labels = self._asked[indices % self.count]
+            labels = self.asked[indices % self.count]
             images = self._generator.generate(z, tf.constant(labels))
             yield to_uint8(images).numpy()[: self.count - start]
 

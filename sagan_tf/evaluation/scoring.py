@@ -19,7 +19,7 @@ class Scorer:
       network: see `features.FeatureNetwork`.
       reference: statistics of real images; None if no metric compares with them.
       metrics: names in `metrics.catalog`.
-      class_names: names of the generated images' classes; label i is `class_names[i]`. It may be set later.
+      class_names: names of the generated images' classes; label i is `class_names[i]`.
       splits: parts of the Inception score.
       seed: of splits, of the order of KID's blocks, and of the draw of real features.
       batch_size: images that are drawn, and pass through the network, together.

@@ -6,16 +6,14 @@ import os
 from sagan_tf.evaluation import pipeline, results
 from sagan_tf.evaluation.compiled import callable_of
 from sagan_tf.evaluation.pipeline import score_and_keep
-from sagan_tf.evaluation.scoring import Scorer
-from sagan_tf.metrics import tfgan
+from sagan_tf.evaluation.preparation import make_protocol, make_scorer
+from sagan_tf.evaluation.real_images import RealImages
 from sagan_tf.metrics.catalog import metric_of, titles
-from sagan_tf.metrics.features import load_network
+from sagan_tf.metrics.metric import blaming
 from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.networks.inference import inference_copy
 from sagan_tf.runs import best, run_files
 from sagan_tf.runs.config import Config
-from sagan_tf.system.errors import naming
-from sagan_tf.system.progress import Progress
 from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training.state import State
 
@@ -86,18 +84,16 @@ class TrainingScores:
         self._config, self._state, self._reporter = config, state, reporter
         paths = RunFiles(config.workdir)
         self._folder, self._output = paths.scores_folder, paths.scores
-        with naming("inception", config.inception):
-            network = load_network(config.inception)
-        with Progress("real images", dataset.num_examples) as progress:
-            reference = pipeline.real_reference(
-                dataset,
-                config.split,
-                network,
-                config.evaluate_metrics,
+        metrics = config.evaluate_metrics
+        with blaming("evaluate_metrics", metrics):
+            self._scorer = make_scorer(
+                config.inception,
+                metrics,
+                RealImages(dataset, None, None, config.split),
+                dataset.class_names,
+                num_samples=config.evaluate_samples,
                 folders=[self._folder],
-                progress=progress,
             )
-        self._scorer = Scorer(network, reference, config.evaluate_metrics, dataset.class_names)
         # In float32 as samples and exports, whatever the precision of the training.
         self._network = inference_copy(state.ema_generator, bake=False, dtype="float32")
         self._draw = functools.partial(
@@ -106,33 +102,19 @@ class TrainingScores:
             callable_of(self._network),
             num_samples=config.evaluate_samples,
         )
-        with naming("evaluate_metrics", ",".join(config.evaluate_metrics)):
+        with blaming("evaluate_metrics", metrics):
             self._scorer.check(self._draw())
-        self._protocol = self._make_protocol()
-        self._titles = titles(config.evaluate_metrics, network.is_inception)
+        self._protocol = make_protocol(
+            self._scorer,
+            os.path.normpath(config.workdir),
+            config.image_size,
+            samples=config.evaluate_samples,
+        ).replace(**results.EXPORTED)
+        self._titles = titles(metrics, self._scorer.network.is_inception)
         of_best = self._protocol.of_metric(metric_of(config.best_metric))
         how = {key: value for key, value in of_best.fields().items() if key in _MEASURE}
         self._measure = {"metric": self._titles[config.best_metric]} | how
         self._say_what_is_not_comparable()
-
-    def _make_protocol(self) -> results.Protocol:
-        network, reference = self._scorer.network, self._scorer.reference
-        return results.Protocol(
-            source=os.path.normpath(self._config.workdir),
-            step=None,
-            samples=self._config.evaluate_samples,
-            seed=0,
-            truncation=0.0,
-            class_distribution="uniform",
-            splits=self._scorer.splits,
-            reference=reference.describe() if reference else None,
-            reference_digest=reference.digest if reference else None,
-            network=network.name,
-            network_fingerprint=network.fingerprint,
-            resize=network.resize(self._config.image_size),
-            library=tfgan.version(),
-            **results.EXPORTED,
-        )
 
     def _say_what_is_not_comparable(self) -> None:
         workdir = self._config.workdir
@@ -169,7 +151,7 @@ class TrainingScores:
             self._keep_if_best(step, self._values(step)[self._config.best_metric])
 
     def __call__(self, step: int, _=None) -> None:
-        """Scores the state, by those metrics that a killed process has not measured at this step yet."""
+        """Scores the state by the metrics that have no score of this step yet."""
         protocol = self._protocol.replace(step=step)
         missing = self._missing(step)
         if missing:

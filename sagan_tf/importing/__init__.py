@@ -1,1 +1,1 @@
-"""Weights of other projects: names and files of the 2018 release."""
+"""Weights of other projects: how their files are read, named and rewritten into runs."""

@@ -367,7 +367,7 @@ class Matching:
         return Take(variable, kernel, layout, normalized, (u, v), moments=False)
 
 
-# From so many updates on the decay of the moving averages is the constant one of the original.
+# After so many updates the decay of the moving averages is constant, as the original's.
 UPDATES = 100_000
 
 

@@ -1,4 +1,4 @@
-"""The table of names of each source: what its files call the layers of this project's networks.
+"""The table of names of each source: what its files call this project's layers.
 
 A key is made of a place (the prefix of a block, of an attention layer, or none), a layer's name and
 a leaf's name, joined by the source's separator.

@@ -26,7 +26,7 @@ _POWERS = ("beta1_power", "beta1_power_1", *_BETA2_POWER.values())
 _RESOLUTIONS = {"g": {16: 8, 8: 16, 4: 32, 2: 64, 1: 128}, "d": {1: 64, 2: 32, 4: 16, 8: 8, 16: 4}}
 _MOVING = ("mean", "var", "moving_mean", "moving_variance")
 _FILE_ENDINGS = (".index", ".meta", ".data-00000-of-00001")
-# Below this the product of so many float32 betas says nothing of their number any more.
+# A smaller product of float32 betas no longer tells how many there are.
 _SMALLEST_POWER = 1e-30
 
 
@@ -81,7 +81,7 @@ def is_release(path: str) -> bool:
     """Whether a path is that of a TensorFlow checkpoint or .npz with the release's names."""
     try:
         named = _names_in_npz(path) if path.endswith(".npz") else _names_in_tensorflow(path)
-    except Exception:  # no such file, or another one: it is read, and refused, as what it is
+    except Exception:  # a missing or other file: reading it says what is wrong
         return False
     return any(re.match(r"g_(sn)?h0/", original.strip_scope(name.removeprefix("w:"))) for name in named)
 
@@ -117,7 +117,7 @@ def _read_tensorflow(path: str) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(path)
         types = reader.get_variable_to_dtype_map()
         return {name: reader.get_tensor(name) for name, dtype in types.items() if dtype != tf.string}
-    except Exception as error:  # whatever the reader of a damaged checkpoint raises
+    except Exception as error:  # the reader raises many types for a damaged checkpoint
         raise UserError(f"--checkpoint={path}: cannot be read ({_one_line(error)})") from error
 
 

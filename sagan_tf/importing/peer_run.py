@@ -1,4 +1,4 @@
-"""Files of another project become a run: what no file says is decided, networks are set, it is written."""
+"""Makes a run of another project's files: decides what no file says, sets the networks, writes the run."""
 
 import dataclasses
 import os

@@ -179,7 +179,7 @@ class Machine:
         self._stack.append(Opaque("frozenset"))
 
     def _do_build(self, _):
-        self._pop()  # the state of an Opaque, or attributes of a dictionary, which nobody reads
+        self._pop()  # the state of an Opaque or attributes of a dictionary: not used
 
     # Opcodes that would import a name, and call it.
 

@@ -1,4 +1,4 @@
-"""What every import does at its end: refuses what does not fit, and writes the run whole or not at all."""
+"""The end of every import: refuses variables that do not fit, and writes the run whole or not at all."""
 
 import json
 import os

@@ -8,7 +8,7 @@ from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import check as check_options
 from sagan_tf.system.options import format_value, to_flagfile
 
-# What the release trained with, and no checkpoint says.
+# The release's training options, which no checkpoint holds.
 DEFAULTS = {
     "dataset": "tfds:imagenet2012",
     "beta2": 0.999,
@@ -17,7 +17,7 @@ DEFAULTS = {
     "ema_decay": 0.0,
 }
 _IMAGENET_CLASSES = 1000
-# From so many updates on the decay of the moving averages is the constant one of the original.
+# After so many updates the decay of the moving averages is constant, as the original's.
 _UPDATES = 100_000
 
 

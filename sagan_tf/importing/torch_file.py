@@ -29,7 +29,7 @@ LEGACY_STARTS = (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.",)  # the pickle o
 _PROTOCOL = 1001
 READABLE = "read are PyTorch's .pth files of a state_dict, .npz files, and TensorFlow checkpoints"
 _BIG_ENDIAN = "was written on a big-endian machine, which is not read"
-_CHUNK = 4 << 20  # most that is read at once, so that no stated size is believed
+_CHUNK = 4 << 20  # the most bytes read at once, so that a false size takes no memory
 _MAX_DIMENSIONS = 8
 
 # Names of storages, and how their values are read.
@@ -45,7 +45,7 @@ _STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "u1",
 }
-# What a damaged file makes the standard library and the reader below raise.
+# Errors that the standard library and the reader below raise for damaged files.
 _FAILURES = (
     pickles.PickleError,
     ValueError,  # also UnicodeDecodeError

@@ -181,7 +181,7 @@ def _read_tensorflow(path: str, hashes: dict[str, str]) -> dict[str, Stored]:
     try:
         reader = tf.train.load_checkpoint(path)
         shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    except Exception as error:  # whatever the reader of a damaged checkpoint raises
+    except Exception as error:  # the reader raises many types for a damaged checkpoint
         reason = str(getattr(error, "message", None) or error).strip().partition("\n")[0]
         raise UserError(f"cannot be read ({reason})") from error
     for file in sorted(tf.io.gfile.glob(f"{path}.data-*")):

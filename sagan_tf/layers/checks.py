@@ -1,4 +1,4 @@
-"""Messages about what a layer cannot work with: each is a ValueError that names the value received."""
+"""Checks of a layer's inputs. Each raises a ValueError that names the value received."""
 
 import keras
 import numpy as np

@@ -48,7 +48,7 @@ def mix_large(query, key, value):
 def _mix_image(query, key, value):
     """`mix` of one image: (N, K), (M, K) and (M, C) -> (N, C)."""
     beta = _softmax(tf.matmul(query, key, transpose_b=True))  # (N, M)
-    # What all values have in common would cancel in the gradient of the scores, its rounding would not.
+    # The values' mean cancels in the gradient of the scores, but its rounding error would not: subtract it.
     mean = tf.reduce_mean(value, axis=0)
     centred = value - mean
     mixed = _product(beta, centred)
@@ -65,7 +65,7 @@ def _mix_image(query, key, value):
         of_value = tf.matmul(upstream, beta, transpose_a=True)  # (C, M)
         return _product(of_scores, key), tf.transpose(of_key), tf.transpose(of_value)
 
-    # All values may be rounded the same way: what was really taken off is not quite the mean.
+    # All values may be rounded the same way, so what was subtracted is not exactly the mean.
     taken = tf.reduce_mean(tf.cast(value, tf.float32) - tf.cast(centred, tf.float32), axis=0)
     return tf.cast(tf.cast(mixed, tf.float32) + taken, value.dtype), gradient
 

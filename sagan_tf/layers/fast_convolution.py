@@ -54,7 +54,7 @@ FAST_FORMS = {"up": upsample_convolve, "down": convolve_downsample}  # by the `r
 
 def transposed(kernel):
     """4 times the kernel, turned by 180 degrees: (3, 3, C, F) -> (3, 3, F, C)."""
-    # A list, since reversed slices have slow gradients.
+    # A list: the gradients of reversed slices are slow.
     positions = tf.unstack(tf.reshape(kernel, (9, *kernel.shape[2:])))
     turned = tf.reshape(tf.stack(positions[::-1]), kernel.shape)
     return 4 * tf.transpose(turned, (0, 1, 3, 2))

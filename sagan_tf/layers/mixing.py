@@ -1,4 +1,4 @@
-"""What attention adds: values mixed by the softmax of the scores, softmax(query key^T) value."""
+"""The sum that attention adds: softmax(query key^T) value."""
 
 import tensorflow as tf
 

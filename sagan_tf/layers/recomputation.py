@@ -37,7 +37,7 @@ def recompute(layer, *tensors, **keywords):
         moved.extend(index for index, value in enumerate(before) if after[index] is not value)
 
         def gradient(upstream, *_):
-            # Tied to the upstream gradient, so that it is not done early, or merged with the first pass.
+            # Depends on the upstream gradient, so it is neither done early nor merged with the first pass.
             with tf.control_dependencies([upstream]):
                 again = [tf.identity(value) for value in values]
             with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -106,7 +106,7 @@ class SelfAttention(keras.layers.Layer):
             max(1, units),
             use_bias=False,
             spectral_norm=self.spectral_norm,
-            kernel_initializer=self.kernel_initializer.clone(),  # one instance would draw query and key alike
+            kernel_initializer=self.kernel_initializer.clone(),  # shared, it gives equal values
             name=name,
             dtype=self.dtype_policy,
         )

@@ -124,7 +124,7 @@ class SpectrallyNormalized(NormalizedKernel, keras.layers.Layer):
     def _add_bias(self, size: int) -> None:
         self.bias = None
         if self.use_bias:
-            # Not cast by Keras: its gradient, a sum over all positions, stays float32.
+            # Keras must not cast it: its gradient, a sum over all positions, stays float32.
             self.bias = self.add_weight(
                 name="bias", shape=(size,), initializer="zeros", dtype="float32", autocast=False
             )

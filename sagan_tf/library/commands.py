@@ -83,11 +83,10 @@ def evaluate(source: Model | str | os.PathLike, **options) -> list[dict]:
     is_run = os.path.isfile(RunFiles(path).config)
     given = (given or {"workdir" if is_run else "generated": path}) | options
     made = make_options(evaluate_command.Options, given)
-    output = made.output or (RunFiles(path).scores if is_run else f"{path.rstrip('/')}.scores.jsonl")
-    before = len(results.read(output))
+    before = len(results.read(made.scores_file))
     with as_value_errors():
         evaluate_command.main(made, frozenset(given))
-    return results.read(output)[before:]
+    return results.read(made.scores_file)[before:]
 
 
 def _read(config: Config | str | os.PathLike, changes: dict) -> tuple[Config, frozenset[str]]:

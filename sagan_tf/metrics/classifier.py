@@ -1,4 +1,4 @@
-"""A small residual classifier: gives features of data that Inception does not know, and the CAS."""
+"""A small residual classifier, for features of data that Inception does not know, and for the CAS."""
 
 import json
 import os
@@ -160,7 +160,7 @@ def save(model: Classifier, directory: str, about: dict) -> None:
     module.__call__ = call
     partial = f"{directory}{files.PARTIAL}"
     with writing("output", directory):
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+        shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
         tf.saved_model.save(module, partial, signatures={"serving_default": as_floats, "uint8": as_bytes})
         with open(os.path.join(partial, CLASSIFIER_FILE), "w", encoding="utf-8") as file:
             json.dump(about, file, indent=1)

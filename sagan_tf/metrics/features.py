@@ -66,7 +66,7 @@ class FeatureNetwork:
         return outputs[FEATURES].numpy(), outputs[LOGITS].numpy()
 
     def _call(self, images):
-        # TF-GAN leaves the resizing to its caller, who by its examples does not antialias.
+        # TF-GAN leaves resizing to the caller; its examples do not antialias.
         resized = resize(images, self.image_size, antialias=not self.is_inception)
         return tfgan.evaluation().run_inception(resized, classifier_fn=self._classify)
 
@@ -140,7 +140,7 @@ def _load(directory: str):
 
     try:
         return tensorflow_hub.load(for_tensorflow(directory))
-    except Exception as error:  # whatever the reader of a damaged SavedModel raises
+    except Exception as error:  # the reader raises many types for a damaged SavedModel
         raise UserError(f"cannot be loaded as a SavedModel ({error})") from error
 
 

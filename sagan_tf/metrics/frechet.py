@@ -8,7 +8,7 @@ from sagan_tf.metrics import tfgan
 from sagan_tf.metrics.moments import Gaussian, gaussian
 
 _ROUNDING = 1e-12  # relative; moments of the same images in another order differ by less
-_SVD_UP_TO = 512  # rows; above it the singular values' squares, by eigvalsh, are several times faster
+_SVD_UP_TO = 512  # rows; beyond this, eigvalsh finds the squared singular values several times faster
 
 
 def tfgan_distance(a: Gaussian, b: Gaussian, unit: float = 1.0) -> float:

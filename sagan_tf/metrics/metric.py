@@ -4,6 +4,7 @@ This file and those of `catalog` import neither NumPy nor TensorFlow at their to
 in their options, and `--help` must be quick.
 """
 
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -18,6 +19,16 @@ INCEPTION_NAME = "Inception"
 
 class MetricError(UserError):
     """A metric cannot be computed from what is given; the message begins with the metric's name."""
+
+
+@contextlib.contextmanager
+def blaming(option: str, metrics: typing.Sequence[str]):
+    """Blames an option that names metrics for any of them that cannot be computed."""
+    try:
+        yield
+    except MetricError as error:
+        error.option, error.value = option, ",".join(metrics)
+        raise
 
 
 class Need(enum.Enum):
@@ -61,7 +72,7 @@ class RealTest:
       epochs: how often the classifier sees the generated images.
       batches: gives an iterable of (uint8 images, labels).
       class_names: names of their classes.
-      identity: of the images, whatever they are called.
+      identity: digest of the images; names do not count.
     """
 
     description: str
@@ -73,7 +84,7 @@ class RealTest:
 
     @property
     def digest(self) -> str:
-        """The same for the same test, whatever the images are called."""
+        """Digest of the test; names of images do not count."""
         return f"{self.identity}, {self.image_size}x{self.image_size}, {self.epochs:g} epochs"
 
     def describe(self) -> str:

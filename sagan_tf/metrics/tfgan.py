@@ -51,7 +51,7 @@ def version() -> str:
 
 @contextlib.contextmanager
 def computing():
-    """A scope for TF-GAN's functions of features and logits.
+    """Scope for TF-GAN's functions of features and logits.
 
     They run on the CPU, as they take gigabytes, and a training may need the GPU's. TensorFlow does not
     complain about the deprecated arguments that TF-GAN gives.

@@ -10,7 +10,7 @@ from sagan_tf.networks.generator import Generator
 
 BATCHES, BATCH_SIZE = 200, 32
 _NORMS = (ConditionalBatchNormalization, LinearConditionalBatchNormalization)
-_SEED = 2**41  # added to a seed: these z are those of no training step and of no evaluation
+_SEED = 2**41  # added to a seed, so that these z occur in no training step or evaluation
 
 
 def random_inputs(generator: Generator, seed: int, batch_size: int = BATCH_SIZE) -> typing.Callable:
@@ -51,7 +51,7 @@ def estimate_statistics(
     def statistics_of(number):
         z, labels = draw(number)
         generator(z, labels, training=True, update_state=True)
-        for variable, value in kept:  # u moves with the statistics, which are to be those that go with it
+        for variable, value in kept:  # u moves too, and the statistics must belong to it
             variable.assign(value)
         return [tf.cast(average.value, tf.float64) for average in averages]
 

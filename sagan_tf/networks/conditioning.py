@@ -1,4 +1,4 @@
-"""How classes and z reach the generator beyond its first layer: three ways, a Python class each.
+"""Three ways by which classes and z reach the generator beyond its first layer, one Python class each.
 
 Each has
   z_parts: into how many equal parts z is divided.

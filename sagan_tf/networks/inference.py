@@ -1,4 +1,4 @@
-"""The generator as it is handed on: at inference, with spectral normalization computed once."""
+"""Copies a generator for inference, with spectral normalization computed once."""
 
 from sagan_tf.networks import Generator
 

@@ -10,7 +10,7 @@ from sagan_tf.layers.recomputation import recompute
 from sagan_tf.networks.architectures import ARCHITECTURES
 
 INITIALIZERS = {"glorot": "glorot_uniform", "orthogonal": "orthogonal"}  # and Keras's names of them
-RESIDUAL = "residual"  # given as a form of attention: a `MatchedResidualBlock` stands in its place
+RESIDUAL = "residual"  # a form of attention in options: it stands for a `MatchedResidualBlock`
 
 
 class Look(typing.NamedTuple):
@@ -43,7 +43,7 @@ class Network(keras.Model):
     @property
     def kernel_layers(self) -> list:
         """The inner layers with a kernel that can be normalized."""
-        # One block of D has a shortcut that it does not need: it is never built.
+        # One block of D does not need its shortcut, which is never built.
         return [
             layer for layer in self.inner_layers if isinstance(layer, SpectrallyNormalized) and layer.built
         ]

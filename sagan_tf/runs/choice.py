@@ -1,12 +1,18 @@
-"""Which checkpoints of a run will do for what a user asked for. Needs no TensorFlow."""
+"""Finds the checkpoint that a user asks for. Needs no TensorFlow."""
 
 from sagan_tf.runs import best
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import RunFiles, steps_in
 
 
+def check_checkpoint(checkpoint: str, *names: str, option: str = "checkpoint") -> None:
+    """Raises UserError if an option's value is neither one of these names nor a step."""
+    if checkpoint not in names and not checkpoint.isdigit():
+        raise UserError(f"allowed are {', '.join(names)}, or a step", option=option, value=checkpoint)
+
+
 def choose(workdir: str, checkpoint: str) -> tuple[str, list[int]]:
-    """The folder of the checkpoint, and the steps that will do, the one to prefer last.
+    """The folder of the checkpoint, and the steps to try there, the best choice last.
 
     Args:
       workdir: the run's directory.

@@ -34,7 +34,7 @@ def check_replicas(config: Config, strategy: tf.distribute.Strategy) -> None:
 
 
 def open_dataset(config: Config, needs_labels: bool = False):
-    """The dataset of a run, see `sagan_tf.data`: from where the run found it, if it is there still.
+    """Opens the dataset of a run, where the run found it if it is still there; see `sagan_tf.data`.
 
     Args:
       config: of the run.
@@ -65,7 +65,7 @@ def open_dataset(config: Config, needs_labels: bool = False):
 
 
 def resolve_speed(config: Config, environment: runtime.Environment) -> Config:
-    """The configuration with what these devices compute fast in the place of every `auto`.
+    """Replaces every `auto` in a configuration by what is fast on these devices.
 
     precision becomes bfloat16 where that is native, fast_forms what `uses_fast_forms` says.
 

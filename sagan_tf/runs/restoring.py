@@ -35,7 +35,7 @@ def restore(
     """Reads a run from its directory.
 
     The networks are in float32 whatever the run was trained in, so that samples, attention, scores and
-    exports are all of one function.
+    exports agree.
 
     Args:
       workdir: the run's directory.

@@ -13,7 +13,7 @@ from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
 from sagan_tf.training.checkpoint import MANIFEST, Checkpoints
 
-SPEED = "speed/steps_per_second"  # which every line of metrics.jsonl has that training wrote
+SPEED = "speed/steps_per_second"  # a key of every line that training writes to metrics.jsonl
 
 
 def checkpoints(workdir: str, keep: int | None = None, keep_every: int = 0) -> Checkpoints:
@@ -84,7 +84,7 @@ def write_environment(config: Config, step: int, environment: runtime.Environmen
         "step": step,
         "time": round(time.time(), 3),
         "precision": config.precision,
-        "fast_forms": config.fast_forms,  # they round otherwise than the plain ones
+        "fast_forms": config.fast_forms,  # they round differently from the plain ones
     }
     json_lines.append(RunFiles(config.workdir).environment, line | environment.record())
 

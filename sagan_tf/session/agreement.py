@@ -1,4 +1,4 @@
-"""What all workers of a run must have alike, asked before TensorFlow joins them."""
+"""Checks, before TensorFlow joins the workers of a run, that they agree on what must be alike."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from sagan_tf.runs.config import Config
 from sagan_tf.system import options, runtime
 from sagan_tf.system.devices import device_names
 
-# Each host may have its own: places, and which of its devices it uses.
+# Each host may have its own paths and devices.
 _OF_A_HOST = {"workdir", "data_dir", "dataset", "devices", "cluster", "join_timeout", "dry_run"}
 
 

@@ -1,4 +1,4 @@
-"""A run that begins with another run's weights: what is taken, and how classes become other classes."""
+"""A run that begins with another run's weights: which variables, and how classes become other classes."""
 
 import re
 import typing
@@ -59,7 +59,7 @@ def _reason(error: UserError) -> str:
 
 
 def class_weights(old: typing.Sequence[str], new: typing.Sequence[str], path: str = "") -> np.ndarray:
-    """Of which old classes each new class is the mean: float32 (new, old), rows that sum to 1.
+    """How much of each old class goes into each new class: float32 (new, old); rows sum to 1.
 
     Args:
       old, new: names of the classes.

@@ -12,7 +12,7 @@ from sagan_tf.system.errors import UserError, failure_of_the_system
 
 @contextlib.contextmanager
 def explained(workdir: str, dataset):
-    """Raises UserError for whatever the operating system refuses, e.g. as the disk is full."""
+    """Turns the operating system's refusals, such as a full disk, into a UserError."""
     try:
         yield
     except tf.errors.InvalidArgumentError:

@@ -1,4 +1,4 @@
-"""What a worker does around the steps: the first one looks, writes, saves and scores, the others nothing."""
+"""What a worker does around the steps: worker 0 watches, writes, saves and scores; the others do nothing."""
 
 import dataclasses
 import os
@@ -24,7 +24,7 @@ from sagan_tf.training.state import State
 
 
 class Observer:
-    """An observer that does nothing: that of the workers which write nothing."""
+    """Observer that does nothing, for workers other than worker 0."""
 
     events: tuple[loop.Event, ...] = ()
 
@@ -46,7 +46,7 @@ class Observer:
 
 
 class Chief(Observer):
-    """The observer of worker 0: it looks at the run, and alone writes to the workdir.
+    """The observer of worker 0, which watches the run and alone writes to the workdir.
 
     Making it looks at the data, and writes what describes the run.
 
@@ -63,7 +63,7 @@ class Chief(Observer):
         self._dataset = dataset
         self._config, self._state, self._saved = config, state, saved
         self._reporter = Reporter(config.workdir, step, complain)
-        if self._reporter.has_diverged():  # this step's successors may get other weights than they had
+        if self._reporter.has_diverged():  # after a restore, later steps may reach other weights
             training_scores.set_aside(config.workdir, step)
         if step == 0:
             _introduce(config, self._reporter, found.grid)
@@ -83,7 +83,7 @@ class Chief(Observer):
             self.events += (loop.Event(config.evaluate_every_steps, self._score),)
 
     def begin(self, step: int) -> None:
-        # Not before here: what contradicts the run has been refused, and its configuration is as it was.
+        # Only now: options that contradict the run have been refused, and its configuration is unchanged.
         data = training_data.describe(self._config, self._dataset)
         run_files.write_description(self._config, self._dataset.class_names, data=data)
         if self._config.evaluate_every_steps:
@@ -98,7 +98,7 @@ class Chief(Observer):
 
     def _save(self, step: int, _=None) -> None:
         self._watch.save(step)
-        if not os.path.isfile(RunFiles(self._config.workdir).config):  # somebody has removed the directory
+        if not os.path.isfile(RunFiles(self._config.workdir).config):  # the directory has been removed
             run_files.write_description(self._config, self._dataset.class_names)
 
     def go_back(self, error: Diverged) -> int:
@@ -123,7 +123,7 @@ class Chief(Observer):
         self._tolerate(lambda: self._scores(step))
 
     def _tolerate(self, scoring) -> None:
-        """Scores; what keeps it from doing so is one line, and the training goes on."""
+        """Scores; if that fails, it prints one line and the training goes on."""
         try:
             scoring()
         except (UserError, OSError, tf.errors.OpError) as error:

@@ -1,4 +1,4 @@
-"""One process's part in a training run, from the newest checkpoint to the last step."""
+"""Trains in one process, from the newest checkpoint to the last step."""
 
 import contextlib
 import signal

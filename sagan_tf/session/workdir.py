@@ -39,11 +39,11 @@ def resolve(config: Config, given: set[str]) -> Config:
             f" further; begin another run with its generator: --initialize_from={config.workdir} and another"
             " --workdir"
         )
-    if old.dataset == NO_DATASET:  # imported without one: the first that is named is the run's
+    if old.dataset == NO_DATASET:  # imported without a dataset: the first one that is named becomes the run's
         named = {"dataset": config.dataset, "split": config.split} if "dataset" in given else {}
         old = dataclasses.replace(old, **named)
     changed = {name: getattr(config, name) for name in given | {"workdir"}}
-    if not config.decay_steps:  # the default: keep where the rates of the run fall to 0
+    if not config.decay_steps:  # the default: keep the step at which the run's rates reach 0
         changed.pop("decay_steps", None)
     for name in ("precision", "fast_forms"):
         if getattr(config, name) == AUTO:  # keep what `auto` became when the run began

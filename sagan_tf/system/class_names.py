@@ -1,4 +1,4 @@
-"""Names of classes: how they compare, and how they stand as lines in a file and as names of folders.
+"""Class names: how they compare, and how lines in a file and names of folders hold them.
 
 This is the only place that knows. What is written by one function here, another one reads.
 """
@@ -11,7 +11,7 @@ import unicodedata
 from sagan_tf.system import files
 from sagan_tf.system.errors import UserError, is_one_line
 
-# What operating systems leave in folders; everything else is taken to be meant as an image.
+# Files that operating systems leave in folders. Every other file is read as an image.
 _CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")
 _MOST_BYTES = 255  # of a file's or folder's name
 _SHOWN = 3  # names in a message

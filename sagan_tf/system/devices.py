@@ -1,4 +1,4 @@
-"""Where a run runs: on the replicas of this process, or on those of several worker processes."""
+"""The devices of a run: replicas of this process, or of several worker processes."""
 
 import contextlib
 import typing
@@ -59,7 +59,7 @@ class Workers(typing.NamedTuple):
         """Raises UserError when another process has ended, in place of TensorFlow's many errors.
 
         Args:
-          await_end: gives whoever watches the other processes the time to say which, and to end this one.
+          await_end: waits for the watcher of the other processes, which reports the end and ends this one.
         """
         try:
             yield

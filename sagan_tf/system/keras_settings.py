@@ -27,7 +27,7 @@ def choose_backend() -> None:
 def reset() -> None:
     """Gives Keras its own defaults back, which ~/.keras/keras.json may have changed.
 
-    For commands only: who uses our layers in another program chooses the default dtype as of any layer.
+    For commands only: other programs that use these layers choose their own defaults.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""Places that options name: the meaning of `~`, slashes at the end and URLs; paths that TensorFlow reads."""
+"""Paths and URLs in options: `~`, slashes at the end, paths that TensorFlow can read."""
 
 import atexit
 import functools

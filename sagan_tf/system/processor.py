@@ -1,4 +1,4 @@
-"""What this process knows of its processor. No TensorFlow is needed."""
+"""What this process can find out about its processor. Needs no TensorFlow."""
 
 import functools
 import os
@@ -34,7 +34,7 @@ class Processor(typing.NamedTuple):
 
 @functools.cache
 def processor() -> Processor:
-    """The processor of this machine; parts that the system does not tell are empty."""
+    """The processor of this machine; what the system does not tell is empty."""
     system = platform.system()
     fields = _of_linux() if system == "Linux" else _of_macos() if system == "Darwin" else {}
     present = fields.get("flags", fields.get("Features", "")).split()

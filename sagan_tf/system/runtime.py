@@ -38,7 +38,7 @@ _memory_is_kept = False
 
 
 def prepare() -> None:
-    """Sets what TensorFlow is to find when it is imported; a user's own settings stay.
+    """Sets what TensorFlow reads when it is imported; a user's own settings stay.
 
     In a process that has imported TensorFlow already it does nothing.
 
@@ -60,7 +60,7 @@ def prepare() -> None:
 def import_tensorflow() -> None:
     """Prepares the process and imports TensorFlow without the notices that its C++ side always prints.
 
-    They say nothing that a user could act on (which instructions the CPU has, that there is no
+    They tell a user nothing to act on (which instructions the CPU has, that there is no
     GPU). If the import fails, or if there is a GPU that TensorFlow cannot use, they are printed after all.
     The same holds for what tensorflow-hub's import says of setuptools.
     """
@@ -111,7 +111,7 @@ def set_intra_op_threads(count: int) -> None:
 
 def uses_onednn() -> bool:
     """Whether TensorFlow computes with oneDNN on the CPU."""
-    with contextlib.suppress(ImportError, AttributeError):  # a part of TensorFlow without a promise to stay
+    with contextlib.suppress(ImportError, AttributeError):  # not part of TensorFlow's public interface
         from tensorflow.python.util import _pywrap_util_port
 
         return bool(_pywrap_util_port.IsMklEnabled())

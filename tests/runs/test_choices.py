@@ -60,7 +60,7 @@ def test_every_kind_of_data_is_checked_and_opened(name):
     assert raised.value.option == "dataset" and "allowed are" not in raised.value.problem
     if kind.exists:
         with pytest.raises(UserError, match="no such fi|no such fo"):
-            kinds.check_exists("dataset", spec)
+            kinds.check("dataset", spec)
 
 
 @pytest.mark.parametrize("spec", ["photos", "folder", "digits:8", "", "zip:a"])
@@ -83,10 +83,11 @@ def test_a_place_without_its_kind_gets_a_hint(tmp_path):
     (tmp_path / "photos.zip").write_text("")
     for kind, name in (("folder", "photos"), ("records", "prepared"), ("archive", "photos.zip")):
         place = tmp_path / name
-        with pytest.raises(UserError, match=f"^--dataset={place}: is a .*: give {kind}:{place}; allowed are"):
+        with pytest.raises(UserError, match=f"^--dataset={place}: did you mean {kind}:{place}. Allowed are"):
             Config(workdir="run", dataset=str(place)).check()
 
 
 def test_readme_names_every_kind_of_data():
-    text = (ROOT / "README.md").read_text()
+    pages = [ROOT / "README.md", *ROOT.glob("sagan_tf/data/README.md")]
+    text = "".join(page.read_text() for page in pages)
     assert [kind.form for kind in kinds.KINDS.values() if f"{kind.name}:" not in text and kind.place] == []
