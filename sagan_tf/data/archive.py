@@ -7,6 +7,7 @@ import stat
 import tarfile
 import typing
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from sagan_tf.system import class_names as names
 from sagan_tf.system.errors import UserError
 
 _BLOCK = 512  # bytes, of a tar
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
 _MOST_LINKS = 40  # that lead from one to the next
 
 
@@ -87,7 +89,14 @@ class ArchiveExamples:
         def read(place, size):
             try:
                 return archive.read(place)
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                NotImplementedError,
+                RuntimeError,
+                EOFError,
+                OSError,
+            ) as error:
                 raise OSError(f"cannot be unpacked ({error})") from error  # damaged, or encrypted
 
         items = [item for item in archive.infolist() if not item.is_dir()]
@@ -158,21 +167,22 @@ def _with_links(members: dict[str, _Member], links: dict[str, str]) -> list[_Mem
     Raises:
       UserError: a link leads to what is not in the archive.
     """
-    result = list(members.values())
+    result, folders = list(members.values()), {}
     for name in links:
         target = name
         for _ in range(_MOST_LINKS):
             if target not in links:
                 break
             target = _normal_name(posixpath.join(posixpath.dirname(target), links[target]))
-        inside = any(each.startswith(f"{target}/") for each in members)
         if target in members:
             result.append(members[target]._replace(name=name))
-        elif inside:
-            found = [each for each in members.values() if each.name.startswith(f"{target}/")]
-            result += [each._replace(name=name + each.name[len(target) :]) for each in found]
+        elif any(each.startswith(f"{target}/") for each in (*members, *links)):
+            folders[name] = target
         else:
             raise UserError(f"holds the link {name} to {links[name]}, which is not in it")
+    for name, target in folders.items():
+        found = [each for each in result if each.name.startswith(f"{target}/")]
+        result += [each._replace(name=name + each.name[len(target) :]) for each in found]
     return result
 
 

@@ -108,7 +108,7 @@ def test_check_data(tmp_path, capsys):
     [
         (
             np.random.default_rng(0).integers(0, 4096, (60, 40, 40)),
-            "almost black: no pixel is brighter than 16",
+            "almost black: no pixel is brighter than 15",
         ),
         (np.random.default_rng(0).integers(60_000, 65_536, (60, 40, 40)), "almost white"),
         (np.repeat(np.arange(60) * 1000, 1600).reshape(60, 40, 40), "100% of the images are of one colour"),

@@ -166,7 +166,7 @@ IMAGES, LABELS = np.zeros((4, 32, 32, 3), np.float32), np.zeros(4, np.int32)
     ("settings", "batch", "message"),
     [
         ({"loss": "hinges"}, None, "loss='hinges': allowed are hinge, kl,"),
-        ({"gradient_penalty": "r2"}, None, "gradient_penalty='r2': allowed are none, r1, wgan_gp"),
+        ({"gradient_penalty": "r2"}, None, "gradient_penalty='r2': allowed are none, r1, r1,r2, wgan_gp"),
         ({"discriminator_steps": 0}, None, "discriminator_steps=0: must be at least 1"),
         ({"discriminator_steps": 3}, (IMAGES, LABELS), "a batch of 4 images: must be a multiple of .* 3"),
         ({}, IMAGES, "labels are missing: there are 10 classes"),
