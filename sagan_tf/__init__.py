@@ -36,7 +36,7 @@ if typing.TYPE_CHECKING:
     from sagan_tf.runs.config import Config
     from sagan_tf.system.runtime import prepare
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "GAN",
     "ConditionalBatchNormalization",

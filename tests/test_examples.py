@@ -1,4 +1,4 @@
-"""Every example of a public docstring and every recipe of sagan_tf/layers/README.md is run."""
+"""Every example of a public docstring and every block of Python in a page is run."""
 
 import doctest
 
@@ -8,12 +8,15 @@ import pytest
 
 import sagan_tf
 from tests import tiny_run
-from tests.conftest import ROOT
 from tests.earlier_files.test_earlier_files import HERE
+from tests.test_pages import PAGES, code_blocks, name_of
 
-PAGE = (ROOT / "sagan_tf" / "layers" / "README.md").read_text()
-SECTIONS = [section.split("```python\n") for section in PAGE.split("\n## ")]
-RECIPES = [(text.partition("\n")[0], code.partition("```")[0]) for text, *codes in SECTIONS for code in codes]
+RECIPES = [
+    (f"{name_of(page)}: {section.partition(chr(10))[0]}", code)
+    for page in PAGES
+    for section in page.read_text().split("\n## ")
+    for code in code_blocks(section, "python")
+]
 WITHOUT_EXAMPLE = {"Config", "Model", "prepare"}  # options; what `load` returns; its example is a new process
 
 
@@ -22,14 +25,17 @@ def files(tmp_path, monkeypatch):
     """A directory with the files that examples name."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "digits").symlink_to(HERE / "run")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "digits").symlink_to(HERE / "export")
     (tmp_path / "classifier").symlink_to(HERE / "classifier")
     (tmp_path / "digits.cfg").write_text("\n".join(tiny_run.PLAIN))
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(0)
 
 
-def test_there_are_five_recipes():
-    assert len(RECIPES) == PAGE.count("```python") == 5
+def test_pages_with_blocks_of_python():
+    assert len(RECIPES) == sum(page.read_text().count("```python") for page in PAGES)
+    assert {title.partition(": ")[0] for title, _ in RECIPES} >= {"README.md", "sagan_tf/layers/README.md"}
 
 
 @pytest.mark.parametrize(("title", "code"), RECIPES, ids=[title for title, _ in RECIPES])

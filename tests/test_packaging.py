@@ -30,7 +30,7 @@ def requirements(name):
 
 
 PACKAGE_DATA = [f"inspection/explorer.{ending}" for ending in ("css", "html", "js")]
-PACKAGE_DATA += [f"{room}/README.md" for room in ("importing", "layers", "metrics")] + ["py.typed"]
+PACKAGE_DATA += [str(page.relative_to(PACKAGE)) for page in PACKAGE.rglob("README.md")] + ["py.typed"]
 FILES = [f"requirements{suffix}.txt" for suffix in ("", "-test", "-serving", "-onnx")]
 REQUIRED = {name: bounds for file in FILES for name, bounds in requirements(file).items()}
 
@@ -64,8 +64,15 @@ def test_files_that_are_no_modules_are_package_data():
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     others = {str(path.relative_to(PACKAGE)) for path in files if path.suffix != ".py"}
     declared = PYPROJECT["tool"]["setuptools"]["package-data"]
-    folders = {ROOT / name.replace(".", "/"): patterns for name, patterns in declared.items()}
-    found = {path for folder, patterns in folders.items() for each in patterns for path in folder.glob(each)}
+    packages = [".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")]
+    chosen = [
+        (name, each)
+        for key, value in declared.items()
+        for name in packages
+        for each in value
+        if key in ("*", name)
+    ]
+    found = {path for name, each in chosen for path in (ROOT / name.replace(".", "/")).glob(each)}
     assert others == {str(path.relative_to(PACKAGE)) for path in found} == set(PACKAGE_DATA)
 
 

@@ -1,6 +1,6 @@
 """Notices a run that is lost: NaN, D has won or is dead, samples all alike, weights that blow up.
 
-The limits are far from what healthy runs show (README, "A run that is lost"): a run that trips a guard
+The limits are far from what healthy runs show (README.md beside this file): a run that trips a guard
 really has failed.
 """
 

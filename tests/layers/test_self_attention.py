@@ -116,7 +116,7 @@ def test_spectrally_normalized_against_the_oracle(form):
 
 @pytest.mark.parametrize("form", ATTENTION_FORMS)
 def test_the_sign_of_gamma_alone_means_nothing(form):
-    """The last linear map before gamma can take the sign: README, 'gamma'."""
+    """The last linear map before gamma can take the sign: inspection/README.md, 'gamma is negative'."""
     inputs = inputs_of((4, 4))
     layer = made(inputs, form=form)
     outputs = layer(inputs)

@@ -36,9 +36,9 @@ def test_help_names_the_metrics_that_need_features():
     assert all(name in field.metadata["help"] for name in catalog.names(Need.REFERENCE_FEATURES))
 
 
-def test_readme_has_the_table_of_metrics():
-    """README says what each metric is, who defined it, and what it needs."""
-    readme = (ROOT / "README.md").read_text()
+def test_the_page_has_the_table_of_metrics():
+    """metrics/README.md says what each metric is, who defined it, and what it needs."""
+    readme = (ROOT / "sagan_tf" / "metrics" / "README.md").read_text()
     for name, metric in METRICS.items():
         row = f"| `{name}` | {metric.about} | {metric.source} | {metric.describe_needs()} |"
         assert row in readme, row
