@@ -1,4 +1,12 @@
-"""Trains a small classifier on a dataset, which scores generated images of that kind without Inception."""
+"""Trains a small classifier on a dataset, which scores generated images of that kind without Inception.
+
+Examples:
+  # Of the digits
+  python -m sagan_tf.train_classifier --output=classifiers/digits
+
+  # Of your own classes, at 64x64
+  python -m sagan_tf.train_classifier --dataset=folder:photos --image_size=64 --flip --output=classifiers/b
+"""
 
 import dataclasses
 import os
@@ -16,6 +24,7 @@ class Options:
         "digits",
         "Images to learn: digits, tfds:NAME, folder:PATH (one folder a class), ... as in training.",
         is_path=True,
+        placeholder="KIND:PATH",
     )
     split: str = option("train", "Split to learn from.")
     test_split: str = option(
@@ -26,7 +35,7 @@ class Options:
         0.1, "Share of --split that is tested on, not learnt.", minimum=0.001, maximum=0.9
     )
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
-    output: str = option("", "Directory of the SavedModel; must not exist yet.", is_path=True)
+    output: str = option("", "Directory of the SavedModel; must not exist yet.", is_path=True, required=True)
     name: str = option("", "What scores are labelled with; if empty: the dataset's name and 'classifier'.")
     image_size: int = option(32, "Height and width of the images that it takes.", minimum=8, maximum=512)
     width: int = option(
@@ -47,7 +56,7 @@ class Options:
             )
         if self.image_size & (self.image_size - 1):
             raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
-        dataset_spec.check_exists("dataset", self.dataset)
+        dataset_spec.check("dataset", self.dataset)
         output.check_new("output", self.output)
 
 

@@ -1,13 +1,12 @@
 """Where images come from: any source becomes a `Dataset` of one size, checked before the first step."""
 
-import os
-
 from sagan_tf.data import images
 from sagan_tf.data.dataset import Dataset
 from sagan_tf.data.sources import EncodedSource, in_memory_if_small
+from sagan_tf.system import dataset_spec
 from sagan_tf.system.errors import UserError, naming
 
-__all__ = ["IN_FILES", "WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples"]
+__all__ = ["IN_FILES", "WITHOUT_SPLITS", "Dataset", "open_dataset", "open_examples", "read_class_names"]
 
 WITHOUT_SPLITS = ("folder", "archive", "records")  # kinds of sources
 IN_FILES = (*WITHOUT_SPLITS, "npz", "hdf5")  # kinds of sources whose place is a path
@@ -100,6 +99,27 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
         return _open_examples(spec, split, data_dir)
 
 
+def read_class_names(spec: str, split: str = "train", data_dir: str = "") -> tuple[str, ...]:
+    """The names of a dataset's classes; no image is decoded, and TFDS downloads nothing.
+
+    Args: see `open_dataset`.
+
+    Raises:
+      UserError: the source is missing, empty or laid out wrongly.
+    """
+    kind, _, place = spec.partition(":")
+    with naming("dataset", spec):
+        if kind == "records":
+            from sagan_tf.data.records import read_manifest
+
+            return tuple(read_manifest(place).class_names)
+        if kind == "tfds":
+            from sagan_tf.data import tfds_builder
+
+            return tfds_builder.read_class_names(place, data_dir)
+    return tuple(open_examples(spec, split, data_dir).class_names)
+
+
 def _open_examples(spec: str, split: str, data_dir: str):
     kind, _, place = spec.partition(":")
     if kind == "tfds":
@@ -113,7 +133,9 @@ def _open_examples(spec: str, split: str, data_dir: str):
             return arrays.open_digits(split)
         return arrays.open_npz(place, split) if kind == "npz" else arrays.open_hdf5(place, split)
     if kind not in ("folder", "archive"):
-        raise UserError(f"{_hint(spec)}allowed are digits, tfds:NAME, {', '.join(_PLACES)}")
+        meant = dataset_spec.meant_by(spec)
+        hint = f"did you mean {meant}? Allowed" if meant else "allowed"
+        raise UserError(f"{hint} are digits, tfds:NAME, {', '.join(_PLACES)}")
     _check_split(spec, split)
     if kind == "folder":
         from sagan_tf.data.folder import FolderExamples
@@ -122,15 +144,6 @@ def _open_examples(spec: str, split: str, data_dir: str):
     from sagan_tf.data.archive import ArchiveExamples
 
     return ArchiveExamples(place)
-
-
-def _hint(spec: str) -> str:
-    """What a path without its kind was probably meant to be."""
-    if os.path.isdir(spec):
-        return f"is a folder: give folder:{spec}; "
-    kinds = {".zip": "archive", ".tar": "archive", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}
-    kind = kinds.get(os.path.splitext(spec)[1].lower())
-    return f"is a file: give {kind}:{spec}; " if kind and os.path.isfile(spec) else ""
 
 
 def _check_split(spec, split):
