@@ -16,7 +16,7 @@ import sys
 import types
 import typing
 
-from sagan_tf.system import keras_settings
+from sagan_tf.system import installed, keras_settings
 
 if typing.TYPE_CHECKING:
     from sagan_tf.layers import (
@@ -103,5 +103,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+if sys.argv[:1] == ["-m"]:  # a command is about to begin: python -m sagan_tf.train
+    installed.check()
 keras_settings.choose_backend()
 sys.modules[__name__].__class__ = _Package

@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 import sagan_tf
+from sagan_tf.system import suggestions
 
 _LISTED = "python -m sagan_tf lists the commands; python -m sagan_tf.COMMAND --help explains one"
 
@@ -24,10 +25,12 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"sagan_tf {sagan_tf.__version__}")
         return 0
-    if arguments and arguments[0] not in ("--help", "-h"):
-        print(f"sagan_tf: error: {arguments[0]}: unknown argument; {_LISTED}", file=sys.stderr)
+    if arguments and arguments[0] not in ("--help", "-h", "--helpfull"):
+        near = suggestions.nearest(arguments[0].replace("-", "_"), commands())
+        hint = f"did you mean python -m sagan_tf.{near}?" if near else _LISTED
+        print(f"sagan_tf: error: {arguments[0]}: unknown argument; {hint}", file=sys.stderr)
         return 2
-    print("Commands (python -m sagan_tf.COMMAND --help explains one):")
+    print(f"sagan_tf {sagan_tf.__version__}. Commands (python -m sagan_tf.COMMAND --help explains one):")
     for name, text in commands().items():
         print(f"  {name:18}{text}")
     return 0

@@ -1,4 +1,12 @@
-"""Shows what a run's attention layers look at: figures as in the paper, and a page to explore them."""
+"""Shows what a run's attention layers look at: figures as in the paper, and a page to explore them.
+
+Examples:
+  # Figures and attention.html of the newest checkpoint
+  python -m sagan_tf.attention --workdir=runs/digits
+
+  # How the maps changed: all checkpoints, the same query position everywhere
+  python -m sagan_tf.attention --workdir=runs/digits --checkpoints=all --positions=12:16
+"""
 
 import dataclasses
 import os
@@ -9,7 +17,7 @@ from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError, renaming, writing
 from sagan_tf.system.options import MAX_SEED, option
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import RunFiles, check_is_run
 
 _CLASSES = 24  # the most classes to show if the user names none
 _PAGE = "attention.html"
@@ -24,9 +32,14 @@ _MEANING = (
 class Options:
     """Options of the command."""
 
-    workdir: str = option("", "Directory of the run.", section="Run", is_path=True)
+    workdir: str = option(
+        "", "Directory of the run.", section="Run", is_path=True, common=True, required=True
+    )
     checkpoints: tuple[str, ...] = option(
-        ("latest",), "Checkpoints: latest, best, all, or steps; a list.", section="Run"
+        ("latest",),
+        "Checkpoints: latest, best, all, or steps; a list.",
+        section="Run",
+        common=True,
     )
     weights: str = option(
         "ema", "The generator's averaged weights, or the raw ones.", section="Run", choices=("ema", "raw")
@@ -34,7 +47,7 @@ class Options:
 
     batch_statistics: str = batch_statistics_option("Run")
 
-    num_samples: int = option(24, "Generated images.", section="Images", minimum=1, maximum=1000)
+    num_samples: int = option(24, "Generated images.", section="Images", minimum=1, maximum=1000, common=True)
     real_images: int = option(
         12,
         "Real images of the run's dataset, for the discriminator; 0 for none.",
@@ -45,9 +58,15 @@ class Options:
         (),
         f"Names or numbers of the classes, which are taken in turn; if empty, up to {_CLASSES} of all.",
         section="Images",
+        common=True,
     )
     seed: int = option(
-        0, "Seed of z; sample i of a seed is always the same.", section="Images", minimum=0, maximum=MAX_SEED
+        0,
+        "Seed of z; sample i of a seed is always the same.",
+        section="Images",
+        minimum=0,
+        maximum=MAX_SEED,
+        common=True,
     )
     truncation: float = option(
         0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Images", minimum=0.0
@@ -58,6 +77,7 @@ class Options:
         "Query positions in the figures, ROW:COLUMN in pixels from the top left corner, a list of up to 8; if"
         " empty, positions with unlike maps are chosen in each image.",
         section="Figures",
+        common=True,
     )
     num_positions: int = option(5, "Number of positions to choose.", section="Figures", minimum=1, maximum=8)
     figure_rows: int = option(8, "Images in a figure.", section="Figures", minimum=1, maximum=100)
@@ -67,6 +87,7 @@ class Options:
         "Directory for figures and page; if empty, `attention` in the run's directory.",
         section="Output",
         is_path=True,
+        common=True,
     )
 
     def check(self) -> None:
@@ -82,6 +103,12 @@ class Options:
                 raise UserError(f"--positions={position}: must be ROW:COLUMN in pixels, e.g. 12:40")
         if len(self.positions) > 8:
             raise UserError(f"--positions: {len(self.positions)} are given; at most 8 can be told apart")
+
+
+def check_places(options: Options, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    check_is_run(options.workdir)
 
 
 def main(options: Options, given) -> int:
@@ -208,7 +235,7 @@ def _write_figures(look, class_names, directory: str) -> None:
 
 def console() -> None:
     """The command `sagan-attention`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.attention")
+    cli.run(main, Options, __doc__, program="sagan_tf.attention", check_places=check_places)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,12 @@
-"""Looks at a dataset as training will see it: classes, sizes, duplicates, unreadable images, samples."""
+"""Looks at a dataset as training will see it: classes, sizes, duplicates, unreadable images, samples.
+
+Examples:
+  # A quick look: data_check/data_check.png and data_check.txt
+  python -m sagan_tf.check_data --dataset=folder:photos --image_size=64
+
+  # Every image
+  python -m sagan_tf.check_data --dataset=archive:photos.zip --full
+"""
 
 import dataclasses
 
@@ -16,6 +24,8 @@ class Options:
         "",
         f"Images to look at: {kinds.forms_with_notes()}.",
         is_path=True,
+        placeholder="KIND:PATH",
+        required=True,
     )
     split: str = option("train", "Split of the dataset.")
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
@@ -34,6 +44,12 @@ class Options:
         """Refuses what is missing. Raises UserError."""
         if not self.dataset:
             raise UserError("--dataset is missing: name the images, e.g. --dataset=folder:photos")
+
+
+def check_places(options: Options, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    kinds.check("dataset", options.dataset)
 
 
 def main(options: Options, given) -> int:
@@ -62,7 +78,7 @@ def main(options: Options, given) -> int:
 
 def console() -> None:
     """The command `sagan-check-data`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.check_data")
+    cli.run(main, Options, __doc__, program="sagan_tf.check_data", check_places=check_places)
 
 
 if __name__ == "__main__":

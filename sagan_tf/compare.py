@@ -1,17 +1,28 @@
-"""Compares runs: their losses and scores over steps and over hours, as a picture and a table."""
+"""Compares runs: their losses and scores over steps and over hours, as a picture and a table.
+
+Examples:
+  # Losses and scores of two runs
+  python -m sagan_tf.compare runs/a runs/b
+
+  # Only FID and the attention's gamma, into a folder of its own
+  python -m sagan_tf.compare runs/a runs/b --curves=scores,gamma --output=comparisons/ab
+"""
 
 import dataclasses
 
 from sagan_tf.system import cli
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
+from sagan_tf.system.run_directory import check_is_run
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What to compare."""
 
-    runs: tuple[str, ...] = option((), "Directories of the runs.", positional=True, is_path=True)
+    runs: tuple[str, ...] = option(
+        (), "Directories of the runs.", positional=True, is_path=True, required=True
+    )
     curves: tuple[str, ...] = option(
         ("loss", "scores"),
         "What to draw: groups of tags of metrics.jsonl (loss, logits, gamma, ...), single tags"
@@ -36,6 +47,13 @@ class Options:
             raise UserError("--curves=: is empty, e.g. --curves=loss,scores")
 
 
+def check_places(options: Options, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    for run in options.runs:
+        check_is_run(run, "runs")
+
+
 def main(options: Options, given) -> int:
     """Compares. Returns the exit code."""
     del given
@@ -57,7 +75,7 @@ def main(options: Options, given) -> int:
 
 def console() -> None:
     """The command `sagan-compare`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.compare")
+    cli.run(main, Options, __doc__, program="sagan_tf.compare", check_places=check_places)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,15 @@
-"""Scores a run, a SavedModel or a folder of images, and says how each score was measured."""
+"""Scores a run, a SavedModel or a folder of images, and says how each score was measured.
+
+Examples:
+  # Inception score and FID of the newest checkpoint, 50,000 samples
+  python -m sagan_tf.evaluate --workdir=runs/cifar10
+
+  # Quickly, with a classifier in Inception's place
+  python -m sagan_tf.evaluate --workdir=runs/digits --inception=classifiers/digits --num_samples=2000
+
+  # A folder of images against a dataset
+  python -m sagan_tf.evaluate --generated=samples --reference=tfds:cifar10 --metrics=fid,kid
+"""
 
 import dataclasses
 import os
@@ -19,10 +30,17 @@ class Options:
     """Options of the command."""
 
     workdir: str = option(
-        "", "Directory of a run, whose generator is scored.", section="What is scored", is_path=True
+        "",
+        "Directory of a run, whose generator is scored.",
+        section="What is scored",
+        is_path=True,
+        common=True,
     )
     checkpoint: str = option(
-        "latest", "Which of the run's checkpoints: latest, best, all, or a step.", section="What is scored"
+        "latest",
+        "Which of the run's checkpoints: latest, best, all, or a step.",
+        section="What is scored",
+        common=True,
     )
     weights: str = option(
         "ema", "The averaged weights, or the raw ones.", section="What is scored", choices=("ema", "raw")
@@ -33,6 +51,7 @@ class Options:
         "Instead of a run: a folder of images, or a SavedModel of a generator.",
         section="What is scored",
         is_path=True,
+        common=True,
     )
     watch: bool = option(
         False,
@@ -44,7 +63,11 @@ class Options:
     )
 
     metrics: tuple[str, ...] = option(
-        ("is", "fid"), "What to measure.", section="Metrics", choices=tuple(METRICS)
+        ("is", "fid"),
+        "What to measure.",
+        section="Metrics",
+        choices=tuple(METRICS),
+        common=True,
     )
     inception: str = option(
         INCEPTION,
@@ -52,6 +75,7 @@ class Options:
         " (also one that sagan_tf.train_classifier made).",
         section="Metrics",
         is_path=True,
+        common=True,
     )
     splits: int = option(10, "Parts of the Inception score.", section="Metrics", minimum=1)
     cas_dataset: str = option(
@@ -59,6 +83,7 @@ class Options:
         "For cas: the real images to test on; if empty, the reference's dataset.",
         section="Metrics",
         is_path=True,
+        placeholder="KIND:PATH",
     )
     cas_split: str = option(
         "",
@@ -70,7 +95,11 @@ class Options:
     )
 
     num_samples: int = option(
-        50_000, "Number of images; of a folder with fewer, all.", section="Samples", minimum=2
+        50_000,
+        "Number of images; of a folder with fewer, all.",
+        section="Samples",
+        minimum=2,
+        common=True,
     )
     seed: int = option(
         0,
@@ -78,6 +107,7 @@ class Options:
         section="Samples",
         minimum=0,
         maximum=MAX_SEED,
+        common=True,
     )
     truncation: float = option(
         0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Samples", minimum=0.0
@@ -96,6 +126,8 @@ class Options:
         " sagan_tf.make_reference; if empty, the run's own dataset.",
         section="Reference",
         is_path=True,
+        placeholder="KIND:PATH",
+        common=True,
     )
     reference_split: str = option("train", "Their split.", section="Reference")
     data_dir: str = option(
@@ -108,6 +140,7 @@ class Options:
         " directory, or NAME.scores.jsonl beside what was --generated.",
         section="Output",
         is_path=True,
+        common=True,
     )
 
     def check(self) -> None:

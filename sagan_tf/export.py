@@ -1,14 +1,23 @@
-"""Exports a run's generator as a SavedModel for TF Serving; also as a .keras file and as ONNX."""
+"""Exports a run's generator as a SavedModel for TF Serving; also as a .keras file and as ONNX.
+
+Examples:
+  # Version 1 of a model; the same command again writes version 2
+  python -m sagan_tf.export --workdir=runs/digits --export_dir=models/digits
+
+  # The best checkpoint, for Keras and ONNX as well
+  python -m sagan_tf.export --workdir=runs/digits --checkpoint=best --also=keras,onnx --export_dir=models/a
+"""
 
 import dataclasses
 import os
 import re
 
+from sagan_tf.runs.choice import choose as choose_checkpoint
 from sagan_tf.runs.config import PRECISIONS, batch_statistics_option
 from sagan_tf.system import class_names, cli
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import RunFiles, check_is_run
 
 _CLASSES_FILE = "labels.txt"
 _CARD_FILE = "MODEL_CARD.md"
@@ -18,9 +27,14 @@ _CARD_FILE = "MODEL_CARD.md"
 class Options:
     """Options of the command."""
 
-    workdir: str = option("", "Directory of the run.", section="What is exported", is_path=True)
+    workdir: str = option(
+        "", "Directory of the run.", section="What is exported", is_path=True, common=True, required=True
+    )
     checkpoint: str = option(
-        "latest", "The run's checkpoint: latest, best, or a step.", section="What is exported"
+        "latest",
+        "The run's checkpoint: latest, best, or a step.",
+        section="What is exported",
+        common=True,
     )
     batch_statistics: str = batch_statistics_option("What is exported")
 
@@ -29,15 +43,21 @@ class Options:
         "Directory of the model. Each export is a new version in it: 1, 2, ...",
         section="As what",
         is_path=True,
+        common=True,
+        required=True,
     )
     model_name: str = option(
-        "", "Name that the model is served by; if empty, that of --export_dir.", section="As what"
+        "",
+        "Name that the model is served by; if empty, that of --export_dir.",
+        section="As what",
+        common=True,
     )
     precision: str = option(
         "float32",
         "Precision of the export's computations, whatever the run was trained in.",
         section="As what",
         choices=tuple(PRECISIONS),
+        common=True,
     )
     weights_dtype: str = option(
         "float32",
@@ -59,6 +79,7 @@ class Options:
         " ONNX runtimes).",
         section="As what",
         choices=("keras", "onnx"),
+        common=True,
     )
 
     intended_use: str = option("", "What the model is meant for.", section="Model card")
@@ -84,6 +105,13 @@ class Options:
 def served_name(options: Options) -> str:
     """The name that the model is served by."""
     return options.model_name or os.path.basename(os.path.abspath(options.export_dir))
+
+
+def check_places(options: Options, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    check_is_run(options.workdir)
+    choose_checkpoint(options.workdir, options.checkpoint)
 
 
 def main(options: Options, given) -> int:
@@ -211,7 +239,7 @@ def _size(directory: str) -> int:
 
 def console() -> None:
     """The command `sagan-export`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.export")
+    cli.run(main, Options, __doc__, program="sagan_tf.export", check_places=check_places)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,14 @@
 
 Width, classes and attention are read from the checkpoint. What it cannot tell, how training is to go on, is
 set here, by the options of sagan_tf.train; defaults are the release's. --dry_run shows the configuration.
+
+Examples:
+  # To sample, score and look at attention
+  python -m sagan_tf.import_original --checkpoint=old/model.ckpt-1000000 --workdir=runs/original
+
+  # To train further on images of one's own
+  python -m sagan_tf.import_original --checkpoint=old/model.ckpt-1000000 --dataset=folder:photos \\
+      --workdir=runs/original
 """
 
 import dataclasses
@@ -22,6 +30,8 @@ class _Source:
         " variables' names.",
         section="Import",
         is_path=True,
+        common=True,
+        required=True,
     )
     class_names: str = option(
         "",
@@ -37,7 +47,8 @@ class _Source:
 
 def _of_2018(name: str):
     """A run's option with the release's default."""
-    return dataclasses.field(default=DEFAULTS[name], metadata=Config.__dataclass_fields__[name].metadata)
+    metadata = {**Config.__dataclass_fields__[name].metadata, "required": False}
+    return dataclasses.field(default=DEFAULTS[name], metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,11 @@ The source is recognized from the names in the file. Sizes are read from the sha
 decided by source and file name, printed, and can be set here. --dry_run shows all of it, and writes
 nothing. Files are read as data: nothing in them is executed. `sagan_tf/importing/README.md` lists the files
 that are known. Options of training are those of sagan_tf.train.
+
+Examples:
+  # What a file would become, then the import
+  python -m sagan_tf.import_weights --checkpoint=G_ema.pth --workdir=runs/theirs --dry_run
+  python -m sagan_tf.import_weights --checkpoint=G_ema.pth --discriminator=D.pth --workdir=runs/theirs
 """
 
 import dataclasses
@@ -37,11 +42,15 @@ class _Files:
         " same names, an unpacked module of TF-Hub, a checkpoint of the 2018 release, or BigGAN-PyTorch's"
         " folder of G.pth, D.pth and so on.",
         section="Files",
+        common=True,
+        required=True,
     )
     ema: str = option(
         "", "The average of the generator's weights, if it is a file of its own.", section="Files"
     )
-    discriminator: str = option("", "The discriminator, if it is a file of its own.", section="Files")
+    discriminator: str = option(
+        "", "The discriminator, if it is a file of its own.", section="Files", common=True
+    )
     generator_optimizer: str = option(
         "", "State of the generator's Adam (G_optim.pth), if it is a file of its own.", section="Files"
     )
@@ -94,9 +103,17 @@ class _Files:
     )
 
 
+def _not_required(name: str):
+    """A run's option that an import can do without."""
+    field = Config.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata={**field.metadata, "required": False})
+
+
 @dataclasses.dataclass(frozen=True)
 class Options(Config, _Files):
     """Options of the command: the files, and those of a run."""
+
+    dataset: str = _not_required("dataset")
 
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""

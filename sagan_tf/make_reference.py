@@ -1,6 +1,14 @@
 """Computes statistics of real images once, and writes them to a file for sagan_tf.evaluate --reference.
 
 The file says how it was made. It is refused for images of another size or for another network.
+
+Examples:
+  # Of CIFAR-10's training images, by Inception
+  python -m sagan_tf.make_reference --dataset=tfds:cifar10 --image_size=32 --output=cifar10-32.h5
+
+  # With a network of your own, and the features that precision and recall need
+  python -m sagan_tf.make_reference --dataset=folder:photos --image_size=64 --inception=classifiers/photos \\
+      --keep_features --output=photos-64.h5
 """
 
 import dataclasses
@@ -18,7 +26,13 @@ from sagan_tf.system.options import MAX_SEED, option
 class Options:
     """What to measure, and with what."""
 
-    dataset: str = option("", f"Real images: {kinds.FORMS}, as in training.", is_path=True)
+    dataset: str = option(
+        "",
+        f"Real images: {kinds.FORMS}, as in training.",
+        is_path=True,
+        placeholder="KIND:PATH",
+        required=True,
+    )
     split: str = option("train", "Their split.")
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
     bad_images: str = option(
@@ -35,7 +49,9 @@ class Options:
         f"Keep every image's features too ({', '.join(catalog.names(Need.REFERENCE_FEATURES))} need them).",
     )
     batch_size: int = option(64, "Images that pass through the network together.", minimum=1)
-    output: str = option("", "The file to write, e.g. cifar10-32.h5; must not exist yet.", is_path=True)
+    output: str = option(
+        "", "The file to write, e.g. cifar10-32.h5; must not exist yet.", is_path=True, required=True
+    )
 
     def check(self) -> None:
         """Refuses what cannot work. Raises UserError."""

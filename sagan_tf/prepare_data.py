@@ -2,6 +2,14 @@
 
 Stopped at any moment, the same command goes on where it was. The same input gives the same bytes.
 Train with --dataset=records:DIR.
+
+Examples:
+  # A folder with one folder a class, or with images alone
+  python -m sagan_tf.prepare_data --dataset=folder:photos --image_size=64 --output=records/photos
+
+  # ImageNet as JPEG, an eighth larger, for --random_crop
+  python -m sagan_tf.prepare_data --dataset=tfds:imagenet2012 --image_size=144 --encoding=jpeg \\
+      --output=records/imagenet
 """
 
 import dataclasses
@@ -23,6 +31,8 @@ class Options:
         f"Source: {kinds.forms_with_notes(prepared=False)}.",
         section="Source",
         is_path=True,
+        placeholder="KIND:PATH",
+        required=True,
     )
     split: str = option("train", "Split of the source.", section="Source")
     data_dir: str = option(
@@ -34,7 +44,7 @@ class Options:
         section="Source",
         choices=("refuse", "skip"),
     )
-    output: str = option("", "Directory to write to.", section="Records", is_path=True)
+    output: str = option("", "Directory to write to.", section="Records", is_path=True, required=True)
     image_size: int = option(
         128,
         f"Height and width. For training one of {', '.join(map(str, IMAGE_SIZES))};"
@@ -59,6 +69,12 @@ class Options:
             raise UserError("--dataset is missing: name the images, e.g. --dataset=folder:photos")
         if not self.output:
             raise UserError("--output is missing: name the directory to write to")
+
+
+def check_places(options: Options, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    kinds.check("dataset", options.dataset)
 
 
 def main(options: Options, given) -> int:
@@ -88,7 +104,7 @@ def main(options: Options, given) -> int:
 
 def console() -> None:
     """The command `sagan-prepare-data`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.prepare_data")
+    cli.run(main, Options, __doc__, program="sagan_tf.prepare_data", check_places=check_places)
 
 
 if __name__ == "__main__":

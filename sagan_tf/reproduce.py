@@ -3,6 +3,14 @@
 The same command again goes on where it was stopped. Each run is OUTPUT/ROW/seed_S, made from
 flags/FOLDER/ROW.cfg. All rows are run with the first seed, then with the next. Lost runs go on to their end
 (--on_divergence=ignore), so that all are scored at the same step; only NaN ends a run.
+
+Examples:
+  # What the small runs of figure 3 would cost
+  python -m sagan_tf.reproduce --experiment=figure3 --output=runs/paper --dry_run
+
+  # Figure 3 and table 1 with the digits, scored by a classifier
+  python -m sagan_tf.reproduce --scale=digits --experiment=figure3,table1 --inception=classifiers/digits \\
+      --output=runs/paper
 """
 
 import dataclasses
@@ -44,9 +52,14 @@ class Options:
     seeds: tuple[int, ...] = option(
         (0, 1), "Seeds; each row is run with each.", minimum=0, maximum=MAX_SEED, may_change=True
     )
-    output: str = option("", "Directory for the runs and the report.", may_change=True, is_path=True)
+    output: str = option(
+        "", "Directory for the runs and the report.", may_change=True, is_path=True, required=True
+    )
     dataset: str = option(
-        "", "Dataset to use instead of the flagfiles' one; see sagan_tf.train.", is_path=True
+        "",
+        "Dataset to use instead of the flagfiles' one; see sagan_tf.train.",
+        is_path=True,
+        placeholder="KIND:PATH",
     )
     overrides: str = option(
         "",

@@ -1,26 +1,40 @@
-"""Draws samples of a run or a SavedModel: grids, single images, ways through z and the classes, and more."""
+"""Draws samples of a run or a SavedModel: grids, single images, ways through z and the classes, and more.
+
+Examples:
+  # A grid, ten images a class
+  python -m sagan_tf.sample --workdir=runs/digits
+
+  # 100 single images of two classes, from the best checkpoint
+  python -m sagan_tf.sample --workdir=runs/digits --checkpoint=best --what=images --classes=3,8 \\
+      --samples_per_class=50 --output=samples
+
+  # Several pictures at once: from one z to another, and the training images nearest to samples
+  python -m sagan_tf.sample --workdir=runs/digits --what=interpolation,neighbours
+"""
 
 import dataclasses
 import os
 
+from sagan_tf.data import kinds
 from sagan_tf.runs.choice import check_checkpoint
+from sagan_tf.runs.choice import choose as choose_checkpoint
 from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli, output, paths
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import RunFiles, check_is_run
 
-_KINDS = (
-    "grid",
-    "images",
-    "npz",
-    "same_z",
-    "interpolation",
-    "class_interpolation",
-    "truncation",
-    "neighbours",
-    "progress",
-)
+_KINDS = {
+    "grid": "a row of samples for each class",
+    "images": "single images, in folders by class",
+    "npz": "the same images in one .npz file",
+    "same_z": "each z with every class",
+    "interpolation": "from one z to another",
+    "class_interpolation": "from one class to the next",
+    "truncation": "z drawn from shorter and shorter intervals",
+    "neighbours": "the training images that are nearest to samples",
+    "progress": "an animation over the run's checkpoints",
+}
 _ROWS = 10  # of a picture, where no classes are asked for
 
 
@@ -28,36 +42,49 @@ _ROWS = 10  # of a picture, where no classes are asked for
 class Options:
     """What to draw."""
 
-    workdir: str = option("", "Directory of a run.", section="Generator", is_path=True)
+    workdir: str = option("", "Directory of a run.", section="Generator", is_path=True, common=True)
     checkpoint: str = option(
-        "latest", "Which of the run's checkpoints: latest, best, or a step.", section="Generator"
+        "latest",
+        "Which of the run's checkpoints: latest, best, or a step.",
+        section="Generator",
+        common=True,
     )
     weights: str = option(
         "ema", "The averaged weights, or the raw ones.", section="Generator", choices=("ema", "raw")
     )
     batch_statistics: str = batch_statistics_option("Generator")
     savedmodel: str = option(
-        "", "Instead of a run: a SavedModel of a generator.", section="Generator", is_path=True
+        "",
+        "Instead of a run: a SavedModel of a generator.",
+        section="Generator",
+        is_path=True,
+        common=True,
     )
 
     what: tuple[str, ...] = option(
         ("grid",),
-        "What to draw: a grid; single images, in folders by class; all in one .npz; each z with every class;"
-        " from one z to another; from one class to the next; z drawn from shorter and shorter intervals;"
-        " the training images that are nearest to samples; an animation over the run's checkpoints.",
+        "What to draw.",
         section="Pictures",
         choices=_KINDS,
         may_change=True,
+        common=True,
     )
     classes: tuple[str, ...] = option(
         (),
         f"Names or numbers of the classes, one a row; if empty, all, and of more than {_ROWS} as many evenly"
         " spaced ones (images and npz: all).",
         section="Pictures",
+        common=True,
     )
-    columns: int = option(10, "Images in a row of a picture.", section="Pictures", minimum=2, maximum=100)
+    columns: int = option(
+        10, "Images in a row of a picture.", section="Pictures", minimum=2, maximum=100, common=True
+    )
     samples_per_class: int = option(
-        10, "Samples of each class (images and npz).", section="Pictures", minimum=1
+        10,
+        "Samples of each class (images and npz).",
+        section="Pictures",
+        minimum=1,
+        common=True,
     )
     seed: int = option(
         0,
@@ -65,9 +92,14 @@ class Options:
         section="Pictures",
         minimum=0,
         maximum=MAX_SEED,
+        common=True,
     )
     truncation: float = option(
-        0.0, "z is drawn from [-t, t]; 0 for no truncation.", section="Pictures", minimum=0.0
+        0.0,
+        "z is drawn from [-t, t]; 0 for no truncation.",
+        section="Pictures",
+        minimum=0.0,
+        common=True,
     )
     batch_size: int = option(
         64, "Images that are drawn together.", section="Pictures", minimum=1, may_change=True
@@ -81,6 +113,7 @@ class Options:
         "The images among which neighbours are looked for, as in training; if empty, the run's own.",
         section="Neighbours",
         is_path=True,
+        placeholder="KIND:PATH",
     )
     split: str = option("train", "Their split, if --dataset is given.", section="Neighbours")
     data_dir: str = option(
@@ -101,6 +134,7 @@ class Options:
         section="Output",
         may_change=True,
         is_path=True,
+        common=True,
     )
 
     def check(self) -> None:
@@ -116,6 +150,18 @@ class Options:
             raise UserError("--what=progress: needs --workdir; a SavedModel has no checkpoints")
         if "neighbours" in self.what and self.savedmodel and not self.dataset:
             raise UserError("--what=neighbours: --dataset is missing: the images to look among")
+
+
+def check_places(options: Options, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    if options.workdir:
+        check_is_run(options.workdir)
+        choose_checkpoint(options.workdir, options.checkpoint)
+    elif not os.path.isdir(options.savedmodel):
+        raise UserError("no such folder", option="savedmodel", value=options.savedmodel)
+    if options.dataset:
+        kinds.check("dataset", options.dataset)
 
 
 def main(options: Options, given) -> int:
@@ -234,7 +280,7 @@ def _open_neighbours(options: Options, source):
 
 def console() -> None:
     """The command `sagan-sample`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.sample")
+    cli.run(main, Options, __doc__, program="sagan_tf.sample", check_places=check_places)
 
 
 if __name__ == "__main__":

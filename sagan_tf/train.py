@@ -1,15 +1,43 @@
-"""Trains a SAGAN. The same command again takes a stopped run up where it was."""
+"""Trains a SAGAN. The same command again takes a stopped run up where it was.
+
+Examples:
+  # The quick start: handwritten digits, minutes on two CPU cores
+  python -m sagan_tf.train --flagfile=flags/digits.cfg --workdir=runs/digits
+
+  # Your own images, one folder a class, at 64x64; what it costs, then the run
+  python -m sagan_tf.train --flagfile=flags/my_images.cfg --dataset=folder:photos --workdir=runs/a --dry_run
+  python -m sagan_tf.train --flagfile=flags/my_images.cfg --dataset=folder:photos --workdir=runs/a
+
+  # Take a stopped run up, with more steps
+  python -m sagan_tf.train --workdir=runs/digits --train_steps=4800
+"""
 
 import contextlib
 import os
 
+from sagan_tf.data import kinds
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import write_line
+from sagan_tf.system.run_directory import check_is_run, is_run
 
 _EXIT_DIVERGED = 3
 _EXIT_SIGNAL = 128  # plus the number of the signal
+
+
+def check_places(config: Config, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    if config.initialize_from:
+        check_is_run(config.initialize_from, "initialize_from")
+    if is_run(config.workdir):  # it is taken up, and knows its images
+        return
+    if "dataset" not in given:
+        raise UserError(
+            "--dataset is missing: name the images, e.g. --dataset=folder:photos, or begin with a preset that"
+            " does, e.g. --flagfile=flags/digits.cfg"
+        )
+    kinds.check("dataset", config.dataset)
 
 
 def main(config: Config, given) -> int:
@@ -25,7 +53,9 @@ def main(config: Config, given) -> int:
     environment = runtime.environment(device_names(config.devices))
     config = objects.resolve_speed(config, environment)
     if config.dry_run:
-        print(options.to_flagfile(config), end="")
+        from sagan_tf.session import plan
+
+        print(options.to_flagfile(config, plan.describe(config)), end="")
         return 0
     with cluster.meet(cluster.find(config.cluster, os.environ), config.join_timeout) as meeting:
         meeting.exit_code = _train(config, environment, meeting)
@@ -70,7 +100,7 @@ def _train(config: Config, environment: runtime.Environment, meeting) -> int:
 
 def console() -> None:
     """The command `sagan-train`."""
-    cli.run(main, Config, __doc__, program="sagan_tf.train")
+    cli.run(main, Config, __doc__, program="sagan_tf.train", check_places=check_places)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,12 @@
-"""Trains a small classifier on a dataset, which scores generated images of that kind without Inception."""
+"""Trains a small classifier on a dataset, which scores generated images of that kind without Inception.
+
+Examples:
+  # Of the digits
+  python -m sagan_tf.train_classifier --output=classifiers/digits
+
+  # Of your own classes, at 64x64
+  python -m sagan_tf.train_classifier --dataset=folder:photos --image_size=64 --flip --output=classifiers/b
+"""
 
 import dataclasses
 import os
@@ -17,6 +25,7 @@ class Options:
         "digits",
         f"Images to learn: {kinds.FORMS}, as in training.",
         is_path=True,
+        placeholder="KIND:PATH",
     )
     split: str = option("train", "Split to learn from.")
     test_split: str = option(
@@ -27,7 +36,7 @@ class Options:
         0.1, "Share of --split that is tested on, not learnt.", minimum=0.001, maximum=0.9
     )
     data_dir: str = option("", "Where TFDS keeps its data; TFDS's own default if empty.", is_path=True)
-    output: str = option("", "Directory of the SavedModel; must not exist yet.", is_path=True)
+    output: str = option("", "Directory of the SavedModel; must not exist yet.", is_path=True, required=True)
     name: str = option("", "What scores are labelled with; if empty: the dataset's name and 'classifier'.")
     image_size: int = option(32, "Height and width of the images that it takes.", minimum=8, maximum=512)
     width: int = option(

@@ -22,6 +22,7 @@ RATES = {"generator_learning_rate", "discriminator_learning_rate"}
 # In what each differs from which: the claim of its name.
 STUDIES = {
     "sn_gd_ttur": ("attention_32 attention_16", ATTENTION),
+    "no_attention": ("sn_gd_ttur", set()),
     "sn_gd": ("sn_gd_ttur", RATES),
     "sn_d": ("sn_gd", {"generator_spectral_norm"}),
     "sngan_projection": ("sn_d", {"discriminator_steps"}),
@@ -34,17 +35,17 @@ STUDIES = {
     "residual_16": ("attention_16", {"attention_form"}),
     "residual_32": ("attention_32", {"attention_form"}),
     "residual_64": ("attention_64", {"attention_form"}),
-    "ratio_2": ("attention_32 attention_16", {"discriminator_steps"}),
-    "ratio_5": ("attention_32 attention_16", {"discriminator_steps"}),
-    "key_ratio_1": ("attention_32 attention_16", {"attention_key_ratio"}),
-    "key_ratio_2": ("attention_32 attention_16", {"attention_key_ratio"}),
-    "key_ratio_4": ("attention_32 attention_16", {"attention_key_ratio"}),
-    "form_paper_v1": ("attention_32 attention_16", {"attention_form"}),
-    "form_paper_v2": ("attention_32 attention_16", {"attention_form"}),
+    "d_steps_2": ("attention_32 attention_16", {"discriminator_steps"}),
+    "d_steps_5": ("attention_32 attention_16", {"discriminator_steps"}),
+    "keys_c_over_1": ("attention_32 attention_16", {"attention_key_ratio"}),
+    "keys_c_over_2": ("attention_32 attention_16", {"attention_key_ratio"}),
+    "keys_c_over_4": ("attention_32 attention_16", {"attention_key_ratio"}),
+    "attention_paper_v1": ("attention_32 attention_16", {"attention_form"}),
+    "attention_paper_v2": ("attention_32 attention_16", {"attention_form"}),
     "relativistic": ("sn_gd_ttur", {"loss", "gradient_penalty", "gradient_penalty_weight"}),
     "beta2_0.999": ("attention_32 attention_16", {"beta2"}),
 }
-RECIPES = {"imagenet/recipe_fid_12.8", "imagenet/biggan", "cifar10/biggan", "cifar10/studiogan"}
+RECIPES = {"imagenet/mmgeneration", "imagenet/biggan", "cifar10/biggan", "cifar10/studiogan"}
 
 
 @functools.cache
@@ -59,7 +60,7 @@ def test_a_flagfile_differs_in_what_it_studies(row):
     assert (FLAGS / f"{row}.cfg").read_text().startswith("# ")
     folder, _, name = row.partition("/")
     assert config(row).batch_size  # it can be read
-    if row in RECIPES or name == "small":
+    if row in RECIPES or name == "_base":
         return
     others, studied = STUDIES[name]
     other = next(f"{folder}/{other}" for other in others.split() if f"{folder}/{other}" in ROWS)
@@ -87,7 +88,7 @@ def test_flagfiles_are_the_paper_s():
         if number:
             assert config(row).generator_attention == config(row).discriminator_attention
             assert config(row).generator_attention == (int(number[2]),)
-        number = re.search(r"ratio_(\d+)$", row)
+        number = re.search(r"(?:d_steps|keys_c_over)_(\d+)$", row)
         if number:
             name = "attention_key_ratio" if "key" in row else "discriminator_steps"
             assert getattr(config(row), name) == int(number[1])
@@ -117,12 +118,31 @@ def test_table_of_the_flagfiles():
         of = [getattr(config(row), name) for name in ARCHITECTURE]
         generator, discriminator = parameters(CLASSES[row.partition("/")[0]], *of)
         lines.append(f"| [{row}]({row}.cfg) | {first} | {generator:,} | {discriminator:,} |")
-    table = "\n".join(lines)
-    assert table in (FLAGS / "README.md").read_text(), table
+    table, page = "\n".join(lines), (FLAGS / "README.md").read_text()
+    assert table in page, table
+    for path in FLAGS.glob("*.cfg"):
+        first = path.read_text().splitlines()[0].removeprefix("# ")
+        assert f"| [{path.stem}]({path.name}) | {first} |" in page
+
+
+def test_presets_for_ones_own_images():
+    """What is to be changed stands at their top; every option has a comment before it."""
+    for path in FLAGS.glob("my_images*.cfg"):
+        lines = path.read_text().splitlines()
+        after = lines[lines.index("# Change these three:") :] if "# Change these three:" in lines else lines
+        named = [line.partition("=")[0] for line in after if line.startswith("--")]
+        assert named[:3] == ["--dataset", "--flip", "--train_steps"] or named[0] == "--flagfile"
+        for before, line in zip(lines, lines[1:], strict=False):
+            assert not line.startswith("--") or before.startswith(("#", "--")), line
+    small, large = (
+        options.parse(Config, [f"--flagfile={FLAGS}/{name}.cfg", "--workdir=a"])[0]
+        for name in ("my_images_small", "my_images_256")
+    )
+    assert small.augment and small.flip and (large.image_size, large.batch_size) == (256, 64)
 
 
 # One of each kind by default: a tenth of the time.
-_QUICK = "sn_d residual_16 acgan form_paper_v1 biggan".split()
+_QUICK = "sn_d residual_16 acgan attention_paper_v1 biggan".split()
 _EACH = [
     row if row in {f"cifar10/{name}" for name in _QUICK} else pytest.param(row, marks=pytest.mark.slow)
     for row in ROWS

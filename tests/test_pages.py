@@ -10,9 +10,10 @@ import pytest
 
 import sagan_tf
 from sagan_tf.__main__ import commands
+from sagan_tf.data.kinds import KINDS
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.networks import ARCHITECTURES, discriminator_resolutions, generator_resolutions
-from sagan_tf.system import dataset_spec, options
+from sagan_tf.system import options
 from sagan_tf.system.errors import UserError
 from sagan_tf.training.losses import LOSSES
 from tests.conftest import ROOT
@@ -246,7 +247,7 @@ def test_tables_of_choices(page, heading, expected):
 
 def test_table_of_sources():
     kinds = {each.partition(":")[0] for each in first_column(ROOMS("data"), "`--dataset=`")}
-    assert kinds == set(dataset_spec.KINDS)
+    assert kinds == set(KINDS)
 
 
 def test_table_of_sizes():

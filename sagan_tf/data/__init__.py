@@ -3,7 +3,7 @@
 from sagan_tf.data import kinds
 from sagan_tf.system.errors import UserError, naming
 
-__all__ = ["open_dataset", "open_examples"]
+__all__ = ["open_dataset", "open_examples", "read_class_names"]
 
 _CROP_MARGIN = 8  # random crops are cut from images that are larger by 1 / 8
 
@@ -95,3 +95,18 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
             raise UserError("is prepared already; name the source")
         kind.check_split(spec, split)
         return kind.open(place, split, data_dir)
+
+
+def read_class_names(spec: str, split: str = "train", data_dir: str = "") -> tuple[str, ...]:
+    """The names of a dataset's classes; no image is decoded, and TFDS downloads nothing.
+
+    Args: see `open_dataset`.
+
+    Raises:
+      UserError: the source is missing, empty or laid out wrongly.
+    """
+    with naming("dataset", spec):
+        kind, place = kinds.split_spec(spec)
+        if kind.read_class_names:
+            return tuple(kind.read_class_names(place, data_dir))
+    return tuple(open_examples(spec, split, data_dir).class_names)

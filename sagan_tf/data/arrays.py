@@ -105,6 +105,8 @@ def open_npz(path: str, split: str) -> ArrayExamples:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        if not zipfile.is_zipfile(path):
+            raise UserError("cannot be read: it is no .npz file, as numpy.savez writes them") from error
         raise UserError(f"cannot be read ({error})") from error
     pixels, numbers, names = _choose(f"npz:{path}", arrays, split)
     return ArrayExamples(path, pixels, numbers, names)

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import typing
 
-from sagan_tf.system import output
+from sagan_tf.system import output, suggestions
 from sagan_tf.system.errors import UserError, naming
 
 
@@ -21,6 +21,7 @@ class Kind:
       open: (place, split, data_dir) -> examples, see `data.open_examples`; None for prepared images.
       open_prepared: (place, image_size) -> source with `class_names`, see `data.sources`; of prepared images.
       verify: place -> None; raises UserError if a file is not what its checksum says. None: no checksums.
+      read_class_names: (place, data_dir) -> names of the classes, if that is quicker than `open`.
       note: what help texts add.
       exists: path -> whether it is there, if the place is a path.
       endings: of the names of such files.
@@ -34,6 +35,7 @@ class Kind:
     open: typing.Callable | None
     open_prepared: typing.Callable | None = None
     verify: typing.Callable | None = None
+    read_class_names: typing.Callable | None = None
     note: str = ""
     exists: typing.Callable[[str], bool] | None = None
     endings: tuple[str, ...] = ()
@@ -102,9 +104,21 @@ def _verify_records(place):
     records.verify(place)
 
 
+def _class_names_of_records(place, data_dir):
+    from sagan_tf.data.records import read_manifest
+
+    return read_manifest(place).class_names
+
+
+def _class_names_of_tfds(place, data_dir):
+    from sagan_tf.data import tfds_builder
+
+    return tfds_builder.read_class_names(place, data_dir)
+
+
 _ROWS = (
     Kind("digits", "", _open_digits),
-    Kind("tfds", "NAME", _open_tfds),
+    Kind("tfds", "NAME", _open_tfds, read_class_names=_class_names_of_tfds),
     Kind(
         "folder",
         "PATH",
@@ -129,6 +143,7 @@ _ROWS = (
         None,
         open_prepared=_open_records,
         verify=_verify_records,
+        read_class_names=_class_names_of_records,
         note="made by sagan_tf.prepare_data",
         exists=os.path.isdir,
         has_splits=False,
@@ -159,13 +174,19 @@ def split_spec(spec: str) -> tuple[Kind, str]:
 
 
 def meant_by(spec: str) -> str:
-    """What a path without its kind was probably meant to be, NAME:PLACE; "" if nothing tells."""
+    """The dataset that was probably meant by what names none, NAME:PLACE; "" if nothing tells."""
+    name, colon, place = spec.partition(":")
     if os.path.isdir(spec):
         kind = "records" if os.path.isfile(os.path.join(spec, RECORDS_MANIFEST)) else "folder"
         return f"{kind}:{spec}"
-    ending = os.path.splitext(spec)[1].lower()
-    found = [kind.name for kind in _ROWS if ending in kind.endings and os.path.isfile(spec)]
-    return f"{found[0]}:{spec}" if found else ""
+    if os.path.isfile(spec):
+        ending = os.path.splitext(spec)[1].lower()
+        found = [kind.name for kind in _ROWS if ending in kind.endings]
+        return f"{found[0]}:{spec}" if found else ""
+    near = KINDS.get(suggestions.nearest(name, KINDS))
+    if near and (colon or not near.place):
+        return f"{near.name}:{place}" if near.place else near.name
+    return "" if colon or os.sep in spec or not spec else f"tfds:{spec}"
 
 
 def check(option: str, spec: str) -> None:
@@ -184,7 +205,9 @@ def check_exists(option: str, spec: str) -> None:
     kind = KINDS.get(name)
     if kind and kind.exists and not kind.exists(place):
         what = "folder" if kind.exists is os.path.isdir else "file"
-        raise UserError(f"no such {what}", option=option, value=spec)
+        near = suggestions.nearest_path(place, kind.exists)
+        meant = meant_by(place) if os.path.exists(place) else f"{name}:{near}" if near else ""
+        raise UserError(f"no such {what}{suggestions.did_you_mean(meant)}", option=option, value=spec)
 
 
 def check_not_among_images(option: str, path: str, spec: str) -> None:

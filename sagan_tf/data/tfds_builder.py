@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sagan_tf.data import tfrecord
 from sagan_tf.data.digest import Digest, of_files
+from sagan_tf.system import suggestions
 from sagan_tf.system.errors import UserError
 
 
@@ -73,6 +74,11 @@ class TfdsExamples:
         return of_files([self.digest(), *self.class_names], self._paths)
 
 
+def read_class_names(name: str, data_dir: str) -> tuple[str, ...]:
+    """The names of a set's classes, without its images. Raises UserError if there is no such set."""
+    return _keys(_builder(name, data_dir).info)[2]
+
+
 def _builder(name, data_dir):
     # Not at the top: it takes a second, and TFDS talks to the network unless told not to.
     import tensorflow_datasets as tfds
@@ -81,8 +87,12 @@ def _builder(name, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir or None)
     except (tfds.core.DatasetNotFoundError, ValueError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"TFDS has no such set ({reason})") from error
+        near = suggestions.nearest(name, tfds.list_builders(with_community_datasets=False))
+        hint = suggestions.did_you_mean(f"tfds:{near}" if near else "")
+        reason = (
+            "" if isinstance(error, tfds.core.DatasetNotFoundError) else " ".join(str(error).split())[:300]
+        )
+        raise UserError(f"TFDS has no such set{f' ({reason})' if reason else ''}{hint}") from error
 
 
 def _keys(info):

@@ -9,7 +9,7 @@ from sagan_tf.evaluation import results
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.runs import run_files
 from sagan_tf.system import options
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, renaming
 from sagan_tf.system.run_directory import RunFiles
 
 # Colour-blind people can tell these apart (Okabe and Ito 2008). Further runs have other line styles.
@@ -59,7 +59,8 @@ def read_runs(workdirs: typing.Sequence[str]) -> list[ReportedRun]:
 
 
 def _read_run(workdir: str, name: str) -> ReportedRun:
-    config = run_files.read_config(workdir)
+    with renaming(workdir="runs"):
+        config = run_files.read_config(workdir)
     lines = run_files.read_metrics(workdir)
     if not lines:
         raise UserError("metrics.jsonl holds no metrics yet", option="runs", value=workdir)

@@ -214,6 +214,19 @@ def describe(estimate: Estimate, batch_size: int) -> str:
     )
 
 
+def checkpoint_bytes(estimate: Estimate) -> int:
+    """Size of a checkpoint: weights and Adam's two moments of both networks, and the average of G."""
+    return 4 * (4 * estimate.generator_parameters + 3 * estimate.discriminator_parameters)
+
+
+def describe_disk(config, estimate: Estimate) -> str:
+    """A line for the user: the space that a run's checkpoints take at its end."""
+    count = config.keep_checkpoints + (config.keep_best_checkpoints if config.evaluate_every_steps else 0)
+    count += config.train_steps // config.keep_every_steps if config.keep_every_steps else 0
+    size = checkpoint_bytes(estimate)
+    return f"disk: about {_size(count * size)} for {count} checkpoints of {_size(size)}"
+
+
 def describe_residual_blocks(*networks) -> list[str]:
     """A line for every residual block that stands in for attention: the parameters of both."""
     return [

@@ -108,17 +108,20 @@ EXPERIMENTS = {
     "ratios": Experiment(
         "D steps for each G step",
         "With SN on G and D and TTUR one is enough: better for the same time. No figures are given.",
-        _around("1:1", after=(("2:1", "ratio_2"), ("5:1", "ratio_5"))),
+        _around("1:1", after=(("2:1", "d_steps_2"), ("5:1", "d_steps_5"))),
     ),
     "keys": Experiment(
         "Key ratio: channels of queries and keys, C/k",
         "k = 1, 2 and 4 gain nothing over 8. No figures are given.",
-        _around("k = 8", before=tuple((f"k = {k}", f"key_ratio_{k}") for k in (1, 2, 4))),
+        _around("k = 8", before=tuple((f"k = {k}", f"keys_c_over_{k}") for k in (1, 2, 4))),
     ),
     "forms": Experiment(
         "Forms of attention: the code's, and those of the paper's versions",
         "The published scores are the code's. No figures are given.",
-        _around("code", after=(("paper, version 2", "form_paper_v2"), ("paper, version 1", "form_paper_v1"))),
+        _around(
+            "code",
+            after=(("paper, version 2", "attention_paper_v2"), ("paper, version 1", "attention_paper_v1")),
+        ),
     ),
     "beta2": Experiment(
         "Adam's beta2",
@@ -131,7 +134,7 @@ EXPERIMENTS = {
         {
             "full": (
                 ("SAGAN", "attention_64"),
-                ("recipe of FID 12.8", "recipe_fid_12.8"),
+                ("recipe of FID 12.8", "mmgeneration"),
                 ("BigGAN", "biggan"),
             ),
             "small": (("SAGAN", "attention_16"), ("BigGAN", "biggan")),

@@ -10,7 +10,7 @@ from sagan_tf.runs import best, training_data
 from sagan_tf.runs.config import Config
 from sagan_tf.system import class_names, files, json_lines, options, runtime
 from sagan_tf.system.errors import UserError
-from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
+from sagan_tf.system.run_directory import RunFiles, check_is_run
 from sagan_tf.training.checkpoint import MANIFEST, Checkpoints
 
 SPEED = "speed/steps_per_second"  # a key of every line that training writes to metrics.jsonl
@@ -111,8 +111,7 @@ def has_discriminator(workdir: str) -> bool:
 def read_config(workdir: str) -> Config:
     """The configuration of a run's directory. Raises UserError if there is none, or it is damaged."""
     path = RunFiles(workdir).config
-    if not os.path.isfile(path):
-        raise UserError(f"--workdir={workdir}: holds no run ({CONFIG_FILE} is missing)")
+    check_is_run(workdir)
     try:
         config = options.from_flagfile(Config, path).with_decay_steps()
     except UserError as error:

@@ -15,17 +15,20 @@ class UserError(Exception):
       problem: what is wrong. It names no option, so that low parts need not know the command line.
       option, value: the option that is to blame and what was given for it; "" if it is not known (yet).
       remedy: options that help, with the value to give them.
+      place: FILE:LINE, if a line of a flagfile is to blame.
       exit_code: that of the command which ends with it.
     """
 
     exit_code = 2
+    place = ""
 
     def __init__(self, problem: str, *, option: str = "", value=None, remedy: dict | None = None):
         super().__init__(problem)
         self.problem, self.option, self.value, self.remedy = problem, option, value, remedy or {}
 
     def __str__(self) -> str:
-        start = f"{as_flag(self.option, self.value)}: " if self.option else ""
+        start = f"{self.place}: " if self.place else ""
+        start += f"{as_flag(self.option, self.value)}: " if self.option else ""
         return printable(start + with_remedy(self.problem, **self.remedy))
 
 

@@ -1,6 +1,6 @@
 """Typed options of a command: one frozen dataclass gives flags, flagfiles, help and validation.
 
-A command declares its options once:
+A command declares its options once (`system/help.py` describes them to the user):
 
     @dataclasses.dataclass(frozen=True)
     class Options:
@@ -8,6 +8,7 @@ A command declares its options once:
         batch_size: int = option(64, "Images in a batch.", minimum=1)
 
         def check(self) -> None: ...   # optional: combinations that make no sense
+        def with_fitting_defaults(self, given): ...   # optional: the options, less defaults that contradict
 
 This is the only module that names absl.flags. It does not import TensorFlow, so `--help` is quick.
 """
@@ -15,13 +16,13 @@ This is the only module that names absl.flags. It does not import TensorFlow, so
 import dataclasses
 import math
 import os
+import re
 import sys
-import textwrap
 import typing
 
 from absl import flags
 
-from sagan_tf.system import paths
+from sagan_tf.system import paths, suggestions
 from sagan_tf.system.errors import UserError, is_one_line
 
 MAX_SEED = 2**32 - 1  # what Keras and NumPy take
@@ -38,19 +39,26 @@ def option(
     may_change=False,
     positional=False,
     is_path=False,
+    common=False,
+    required=False,
+    placeholder="",
 ):
     """A dataclass field that is also a command line flag.
 
     Args:
       default: default value; tuples stand for comma-separated lists.
-      help_text: one sentence; shown by `--help`.
+      help_text: what it is for, one sentence.
       section: heading under which `--help` lists it.
       minimum, maximum: inclusive bounds, for each element where the option is a list.
-      choices: allowed values, for each element where the option is a list.
+      choices: allowed values, for each element where the option is a list; text in upper case will do. A
+        dict tells what each means.
       may_change: whether a run that is taken up again may use another value.
       positional: whether arguments without a flag are added to it; one option, a list of text, may have it.
       is_path: whether it names a place: a path, KIND:PATH, or a URL where there may be one; it is read as
         `paths.normal` says.
+      common: whether `--help` shows it. If no option of a command is common, it shows all of them.
+      required: whether the command needs it, for `--help`; the command itself checks that it is given.
+      placeholder: what `--help` shows as its value; if empty, its type.
     """
     return dataclasses.field(
         default=default,
@@ -63,6 +71,9 @@ def option(
             "may_change": may_change,
             "positional": positional,
             "is_path": is_path,
+            "common": common,
+            "required": required,
+            "placeholder": placeholder,
         },
     )
 
@@ -75,8 +86,9 @@ _MEANING = {bool: "true or false", int: "a whole number", float: "a finite numbe
 class _Parser(flags.ArgumentParser):
     """Reads one value, or a tuple of them from `a,b,c`; the empty text is the empty tuple."""
 
-    def __init__(self, hint, is_path):
+    def __init__(self, hint, is_path, choices):
         self._is_path = is_path
+        self._spellings = {str(choice).lower(): choice for choice in choices or () if isinstance(choice, str)}
         elements = typing.get_args(hint)
         self._is_list, self._type = bool(elements), elements[0] if elements else hint
         meaning = _MEANING[self._type]
@@ -95,6 +107,7 @@ class _Parser(flags.ArgumentParser):
     def _read(self, text):
         if self._type is bool:
             return _TRUTH[text.lower()]
+        text = self._spellings.get(text.lower(), text)
         value = paths.normal(text) if self._is_path else self._type(text)
         if self._type is float and not math.isfinite(value):
             raise ValueError
@@ -115,65 +128,146 @@ def _flag_values(cls) -> flags.FlagValues:
     values, hints = flags.FlagValues(), typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint, text = hints[field.name], field.metadata["help"]
-        parser = _Parser(hint, field.metadata["is_path"])
+        parser = _Parser(hint, field.metadata["is_path"], field.metadata["choices"])
         flag = flags.Flag(parser, None, field.name, field.default, text, boolean=hint is bool)
         flags.DEFINE_flag(flag, values)
     return values
 
 
-def _read_flags(values: flags.FlagValues, argv, positional: bool) -> list[str]:
+def _read_flags(values: flags.FlagValues, argv, positional: bool) -> tuple[list[str], dict[str, str]]:
     """Sets `values` from the arguments; what absl says of a mistake becomes one plain line.
 
-    Returns the arguments without a flag; there are some only if `positional`.
+    Returns the arguments without a flag (there are some only if `positional`), and the place, FILE:LINE, of
+    each flag that a flagfile sets.
     """
     values.set_gnu_getopt(positional)  # flags may follow such arguments
+    names, rest, places = list(values), [], {}
+    for arguments, place in _pieces(argv):
+        before = {name: values[name].present for name in names}
+        try:
+            if place and not positional:
+                _check_line(arguments[0])
+            rest += _set(values, arguments, positional)
+        except UserError as error:
+            error.place = place
+            raise
+        places |= {name: place for name in names if values[name].present > before[name]}
+    return rest, places
+
+
+def _set(values: flags.FlagValues, arguments: list[str], positional: bool) -> list[str]:
+    """Sets `values` from arguments that name no flagfile; returns those without a flag."""
     try:
-        rest = values([sys.argv[0], *_with_flagfiles(argv)])[1:]
+        rest = values([sys.argv[0], *_with_underscores(arguments, values)])[1:]
     except flags.IllegalFlagValueError as error:
         raise UserError(str(error).removeprefix("flag ")) from error
     except (flags.Error, ValueError) as error:
         raise UserError(f"{str(error).replace(' ?', '?')} (--help lists the flags)") from error
     if rest and not positional:
+        meant = _meant(rest[0], values)
         raise UserError(
-            f"unexpected argument {rest[0]!r}: an option is given as --name=value (--help lists them)"
+            f"unexpected argument {rest[0]!r}: "
+            + (
+                f"did you mean {meant}?"
+                if meant
+                else "an option is given as --name=value (--help lists them)"
+            )
         )
     return rest
 
 
-def _with_flagfiles(argv, within: tuple[str, ...] = ()) -> list[str]:
-    """The arguments, with those in its file in place of every `--flagfile`.
+def _with_underscores(arguments: list[str], values: flags.FlagValues) -> typing.Iterator[str]:
+    """The arguments with --batch-size as --batch_size, and --no-flip as --noflip."""
+    rest = iter(arguments)
+    for argument in rest:
+        found = re.match(r"(--?)([a-zA-Z][\w-]*-[\w-]*)(?==|$)", argument)
+        if found:
+            name = found[2].replace("-", "_")
+            positive = name.removeprefix("no_")
+            name = name if positive == name or name in values else f"no{positive}"
+            argument = found[1] + name + argument[found.end() :]
+        yield argument
+        if argument == "--":
+            yield from rest
+
+
+def _meant(argument: str, names: typing.Container[str]) -> str:
+    """The flag that an argument without one was probably meant for; "" if nothing tells."""
+    name, equals, _ = argument.partition("=")
+    if equals and name in names:
+        return f"--{argument}"
+    if argument.endswith(".cfg"):
+        return f"--flagfile={argument}"
+    return f"--workdir={argument}" if "workdir" in names and os.path.isdir(argument) else ""
+
+
+def _pieces(argv) -> typing.Iterator[tuple[list[str], str]]:
+    """The arguments, cut where a `--flagfile` stands, and each line of that file.
+
+    With each piece comes its place, FILE:LINE; "" for the command line itself.
+    """
+    piece, rest = [], iter(argv)
+    for argument in rest:
+        name, equals, path = argument.partition("=")
+        if argument == "--":
+            piece += [argument, *rest]
+            break
+        path = path if equals else next(rest, None) if name in _FLAGFILE else None
+        if name not in _FLAGFILE or path is None:  # without a name: absl will say so
+            piece.append(argument)
+            continue
+        yield piece, ""
+        piece = []
+        yield from _lines_of(path)
+    yield piece, ""
+
+
+def _lines_of(path: str, within: tuple[str, ...] = ()) -> typing.Iterator[tuple[list[str], str]]:
+    """The lines of a flagfile without comments, as one argument each, and their places.
 
     absl looks for a file that a flagfile names in the current directory; here it is looked for beside that
     flagfile, so that the command may be given anywhere. `within` are the files that lead here.
     """
-    result, rest = [], iter(argv)
-    for argument in rest:
-        name, equals, path = argument.partition("=")
-        if argument == "--":
-            return [*result, argument, *rest]
-        path = path if equals else next(rest, None) if name in _FLAGFILE else None
-        if name not in _FLAGFILE or path is None:  # without a name: absl will say so
-            result.append(argument)
-            continue
-        if not path:
-            raise UserError("--flagfile=: names no file")
-        path = os.path.join(os.path.dirname(within[-1]) if within else "", os.path.expanduser(path))
-        if os.path.abspath(path) in map(os.path.abspath, within):
-            raise UserError(f"--flagfile={path}: leads to itself")
-        result += _with_flagfiles(_lines_of(path), (*within, path))
-    return result
+    if not path:
+        raise UserError("--flagfile=: names no file")
+    path = os.path.join(os.path.dirname(within[-1]) if within else "", os.path.expanduser(path))
+    if os.path.abspath(path) in map(os.path.abspath, within):
+        raise UserError(f"--flagfile={path}: leads to itself")
+    for number, line in enumerate(_text_of(path), 1):
+        name, equals, named = line.partition("=")
+        if name in _FLAGFILE and equals:
+            try:
+                yield from _lines_of(named, (*within, path))
+            except UserError as error:
+                error.place = error.place or f"{path}:{number}"
+                raise
+        elif line and not line.startswith(("#", "//")):
+            yield [line], f"{path}:{number}"
 
 
-def _lines_of(path: str) -> list[str]:
-    """The arguments in a flagfile: its lines without comments. Raises UserError."""
+def _text_of(path: str) -> list[str]:
+    """The lines of a file without spaces around them. Raises UserError."""
     try:
         with open(path, encoding="utf-8-sig") as file:  # some editors begin a file with a byte order mark
-            lines = [line.strip() for line in file]
+            return [line.strip() for line in file]
     except OSError as error:
-        raise UserError(f"--flagfile={path}: {error.strerror}") from error
+        hint = suggestions.did_you_mean(suggestions.nearest_flagfile(path))
+        raise UserError(f"--flagfile={path}: {error.strerror}{hint}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"--flagfile={path}: is not text") from error
-    return [line for line in lines if line and not line.startswith(("#", "//"))]
+
+
+def _check_line(line: str) -> None:
+    """Refuses a line of a flagfile that is not written as --name=value. Raises UserError."""
+    found = re.fullmatch(r"(-{0,2})(\w[\w-]*)(\s*=\s*|\s+|)(.*)", line, re.DOTALL)
+    if found and found[1] and found[3] in ("", "="):
+        return
+    meant = f"--{found[2]}" + (f"={found[4]}" if found[3] else "") if found else "--name=value"
+    if found and not found[1]:
+        problem = "an option begins with two dashes"
+    else:
+        problem = "an option has no spaces around =" if found and "=" in found[3] else "is no option"
+    raise UserError(f"{line!r}: {problem}; write {meant}")
 
 
 def parse(cls, argv):
@@ -190,10 +284,10 @@ def parse(cls, argv):
 
     Raises:
       UserError: an unknown flag, a value of the wrong type or out of bounds, an unreadable
-        flagfile, or an argument without a flag.
+        flagfile, or an argument without a flag. If a flagfile is to blame, it names the line.
     """
     values, positional = _flag_values(cls), _positional(cls)
-    rest = _read_flags(values, argv, positional is not None)
+    rest, places = _read_flags(values, argv, positional is not None)
     fields = {field.name: getattr(values, field.name) for field in dataclasses.fields(cls)}
     given = frozenset(name for name in fields if values[name].present)
     if rest:
@@ -201,8 +295,21 @@ def parse(cls, argv):
         fields[positional] += tuple(map(paths.normal, rest) if is_path else rest)
         given |= {positional}
     result = cls(**fields)
-    check(result)
+    if hasattr(result, "with_fitting_defaults"):
+        result = result.with_fitting_defaults(given)
+    try:
+        check(result)
+    except UserError as error:
+        error.place = error.place or _place_of(error, places)
+        raise
     return result, given
+
+
+def _place_of(error: UserError, places: dict[str, str]) -> str:
+    """The line of a flagfile that set the first option in a message; "" if no flagfile set it."""
+    named = re.match(r"--(\w+)", str(error))
+    name = named[1] if named else ""
+    return places.get(name) or places.get(name.removeprefix("no"), "")
 
 
 def _positional(cls) -> str | None:
@@ -230,7 +337,9 @@ def _check_item(field: dataclasses.Field, item) -> None:
     if isinstance(item, str) and (item != item.strip() or not is_one_line(item)):
         raise UserError(f"--{field.name}={item!r}: must be one line without spaces around it")
     if choices is not None and item not in choices:
-        raise UserError(f"{given}: allowed are {', '.join(map(str, choices))}")
+        near = suggestions.nearest(str(item), map(str, choices))
+        hint = f"; did you mean {near}?" if near else ""
+        raise UserError(f"{given}: allowed are {', '.join(map(str, choices))}{hint}")
     if low is not None and not item >= low:
         raise UserError(f"{given}: must be at least {low}")
     if high is not None and not item <= high:
@@ -272,26 +381,3 @@ def difference(old, new, ignored=()) -> list[str]:
 def _compared(field: dataclasses.Field, options):
     value = getattr(options, field.name)
     return paths.normal(value) if field.metadata["is_path"] and isinstance(value, str) else value
-
-
-def help_text(cls, program: str, description: str) -> str:
-    """The text of `--help`: the description, then each option with its default, by section."""
-    hints = typing.get_type_hints(cls)
-    command = f"{program}.py" if "/" in program else f"-m {program}"
-    if _positional(cls):
-        command += f" {_positional(cls).upper()} ..."
-    lines = [description.strip(), "", f"usage: python {command} [--flagfile=FILE] [--OPTION=VALUE ...]"]
-    section = None
-    for field in dataclasses.fields(cls):
-        if field.metadata["section"] != section:
-            section = field.metadata["section"]
-            lines += ["", f"{section or 'Options'}:"]
-        default = format_value(field.default)
-        usage = f"--[no]{field.name}" if hints[field.name] is bool else f"--{field.name}"
-        text = field.metadata["help"]
-        if field.metadata["choices"] is not None:
-            text += f" One of {', '.join(map(str, field.metadata['choices']))}."
-        text += f" [{default}]" if default else ""
-        lines.append(f"  {usage}")
-        lines += textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ")
-    return "\n".join(lines) + "\n"

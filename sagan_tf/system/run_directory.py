@@ -2,7 +2,11 @@
 
 import os
 
+from sagan_tf.system import suggestions
+from sagan_tf.system.errors import UserError
+
 CONFIG_FILE = "config.cfg"
+_LOOKED_AT = 1000  # entries of a folder among which runs are looked for
 
 
 def steps_in(folder: str) -> list[int]:
@@ -10,6 +14,29 @@ def steps_in(folder: str) -> list[int]:
     if not os.path.isdir(folder):
         return []
     return sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+
+
+def is_run(workdir: str) -> bool:
+    """Whether a directory holds a run."""
+    return os.path.isfile(os.path.join(workdir, CONFIG_FILE))
+
+
+def check_is_run(workdir: str, option: str = "workdir") -> None:
+    """Raises UserError, which names the nearest run, if a directory holds none."""
+    if not is_run(workdir):
+        problem = f"holds no run ({CONFIG_FILE} is missing){_where_runs_are(workdir)}"
+        raise UserError(problem, option=option, value=workdir)
+
+
+def _where_runs_are(workdir: str) -> str:
+    """The end of a message: the run that was probably meant, or the runs below the directory."""
+    if is_run(os.path.dirname(os.path.abspath(workdir))):
+        return suggestions.did_you_mean(os.path.dirname(workdir) or "..")
+    if not os.path.isdir(workdir):
+        return suggestions.did_you_mean(suggestions.nearest_path(workdir, is_run))
+    below = [os.path.join(workdir, name) for name in sorted(os.listdir(workdir))[:_LOOKED_AT]]
+    runs = list(filter(is_run, below))
+    return f"; below it are {', '.join(runs[:3])}{', ...' if len(runs) > 3 else ''}" if runs else ""
 
 
 class RunFiles:

@@ -55,6 +55,17 @@ def test_no_work_starts_after_a_mistake(capsys):
     assert (code, out) == (2, "") and err.startswith("say: error: ") and err.count("\n") == 1
 
 
+def test_places_are_checked_before_tensorflow_is_imported(capsys, monkeypatch):
+    def missing(options, given):
+        raise UserError(f"nothing is there for {options.steps} steps, given: {', '.join(given)}")
+
+    monkeypatch.setattr(cli.runtime, "import_tensorflow", lambda: pytest.fail("imported"))
+    with pytest.raises(SystemExit) as ended:
+        cli.run(None, Example, "", program="sagan_tf.say", argv=["--steps=5"], check_places=missing)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "say: error: nothing is there for 5 steps, given: steps\n"
+
+
 def test_user_error_from_the_work(capsys):
     def main(options, given):
         raise UserError("the folder is empty")

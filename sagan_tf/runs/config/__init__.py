@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import sys
 
 from sagan_tf.data import kinds
 from sagan_tf.runs.config.networks import IMAGE_SIZES, NetworkOptions
@@ -10,6 +11,7 @@ from sagan_tf.runs.config.output import INCEPTION, TRAINING_METRICS, OutputOptio
 from sagan_tf.runs.config.run import NO_DATASET, RunOptions
 from sagan_tf.runs.config.training import AUTO, PRECISIONS, TrainingOptions
 from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system.options import format_value
 
 __all__ = [
     "AUTO",
@@ -65,6 +67,27 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
             raise UserError(
                 f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
             )
+
+    def with_fitting_defaults(self, given) -> "Config":
+        """The same, less defaults that contradict an option; each that changes is told on standard error.
+
+        Args:
+          given: names of the options that were given; they stay.
+        """
+        changes = {}
+        half = self.image_size // 2
+        if not self.initialize_from and self.image_size in IMAGE_SIZES and half < 32:
+            names = {"generator_attention", "discriminator_attention"} - set(given)
+            changes |= {name: (half,) for name in sorted(names)}
+        metrics = [metric for metric in self.evaluate_metrics if metric in TRAINING_METRICS]
+        measured = [key for metric in metrics for key in TRAINING_METRICS[metric]]
+        is_missing = self.best_metric not in measured and "best_metric" not in given
+        if self.evaluate_every_steps and measured and is_missing:
+            changes["best_metric"] = measured[0]
+        for name, value in changes.items():
+            why = f"--image_size={self.image_size}" if "attention" in name else "--evaluate_metrics"
+            print(f"--{name}={format_value(value)}: chosen to fit {why}", file=sys.stderr)
+        return dataclasses.replace(self, **changes)
 
     def with_decay_steps(self) -> "Config":
         """The same with `decay_steps` as a number of steps where learning rates fall.

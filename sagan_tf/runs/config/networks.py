@@ -11,19 +11,31 @@ IMAGE_SIZES = (32, 64, 128, 256, 512)
 class NetworkOptions:
     """What the networks are made of."""
 
-    image_size: int = option(128, "Height and width of the images.", section="Networks", choices=IMAGE_SIZES)
+    image_size: int = option(
+        128, "Height and width of the images.", section="Networks", choices=IMAGE_SIZES, common=True
+    )
     z_dim: int = option(128, "Length of z.", section="Networks", minimum=1)
-    generator_channels: int = option(64, "Base width of the generator.", section="Networks", minimum=1)
+    generator_channels: int = option(
+        64, "Base width of the generator.", section="Networks", minimum=1, common=True
+    )
     discriminator_channels: int = option(
-        64, "Base width of the discriminator.", section="Networks", minimum=1
+        64,
+        "Base width of the discriminator.",
+        section="Networks",
+        minimum=1,
+        common=True,
     )
     generator_attention: tuple[int, ...] = option(
-        (32,), "Resolutions after whose generator block attention stands; empty for none.", section="Networks"
+        (32,),
+        "Resolutions after whose generator block attention stands; empty for none.",
+        section="Networks",
+        common=True,
     )
     discriminator_attention: tuple[int, ...] = option(
         (32,),
         "Resolutions after whose discriminator block attention stands; empty for none.",
         section="Networks",
+        common=True,
     )
     attention_form: str = option(
         "original",

@@ -25,7 +25,12 @@ class OutputOptions:
     """What is kept of a run."""
 
     checkpoint_every_steps: int = option(
-        1000, "Interval of checkpoints.", section="Output", minimum=1, may_change=True
+        1000,
+        "Interval of checkpoints.",
+        section="Output",
+        minimum=1,
+        may_change=True,
+        common=True,
     )
     keep_checkpoints: int = option(
         5, "How many of the latest checkpoints are kept.", section="Output", minimum=1, may_change=True
@@ -64,7 +69,12 @@ class OutputOptions:
     )
 
     evaluate_every_steps: int = option(
-        0, "Interval of the EMA generator's scores; 0 for none.", section="Scores", minimum=0, may_change=True
+        0,
+        "Interval of the EMA generator's scores; 0 for none.",
+        section="Scores",
+        minimum=0,
+        may_change=True,
+        common=True,
     )
     evaluate_metrics: tuple[str, ...] = option(
         ("fid",), "What to measure.", section="Scores", choices=tuple(TRAINING_METRICS), may_change=True

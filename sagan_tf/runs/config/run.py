@@ -19,18 +19,31 @@ class RunOptions:
         section="Run",
         may_change=True,
         is_path=True,
+        common=True,
+        required=True,
     )
     train_steps: int = option(
-        1_000_000, "Generator steps of the whole run.", section="Run", minimum=1, may_change=True
+        1_000_000,
+        "Generator steps of the whole run.",
+        section="Run",
+        minimum=1,
+        may_change=True,
+        common=True,
     )
     seed: int = option(
-        0, "Seed of weights, z, labels and the order of the data.", section="Run", minimum=0, maximum=MAX_SEED
+        0,
+        "Seed of weights, z, labels and the order of the data.",
+        section="Run",
+        minimum=0,
+        maximum=MAX_SEED,
+        common=True,
     )
     dry_run: bool = option(
         False,
         "Print the resolved configuration, itself a flagfile, and stop.",
         section="Run",
         may_change=True,
+        common=True,
     )
 
     dataset: str = option(
@@ -38,6 +51,9 @@ class RunOptions:
         f"Images to learn from: {kinds.forms_with_notes()}.",
         section="Data",
         is_path=True,
+        placeholder="KIND:PATH",
+        common=True,
+        required=True,
     )
     split: str = option("train", "Split of the dataset.", section="Data")
     data_dir: str = option(
@@ -54,7 +70,9 @@ class RunOptions:
         choices=("refuse", "skip"),
     )
     conditional: bool = option(True, "Train on the classes; otherwise labels are ignored.", section="Data")
-    flip: bool = option(False, "Mirror half of the real images (not in the original).", section="Data")
+    flip: bool = option(
+        False, "Mirror half of the real images (not in the original).", section="Data", common=True
+    )
     random_crop: bool = option(
         False, "Cut real images out of slightly larger ones at random (not in the original).", section="Data"
     )

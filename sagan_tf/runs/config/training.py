@@ -12,7 +12,9 @@ AUTO = "auto"
 class TrainingOptions:
     """How the networks are trained."""
 
-    batch_size: int = option(256, "Images in a batch, over all replicas.", section="Training", minimum=1)
+    batch_size: int = option(
+        256, "Images in a batch, over all replicas.", section="Training", minimum=1, common=True
+    )
     loss: str = option(
         "hinge",
         "Adversarial loss; kl is the original code's other one, relativistic that of R3GAN.",
@@ -51,6 +53,7 @@ class TrainingOptions:
         " instead of the whole.",
         section="Training",
         minimum=1,
+        common=True,
     )
     reuse_fakes: bool = option(
         True,
@@ -59,10 +62,18 @@ class TrainingOptions:
         section="Training",
     )
     generator_learning_rate: float = option(
-        1e-4, "Adam's learning rate of the generator.", section="Training", minimum=0
+        1e-4,
+        "Adam's learning rate of the generator.",
+        section="Training",
+        minimum=0,
+        common=True,
     )
     discriminator_learning_rate: float = option(
-        4e-4, "Adam's learning rate of the discriminator.", section="Training", minimum=0
+        4e-4,
+        "Adam's learning rate of the discriminator.",
+        section="Training",
+        minimum=0,
+        common=True,
     )
     learning_rate_schedule: str = option(
         "constant",
@@ -104,12 +115,15 @@ class TrainingOptions:
         "Directory of a run whose weights this one begins with, wherever shapes agree; its data may be other"
         " images of other classes. Options of the networks that are not given are that run's.",
         section="Start from another run",
+        common=True,
+        is_path=True,
     )
     class_map: str = option(
         "",
         "File of lines NEW=OLD, names of classes: a new class begins as the old one, or as the mean of those"
         " of several lines. Classes without a line begin as the mean of all old ones.",
         section="Start from another run",
+        is_path=True,
     )
     freeze_discriminator_blocks: int = option(
         0,
@@ -124,6 +138,7 @@ class TrainingOptions:
         "auto (every visible GPU, or the CPU), gpu:0,2 (these GPUs), cpu, or cpu:N (N replicas on the CPU).",
         section="Speed",
         may_change=True,
+        common=True,
     )
     cluster: str = option(
         "auto",
@@ -143,6 +158,7 @@ class TrainingOptions:
         " otherwise float32; decided once, when the run begins.",
         section="Speed",
         choices=(AUTO, *PRECISIONS),
+        common=True,
     )
     fast_forms: str = option(
         AUTO,
