@@ -126,7 +126,9 @@ def refusal(program, arguments):
     try:  # the options of a training run among themselves, with data that is there
         if program == "sagan_tf.train":
             places = {
-                field.name: field.default for field in dataclasses.fields(cls) if field.metadata["is_path"]
+                field.name: field.default
+                for field in dataclasses.fields(cls)
+                if field.metadata["is_path"] and field.name != "initialize_from"
             }
             options.check(dataclasses.replace(parsed, **places | {"workdir": "run", "dataset": "digits"}))
     except UserError as error:

@@ -176,6 +176,8 @@ def split_spec(spec: str) -> tuple[Kind, str]:
 def meant_by(spec: str) -> str:
     """The dataset that was probably meant by what names none, NAME:PLACE; "" if nothing tells."""
     name, colon, place = spec.partition(":")
+    if spec in KINDS:
+        return ""  # a kind without its place
     if os.path.isdir(spec):
         kind = "records" if os.path.isfile(os.path.join(spec, RECORDS_MANIFEST)) else "folder"
         return f"{kind}:{spec}"
