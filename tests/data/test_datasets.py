@@ -294,9 +294,9 @@ def test_what_cannot_be_read_is_replaced_within_its_class(folder, capfd):
 
 
 def test_hints_at_the_kind(folder, tmp_path_factory):
-    with pytest.raises(UserError, match=f"is a folder: give folder:{folder}; allowed are digits"):
+    with pytest.raises(UserError, match=f"did you mean folder:{folder}. Allowed are digits"):
         data.open_dataset(str(folder), image_size=8)
     file = tmp_path_factory.mktemp("x") / "x.npz"
     file.write_bytes(b"")
-    with pytest.raises(UserError, match=f"is a file: give npz:{file}; allowed are digits"):
+    with pytest.raises(UserError, match=f"did you mean npz:{file}. Allowed are digits"):
         data.open_dataset(str(file), image_size=8)
