@@ -22,7 +22,7 @@ from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
-from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
+from sagan_tf.system.run_directory import RunFiles, check_is_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +196,7 @@ class Options:
 
     def check_run(self) -> None:
         """Refuses a run that is not there, and a checkpoint or dataset that it does not have."""
-        if not _is_run(self.workdir):
-            raise UserError(f"--workdir={self.workdir}: holds no run ({CONFIG_FILE} is missing)")
+        check_is_run(self.workdir)
         if not self.watch and self.checkpoint != "all":
             choose(self.workdir, self.checkpoint)
         if self.needing(Need.REFERENCE) and not self.reference:

@@ -404,7 +404,7 @@ def test_mistakes_are_one_line(tmp_path, run, command):
     assert "either --workdir" in _refusal(command, "--workdir=a", "--generated=b")
     assert "needs --workdir" in _refusal(command, "--generated=b", "--watch")
     assert "allowed are latest, best, all" in _refusal(command, "--workdir=a", "--checkpoint=newest")
-    assert "allowed are agreement, cas" in _refusal(command, "--workdir=a", "--metrics=FID")
+    assert "allowed are agreement, cas" in _refusal(command, "--workdir=a", "--metrics=FIDO")
     assert "holds no run" in _refusal(command, f"--workdir={tmp_path}")
     assert "--metrics=is,kid: kid needs at least 20 images; there are 19" in _refusal(
         command, f"--workdir={run.workdir}", "--metrics=is,kid", "--num_samples=19"

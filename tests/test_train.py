@@ -103,6 +103,10 @@ def test_stopped_by_a_signal_it_saves_and_says_how_to_go_on(tmp_path, eagerly, m
 def test_dry_run_prints_a_flagfile_and_writes_nothing(tmp_path):
     code, out, _ = run("--dry_run", f"--workdir={tmp_path / 'none'}", *TINY)
     assert code == 0 and "--generator_channels=1" in out and not (tmp_path / "none").exists()
+    comments = [line for line in out.splitlines() if line.startswith("# ")]
+    assert [line.split(":")[0] for line in comments] == ["# parameters", "# memory", "# disk", "# time"]
+    assert "GFLOP an image" in comments[0] and "not known before the run has done" in comments[3]
+    assert "for 10 classes: --dataset=folder:none: " in run("--dry_run", "--dataset=folder:none", *TINY)[1]
 
 
 def folder(tmp_path, classes=("cat", "dog"), count=3):
@@ -119,7 +123,7 @@ def folder(tmp_path, classes=("cat", "dog"), count=3):
         (["--chanels=3"], "chanels"),
         (["--batch_size=many"], "batch_size"),
         (["--dataset=folder:/no/such/place"], "/no/such/place"),
-        (["--dataset=cats"], "--dataset=cats: allowed are"),
+        (["--dataset=cats"], "--dataset=cats: did you mean tfds:cats. Allowed are"),
         (["--batch_size=3", "--devices=cpu:2"], "--batch_size=3.*must be a multiple.*replicas, 2"),
         (["--generator_attention=24"], "--generator_attention=24.*allowed are 8, 16, 32"),
         (

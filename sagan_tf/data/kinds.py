@@ -176,8 +176,6 @@ def split_spec(spec: str) -> tuple[Kind, str]:
 def meant_by(spec: str) -> str:
     """The dataset that was probably meant by what names none, NAME:PLACE; "" if nothing tells."""
     name, colon, place = spec.partition(":")
-    if spec in KINDS:
-        return ""  # a kind without its place
     if os.path.isdir(spec):
         kind = "records" if os.path.isfile(os.path.join(spec, RECORDS_MANIFEST)) else "folder"
         return f"{kind}:{spec}"
@@ -185,6 +183,8 @@ def meant_by(spec: str) -> str:
         ending = os.path.splitext(spec)[1].lower()
         found = [kind.name for kind in _ROWS if ending in kind.endings]
         return f"{found[0]}:{spec}" if found else ""
+    if spec in KINDS:
+        return ""  # a kind without its place
     near = KINDS.get(suggestions.nearest(name, KINDS))
     if near and (colon or not near.place):
         return f"{near.name}:{place}" if near.place else near.name

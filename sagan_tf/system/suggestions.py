@@ -17,8 +17,9 @@ def did_you_mean(name: str) -> str:
 def nearest(name: str, names: typing.Iterable[str]) -> str:
     """The name that is most like `name`, whatever their case; "" if none is like it."""
     spellings = {each.lower(): each for each in names}
-    found = difflib.get_close_matches(name.lower(), spellings, 1)
-    return spellings[found[0]] if found else ""
+    found = difflib.get_close_matches(name.lower(), spellings, 3)
+    # Of several a name of the same length: digits are mistyped more often than left out.
+    return spellings[min(found, key=lambda each: abs(len(each) - len(name)))] if found else ""
 
 
 def nearest_path(path: str, accepts: typing.Callable[[str], bool] = os.path.exists) -> str:

@@ -151,9 +151,10 @@ class Checkpoints:
             else:
                 status.assert_consumed()
         except (AssertionError, ValueError) as error:
+            tf.get_logger().addFilter(_is_no_list_of_variables)
             raise UserError(
-                f"{self.path(step)}: does not hold the variables of this run; another version of this program"
-                f" may have written it ({str(error).splitlines()[0]})"
+                f"{self.path(step)}: does not hold the variables of this run; its config.cfg was changed, or"
+                f" another version of this program wrote the checkpoint ({str(error).splitlines()[0]})"
             ) from error
         except tf.errors.ResourceExhaustedError:  # the files are sound: memory is too small
             raise
@@ -183,6 +184,11 @@ class Checkpoints:
                 " overwritten: mend or move them, or name another directory for a new run"
             )
         return None
+
+
+def _is_no_list_of_variables(record) -> bool:
+    """False for TensorFlow's warnings, hundreds of lines, when what a failed read has left is deleted."""
+    return not record.getMessage().startswith(("Detecting that an object", "Value in checkpoint could not"))
 
 
 def _fingerprint(path: str) -> dict:

@@ -72,6 +72,11 @@ def test_mistakes(data_dir):
 
     with pytest.raises(UserError, match="no such set"):
         opened("tfds:nosuchset")
+    with pytest.raises(UserError, match=r"no such set; did you mean tfds:cifar10\?$"):
+        opened("tfds:cifar11")
+    assert (
+        data.read_class_names("tfds:tiny_shapes", data_dir=data_dir) == opened("tfds:tiny_shapes").class_names
+    )
     with pytest.raises(UserError, match="--split=validation: .*train, test"):
         opened("tfds:tiny_shapes", "validation")
     with pytest.raises(UserError, match="is empty"):

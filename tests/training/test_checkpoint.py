@@ -1,5 +1,6 @@
 """Checkpoints: complete or absent, verified, the newest sound one is taken."""
 
+import gc
 import os
 
 import numpy as np
@@ -54,6 +55,16 @@ def test_other_variables_are_refused_in_one_line(saved, shapes):
     with pytest.raises(UserError, match="00000030: does not hold the variables of this run") as info:
         saved.restore_newest(target)
     assert "\n" not in str(info.value)
+
+
+def test_other_variables_do_not_make_hundreds_of_warnings(saved, caplog):
+    """TensorFlow lists what it could not restore when the objects are deleted."""
+    other = tf.train.Checkpoint(a=tf.Variable(tf.zeros((7, 7, 7))))
+    with pytest.raises(UserError, match="config.cfg was changed"):
+        saved.restore(other, saved.steps()[-1])
+    del other
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "tensorflow"]
 
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "one bit flipped"])

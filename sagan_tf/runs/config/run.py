@@ -40,7 +40,7 @@ class RunOptions:
     )
     dry_run: bool = option(
         False,
-        "Print the resolved configuration, itself a flagfile, and stop.",
+        "Print what the run would cost and its configuration, which is a flagfile, and stop.",
         section="Run",
         may_change=True,
         common=True,
