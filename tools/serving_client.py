@@ -92,6 +92,11 @@ def main(options: Options, given) -> int:
             inputs["labels"] = [label for label, _, _ in rows]
         _save(ask(inputs), [path for _, _, path in rows], options)
         print(f"{start + len(rows)} of {len(wanted)} pictures", flush=True)
+    if options.classes and not options.class_file:
+        print(
+            f"classes {', '.join(options.classes)}: taken as numbers of classes, from 0 in the order of"
+            " assets/labels.txt, whatever the classes are called; with --class_file they are names"
+        )
     print(f"saved in {options.output}")
     return 0
 
@@ -101,12 +106,6 @@ def _wanted(options: Options) -> list[tuple[int | None, int, str]]:
     with naming("class_file", options.class_file):
         names = class_names.read(options.class_file) if options.class_file else ()
     labels = [_label(text, names) for text in options.classes] or [None]
-    if options.classes and not names:
-        print(
-            f"classes {', '.join(options.classes)}: taken as numbers of classes, from 0 in the order of"
-            " assets/labels.txt, whatever the classes are called; with --class_file they are names",
-            flush=True,
-        )
     seeds = range(options.seed, options.seed + options.samples_per_class)
     rows = []
     for label in dict.fromkeys(labels):
