@@ -88,11 +88,11 @@ def check_images(config: Config, dataset) -> str:
     kinds.check_not_among_images("workdir", config.workdir, config.dataset)
     if not os.path.isfile(RunFiles(config.workdir).config):
         return ""
-    if training_data.read(config.workdir) is None:  # an earlier version began the run: only names tell
-        old = run_files.read_config(config.workdir)
-        if changes := options.difference(
-            old, dataclasses.replace(old, dataset=config.dataset, split=config.split)
-        ):
+    old = run_files.read_config(config.workdir)
+    if training_data.read(config.workdir) is None and old.dataset != NO_DATASET:
+        # An earlier version began the run: only names tell.
+        now = dataclasses.replace(old, dataset=config.dataset, split=config.split)
+        if changes := options.difference(old, now):
             raise _contradiction(config.workdir, changes)
     return training_data.compare(config, dataset)
 

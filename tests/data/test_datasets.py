@@ -217,7 +217,7 @@ def test_folders_laid_out_wrongly(folder, tmp_path_factory):
         data.open_dataset(f"folder:{folder}", image_size=8)
     with pytest.raises(UserError, match="--split=test"):
         data.open_dataset(f"folder:{folder}", split="test", image_size=8)
-    with pytest.raises(UserError, match="allowed are"):
+    with pytest.raises(UserError, match="llowed are"):
         data.open_dataset("imagefolder:x", image_size=8)
 
 
