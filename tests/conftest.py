@@ -8,6 +8,7 @@ import gc
 import inspect
 import os
 import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -104,6 +105,16 @@ def shared():
     if not path.is_dir():
         pytest.skip("the directory `shared` beside the repository, which holds data sets")
     return path
+
+
+@pytest.fixture
+def signals_are_heard():
+    """As in a terminal. What a shell starts in the background ignores SIGINT, and under nohup SIGHUP too."""
+    heard = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in heard.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

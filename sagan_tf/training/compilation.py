@@ -29,11 +29,16 @@ def make_train_function(
     if xla and strategy.num_replicas_in_sync == 1:
         step = tf.function(alternation, jit_compile=True)
 
+    # Nothing of a step is computed before its images are there: a step without images changes nothing.
+    # A replica is traced in a thread of its own, which knows no dependency from outside.
+    def run_replica(images, labels):
+        with tf.control_dependencies([images, labels]):
+            return step(images, labels)
+
     def run_step(iterator):
         batch = next(iterator)
-        # Nothing of a step is computed before its images are there: a step without images changes nothing.
         with tf.control_dependencies(_tensors(strategy, batch)):
-            scalars = strategy.run(step, args=batch)
+            scalars = strategy.run(run_replica, args=batch)
             scalars = {name: strategy.reduce("SUM", value, axis=None) for name, value in scalars.items()}
             with strategy.scope():
                 state.update_ema(ema_decay)

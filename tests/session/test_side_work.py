@@ -91,7 +91,7 @@ def test_an_image_that_goes_away_saves_the_run(tmp_path, monkeypatch):
     assert "saved step 3; the same command takes the run up" in out and saved_steps(tmp_path / "run") == [3]
 
 
-def test_a_closed_terminal_saves(tmp_path, monkeypatch):
+def test_a_closed_terminal_saves(tmp_path, monkeypatch, signals_are_heard):
     between(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGHUP))
     code, out, error = run(*PLAIN, f"--workdir={tmp_path}", "--train_steps=40", "--checkpoint_every_steps=2")
     assert code == 128 + signal.SIGHUP and "SIGHUP: saved step 2" in out, error
@@ -99,7 +99,7 @@ def test_a_closed_terminal_saves(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU"])
-def test_signals_that_would_end_the_process_are_noted(name):
+def test_signals_that_would_end_the_process_are_noted(name, signals_are_heard):
     with loop.Interrupt() as interrupt:
         os.kill(os.getpid(), getattr(signal, name))
         assert interrupt.signal is getattr(signal, name)

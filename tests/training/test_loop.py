@@ -59,7 +59,7 @@ def test_scalars_are_means_since_the_event_before():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number):
+def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number, signals_are_heard):
     before = signal.getsignal(number)
     with loop.Interrupt() as interrupt:
         calls = Calls()
