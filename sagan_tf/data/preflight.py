@@ -58,7 +58,7 @@ class _Look(typing.NamedTuple):
     brightest: np.ndarray
 
 
-def preflight(dataset, directory: str, report=print, full: bool = False) -> Preflight:
+def preflight(dataset, directory: str, report=print, full: bool = False, complain=None) -> Preflight:
     """Looks at a dataset, prints what it finds and writes it to `data_check.txt` and `data_check.png`.
 
     Sets in memory are looked at in full; of others a sample of 2,000 evenly spaced images, and the
@@ -69,6 +69,7 @@ def preflight(dataset, directory: str, report=print, full: bool = False) -> Pref
       directory: where to write; made if need be.
       report: called with each line.
       full: look at every image, however long it takes.
+      complain: called with one line if the directory cannot be written; None: that is an error.
 
     Raises:
       UserError: an image cannot be read and is not to be skipped, or the directory cannot be written.
@@ -88,15 +89,25 @@ def preflight(dataset, directory: str, report=print, full: bool = False) -> Pref
         *(f"warning: {warning}" for warning in warnings),
     ]
     grid = _grid(dataset, look)
+    problem = _write(directory, grid, lines)
+    if problem and complain is None:
+        raise UserError(problem)
+    for line in [*lines, *([] if problem else [f"sample images: {os.path.join(directory, GRID_FILE)}"])]:
+        report(line)
+    if problem:
+        complain(f"warning: the look at the images is not kept: {problem}; the run goes on")
+    return Preflight(lines, warnings, grid)
+
+
+def _write(directory: str, grid: np.ndarray, lines: list[str]) -> str:
+    """Writes both files; returns why it cannot, or ""."""
     try:
         os.makedirs(directory, exist_ok=True)
         pictures.save(os.path.join(directory, GRID_FILE), grid)
         files.write(os.path.join(directory, TEXT_FILE), "".join(f"{line}\n" for line in lines))
     except OSError as error:
-        raise UserError(f"{directory}: cannot be written ({error.strerror or error})") from error
-    for line in [*lines, f"sample images: {os.path.join(directory, GRID_FILE)}"]:
-        report(line)
-    return Preflight(lines, warnings, grid)
+        return f"{directory}: cannot be written ({error.strerror or error})"
+    return ""
 
 
 def _look(dataset, full) -> _Look:

@@ -59,7 +59,7 @@ class Chief(Observer):
     """
 
     def __init__(self, config: Config, state: State, saved: Checkpoints, dataset, step: int):
-        found = preflight(dataset, config.workdir, write_line)
+        found = preflight(dataset, config.workdir, write_line, complain=complain)
         self._dataset = dataset
         self._config, self._state, self._saved = config, state, saved
         self._reporter = Reporter(config.workdir, step, complain)
