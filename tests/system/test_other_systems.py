@@ -79,7 +79,7 @@ def commands():
             "sagan_tf.import_original",
             ["--checkpoint=release.npz", "--workdir=imported", "--dataset=folder:photos"],
         ],
-        ["sagan_tf.import_weights", ["--checkpoint=release.npz", "--workdir=imported_too", "--dry_run"]],
+        ["sagan_tf.import_weights", ["--checkpoint=release.npz", "--workdir=w", photos, "--dry_run"]],
         ["sagan_tf.reproduce", ["--scale=digits", "--output=sweep", "--dry_run"]],
         [
             "tools.benchmark_metrics",
