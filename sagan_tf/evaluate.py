@@ -23,6 +23,7 @@ from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import RunFiles, check_is_run
+from sagan_tf.system.suggestions import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,10 +158,10 @@ class Options:
         if self.reference.partition(":")[0] in kinds.KINDS:
             kinds.check_exists("reference", self.reference)
         elif self.reference and not os.path.isfile(self.reference):
-            meant = kinds.meant_by(self.reference)
-            problem = f"did you mean {meant}?" if meant else "no such file, and no dataset:"
+            meant = did_you_mean(kinds.meant_by(self.reference))
             raise UserError(
-                f"{problem} allowed are files of sagan_tf.make_reference, {kinds.FORMS}",
+                f"no such file, and no dataset{meant}; allowed are files of sagan_tf.make_reference,"
+                f" {kinds.FORMS}",
                 option="reference",
                 value=self.reference,
             )

@@ -5,6 +5,7 @@ Options are read without TensorFlow: a row's functions import what they need whe
 
 import dataclasses
 import os
+import re
 import typing
 
 from sagan_tf.system import output, suggestions
@@ -188,7 +189,7 @@ def meant_by(spec: str) -> str:
     near = KINDS.get(suggestions.nearest(name, KINDS))
     if near and (colon or not near.place):
         return f"{near.name}:{place}" if near.place else near.name
-    return "" if colon or os.sep in spec or not spec else f"tfds:{spec}"
+    return f"tfds:{spec}" if re.fullmatch(r"\w+", spec) else ""
 
 
 def check(option: str, spec: str) -> None:
