@@ -554,7 +554,7 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
         "allowed are latest, best, 10, 20": workdir | network | {"checkpoint": "11"},
         "has no best checkpoint": workdir | network | {"checkpoint": "best"},
         "no such file, and no dataset": workdir | network | {"reference": "gone.h5"},
-        f"--reference={tmp_path}: did you mean folder:{tmp_path}? allowed are": workdir
+        f"--reference={tmp_path}: no such file, and no dataset; did you mean folder:{tmp_path}?": workdir
         | network
         | {"reference": str(tmp_path)},
         "--reference=folder:gone: no such folder": workdir | network | {"reference": "folder:gone"},
