@@ -7,6 +7,7 @@ import pytest
 from sagan_tf.runs import objects, run_files
 from sagan_tf.session import workdir
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.run_directory import CONFIG_FILE
 from tests.training.game import TINY
 
 LINEAR = dataclasses.replace(TINY, learning_rate_schedule="linear", train_steps=100)
@@ -53,7 +54,7 @@ def test_by_default_they_fall_to_0_at_the_first_train_steps(tmp_path):
 
 def test_a_run_of_an_earlier_version_falls_as_it_did(tmp_path):
     _begin(LINEAR, tmp_path)
-    path = tmp_path / run_files.CONFIG_FILE
+    path = tmp_path / CONFIG_FILE
     path.write_text("".join(line for line in path.open() if "decay_steps" not in line))
     assert run_files.read_config(str(tmp_path)).decay_steps == 100
     with pytest.raises(UserError, match="^--train_steps=1000: "):
