@@ -22,7 +22,7 @@ from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
-from sagan_tf.system.run_directory import RunFiles, check_is_run
+from sagan_tf.system.run_directory import RunFiles, check_is_run, is_run
 from sagan_tf.system.suggestions import did_you_mean
 
 
@@ -168,7 +168,7 @@ class Options:
         kinds.check_exists("cas_dataset", self.cas_dataset)
         if self.generated and not self.reference and (needing := self.needing(Need.REFERENCE)):
             raise UserError(f"--metrics={needing[0]}: needs real images to compare with: give --reference")
-        if self.workdir and not (self.watch and not _is_run(self.workdir)):
+        if self.workdir and not (self.watch and not is_run(self.workdir)):
             self.check_run()
 
     def _check_combinations(self) -> None:
@@ -213,10 +213,6 @@ class Options:
     def needing(self, *needs: Need) -> list[str]:
         """Those of the metrics that have all of these needs."""
         return [name for name in self.metrics if {*needs} <= {*METRICS[name].needs}]
-
-
-def _is_run(workdir: str) -> bool:
-    return os.path.isfile(RunFiles(workdir).config)
 
 
 def _is_model(place: str) -> bool:

@@ -28,7 +28,7 @@ from sagan_tf.system import options as flags
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.processor import processor, usable_cpus
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import is_run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TRIAL_STEPS = 60
@@ -189,11 +189,7 @@ def _reported(options: Options) -> list[str]:
 def _found_seeds(output: str, row: str) -> set[int]:
     folder = os.path.join(output, row)
     names = os.listdir(folder) if os.path.isdir(folder) else ()
-    seeds = {
-        name.removeprefix("seed_")
-        for name in names
-        if os.path.isfile(RunFiles(os.path.join(folder, name)).config)
-    }
+    seeds = {name.removeprefix("seed_") for name in names if is_run(os.path.join(folder, name))}
     return {int(seed) for seed in seeds if seed.isdigit()}
 
 

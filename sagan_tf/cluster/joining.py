@@ -45,11 +45,13 @@ def _watch(numbers: set[int], done: threading.Event, what: str, end: float) -> N
     while not done.is_set():
         came = signal.sigtimedwait(numbers, _LOOK_SECONDS)
         if came is not None:
-            _leave(f"{signal.Signals(came.si_signo).name} while {what}", 128 + came.si_signo)
+            leave(f"{signal.Signals(came.si_signo).name} while {what}", 128 + came.si_signo)
         if time.monotonic() > end:
-            _leave(f"{what} took too long", EXIT_LOST)
+            leave(f"{what} took too long", EXIT_LOST)
 
 
-def _leave(line: str, code: int) -> None:
+def leave(line: str, code: int) -> None:
+    """Ends the process from any thread: the main one may stand still inside TensorFlow."""
     print(f"train: error: {line}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
     os._exit(code)

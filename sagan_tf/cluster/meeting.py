@@ -6,14 +6,12 @@ them each worker shows every few seconds that it lives, and the chief tells all 
 """
 
 import contextlib
-import os
-import sys
 import threading
 import time
 import typing
 
 from sagan_tf.cluster.environment import Cluster
-from sagan_tf.cluster.joining import EXIT_LOST, ending_at_signals
+from sagan_tf.cluster.joining import EXIT_LOST, ending_at_signals, leave
 from sagan_tf.cluster.links import Link, connect, listen
 from sagan_tf.system.devices import Workers, make_workers
 from sagan_tf.system.errors import UserError
@@ -230,7 +228,7 @@ def meet(cluster: Cluster | None, seconds: float, say=print, end=None) -> Meetin
     if cluster is None:
         return Alone()
     wait = _wait_for_all if cluster.index == 0 else _wait_for_chief
-    return Meeting(cluster, wait(cluster, time.monotonic(), seconds, say), end or _end)
+    return Meeting(cluster, wait(cluster, time.monotonic(), seconds, say), end or leave)
 
 
 def _wait_for_all(cluster: Cluster, start: float, seconds: float, say) -> dict[int, Link]:
@@ -314,10 +312,3 @@ def _enter(cluster: Cluster, link: Link, seconds: float, say) -> bool:
             return True
     link.close()
     return False
-
-
-def _end(line: str, code: int) -> None:
-    """Ends the process from any thread: the main one may stand still inside TensorFlow."""
-    print(f"train: error: {line}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(code)

@@ -14,14 +14,14 @@ from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.monitoring import summaries
 from sagan_tf.runs import restoring, run_end, run_files
 from sagan_tf.system.errors import UserError
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import RunFiles, is_run
 
 
 def wait_for(workdir: str, every_seconds: float) -> None:
     """Waits until there is a run in a directory; looks every so many seconds."""
-    if not os.path.isfile(RunFiles(workdir).config):
+    if not is_run(workdir):
         print(f"waiting for a run in {workdir}; Ctrl-C ends it", flush=True)
-    while not os.path.isfile(RunFiles(workdir).config):
+    while not is_run(workdir):
         time.sleep(every_seconds)
 
 

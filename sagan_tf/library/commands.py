@@ -17,7 +17,7 @@ from sagan_tf.library.mistakes import (
 from sagan_tf.library.model import Model, load
 from sagan_tf.runs.config import Config
 from sagan_tf.system import options as command_options
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import is_run
 
 _DIVERGED = 3  # exit codes of `sagan_tf.train`; 128 and more stand for signals
 _SIGNALS = 128
@@ -80,8 +80,7 @@ def evaluate(source: Model | str | os.PathLike, **options) -> list[dict]:
         path = source.path
     else:
         path, given = os.fspath(source), {}
-    is_run = os.path.isfile(RunFiles(path).config)
-    given = (given or {"workdir" if is_run else "generated": path}) | options
+    given = (given or {"workdir" if is_run(path) else "generated": path}) | options
     made = make_options(evaluate_command.Options, given)
     before = len(results.read(made.scores_file))
     with as_value_errors():

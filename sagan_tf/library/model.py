@@ -16,7 +16,7 @@ from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.pictures import to_uint8
 from sagan_tf.runs.config import Config
 from sagan_tf.serving.versions import versions
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import is_run
 
 Classes: typing.TypeAlias = "str | int | typing.Sequence[str | int]"
 
@@ -194,7 +194,7 @@ def load(
         if value not in allowed:
             raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}")
     with as_value_errors():
-        if os.path.isfile(RunFiles(path).config):
+        if is_run(path):
             source = sources.from_run(path, str(checkpoint), weights == "ema", batch_statistics)
             return Model(source, path, weights)
         if (checkpoint, weights, batch_statistics) != ("latest", "ema", "moving"):

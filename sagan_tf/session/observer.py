@@ -1,7 +1,6 @@
 """What a worker does around the steps: worker 0 watches, writes, saves and scores; the others do nothing."""
 
 import dataclasses
-import os
 
 import tensorflow as tf
 
@@ -17,7 +16,7 @@ from sagan_tf.runs.config import INCEPTION, Config
 from sagan_tf.system import options
 from sagan_tf.system.errors import UserError, failure_of_the_system
 from sagan_tf.system.progress import write_line
-from sagan_tf.system.run_directory import RunFiles
+from sagan_tf.system.run_directory import is_run
 from sagan_tf.training import loop
 from sagan_tf.training.checkpoint import Checkpoints
 from sagan_tf.training.state import State
@@ -98,7 +97,7 @@ class Chief(Observer):
 
     def _save(self, step: int, _=None) -> None:
         self._watch.save(step)
-        if not os.path.isfile(RunFiles(self._config.workdir).config):  # the directory has been removed
+        if not is_run(self._config.workdir):  # the directory has been removed
             run_files.write_description(self._config, self._dataset.class_names)
 
     def go_back(self, error: Diverged) -> int:

@@ -9,7 +9,7 @@ from sagan_tf.runs.config import AUTO, NO_DATASET, Config
 from sagan_tf.runs.config.networks import NetworkOptions
 from sagan_tf.system import files, options
 from sagan_tf.system.errors import UserError, writing
-from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles
+from sagan_tf.system.run_directory import CONFIG_FILE, RunFiles, check_is_run, is_run
 
 _COMPARED_BY_CONTENT = ("dataset", "split")  # options: the images count, not their place
 
@@ -27,7 +27,7 @@ def resolve(config: Config, given: set[str]) -> Config:
     Raises:
       UserError: `config` makes no sense, or contradicts the run.
     """
-    if not os.path.isfile(RunFiles(config.workdir).config):
+    if not is_run(config.workdir):
         _check_is_new(config.workdir)
         config = _like_its_source(config, given) if config.initialize_from else config
         config.check_new_run()
@@ -58,8 +58,7 @@ def resolve(config: Config, given: set[str]) -> Config:
 
 def _like_its_source(config: Config, given: set[str]) -> Config:
     """The configuration with the networks of the run to begin with, where options do not say otherwise."""
-    if not os.path.isfile(RunFiles(config.initialize_from).config):
-        raise UserError(f"--initialize_from={config.initialize_from}: holds no run")
+    check_is_run(config.initialize_from, "initialize_from")
     old = run_files.read_config(config.initialize_from)
     names = {field.name for field in dataclasses.fields(NetworkOptions)} - set(given)
     config = dataclasses.replace(config, **{name: getattr(old, name) for name in names})
@@ -86,7 +85,7 @@ def check_images(config: Config, dataset) -> str:
       UserError: the images contradict the run, see `training_data.compare`; or the workdir lies among them.
     """
     kinds.check_not_among_images("workdir", config.workdir, config.dataset)
-    if not os.path.isfile(RunFiles(config.workdir).config):
+    if not is_run(config.workdir):
         return ""
     old = run_files.read_config(config.workdir)
     if training_data.read(config.workdir) is None and old.dataset != NO_DATASET:
