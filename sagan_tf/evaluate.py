@@ -20,6 +20,7 @@ from sagan_tf.metrics.metric import Need, blaming
 from sagan_tf.runs.choice import check_checkpoint, choose
 from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
 from sagan_tf.system import cli, files, output, paths
+from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import RunFiles, check_is_run, is_run
@@ -120,6 +121,7 @@ class Options:
         choices=("uniform", "balanced", "reference"),
     )
     batch_size: int = option(64, "Images that are drawn together.", section="Samples", minimum=1)
+    devices: str = devices_option("Samples", "N batches at once")
 
     reference: str = option(
         "",
@@ -147,6 +149,7 @@ class Options:
     def check(self) -> None:
         """Refuses what cannot work, as far as names of files and numbers tell. Raises UserError."""
         self._check_combinations()
+        check_devices(self.devices)
         with blaming("metrics", self.metrics):
             for name in self.metrics if not _is_folder(self.generated) else ():
                 METRICS[name].check_images(self.num_samples, self.splits)
@@ -226,14 +229,18 @@ def _is_folder(generated: str) -> bool:
 
 def main(options: Options, given) -> int:
     """Scores what the options name. Returns the exit code."""
+    from sagan_tf.system.devices import choose_devices
+
+    devices = choose_devices(options.devices)
     with blaming("metrics", options.metrics):
         if options.workdir:
-            return _score_run(options, given)
-        (_score_folder if _is_folder(options.generated) else _score_saved_model)(options, given)
+            return _score_run(options, given, devices)
+        score = _score_folder if _is_folder(options.generated) else _score_saved_model
+        score(options, given, devices)
         return 0
 
 
-def _score_run(options: Options, given) -> int:
+def _score_run(options: Options, given, devices) -> int:
     from sagan_tf.evaluation.run_scoring import RunScorer, wait_for
     from sagan_tf.runs import run_files
 
@@ -244,7 +251,7 @@ def _score_run(options: Options, given) -> int:
     split = options.reference_split if options.reference or "reference_split" in given else config.split
     real = _open_real(options, config.image_size, split, config)
     names = run_files.read_class_names(options.workdir) if config.conditional else None
-    scorer = _make_scorer(options, real, names, RunFiles(options.workdir).scores_folder)
+    scorer = _make_scorer(options, devices, real, names, RunFiles(options.workdir).scores_folder)
     run = RunScorer(
         options.workdir,
         scorer,
@@ -253,6 +260,7 @@ def _score_run(options: Options, given) -> int:
         ema=options.weights == "ema",
         batch_statistics=options.batch_statistics,
         output=options.scores_file,
+        devices=devices,
     )
     if options.watch:
         return run.watch(options.watch_every_seconds)
@@ -262,24 +270,24 @@ def _score_run(options: Options, given) -> int:
     return 0
 
 
-def _score_saved_model(options: Options, given) -> None:
+def _score_saved_model(options: Options, given, devices) -> None:
     from sagan_tf.evaluation import samples
     from sagan_tf.inspection.source import read_class_names
 
     with naming("generated", options.generated):
-        generator = samples.from_saved_model(options.generated)
+        generator = samples.from_saved_model(options.generated, devices)
     real = _open_real(options, generator.image_size, options.reference_split)
     names = None
     if generator.conditional:
         names = read_class_names(options.generated) or real.class_names
         if not names:
             raise UserError("--reference is missing: it tells how many classes there are to ask for")
-    scorer = _make_scorer(options, real, names)
+    scorer = _make_scorer(options, devices, real, names)
     protocol = _protocol(options, scorer, generator.image_size)
     _score(options, scorer, _draw(options, scorer, generator), protocol, generator.digest)
 
 
-def _score_folder(options: Options, given) -> None:
+def _score_folder(options: Options, given, devices) -> None:
     from sagan_tf.evaluation.samples import FolderSamples
 
     with naming("generated", options.generated):
@@ -291,7 +299,8 @@ def _score_folder(options: Options, given) -> None:
     options = dataclasses.replace(options, num_samples=images.count)
     real = _open_real(options, images.image_size, options.reference_split)
     images.name_classes(real.class_names)
-    scorer = _make_scorer(options, real, real.class_names if images.labels is not None else None)
+    names = real.class_names if images.labels is not None else None
+    scorer = _make_scorer(options, devices, real, names)
     images.name_classes(scorer.class_names)  # the network's, if nothing else knows them
     protocol = _protocol(options, scorer, images.image_size)
     _score(options, scorer, images, protocol.replace(truncation=None, class_distribution=None), images.digest)
@@ -331,8 +340,11 @@ def _open_real(options: Options, image_size: int, split: str, config=None):
     )
 
 
-def _make_scorer(options: Options, real, names, *folders: str):
-    """A scorer; `folders` may hold statistics of the real images too, besides the results' own folder."""
+def _make_scorer(options: Options, devices, real, names, *folders: str):
+    """A scorer with a network on each device.
+
+    `folders` may hold statistics of the real images too, besides the results' own folder.
+    """
     from sagan_tf.evaluation.preparation import make_scorer
 
     return make_scorer(
@@ -345,6 +357,7 @@ def _make_scorer(options: Options, real, names, *folders: str):
         splits=options.splits,
         seed=options.seed,
         batch_size=options.batch_size,
+        devices=devices,
     )
 
 

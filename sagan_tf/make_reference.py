@@ -18,6 +18,7 @@ from sagan_tf.metrics import catalog
 from sagan_tf.metrics.metric import Need
 from sagan_tf.runs.config import INCEPTION
 from sagan_tf.system import cli, output
+from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 
@@ -49,6 +50,7 @@ class Options:
         f"Keep every image's features too ({', '.join(catalog.names(Need.REFERENCE_FEATURES))} need them).",
     )
     batch_size: int = option(64, "Images that pass through the network together.", minimum=1)
+    devices: str = devices_option("", "N batches at once")
     output: str = option(
         "", "The file to write, e.g. cifar10-32.h5; must not exist yet.", is_path=True, required=True
     )
@@ -58,6 +60,7 @@ class Options:
         for name in ("dataset", "output"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing (--help lists the options)")
+        check_devices(self.devices)
         output.check_new("output", self.output)
         kinds.check("dataset", self.dataset)
         kinds.check_not_among_images("output", self.output, self.dataset)
@@ -70,8 +73,10 @@ def main(options: Options, given) -> int:
     from sagan_tf.data import images
     from sagan_tf.evaluation import reference
     from sagan_tf.metrics import features
+    from sagan_tf.system.devices import choose_devices
     from sagan_tf.system.progress import Progress
 
+    devices = choose_devices(options.devices)
     dataset = data.open_dataset(
         options.dataset,
         split=options.split,
@@ -80,7 +85,7 @@ def main(options: Options, given) -> int:
         bad_images=options.bad_images,
     )
     with naming("inception", options.inception):
-        network = features.load_network(options.inception)
+        network = features.load_network(options.inception, devices)
     about = reference.protocol(
         dataset,
         options.split,

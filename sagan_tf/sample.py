@@ -20,6 +20,7 @@ from sagan_tf.runs.choice import check_checkpoint
 from sagan_tf.runs.choice import choose as choose_checkpoint
 from sagan_tf.runs.config import batch_statistics_option
 from sagan_tf.system import cli, output, paths
+from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.run_directory import RunFiles, check_is_run
@@ -104,6 +105,7 @@ class Options:
     batch_size: int = option(
         64, "Images that are drawn together.", section="Pictures", minimum=1, may_change=True
     )
+    devices: str = devices_option("Pictures", "N batches at once")
     animation: str = option(
         "gif", "Format of progress.", section="Pictures", choices=("gif", "webp"), may_change=True
     )
@@ -142,6 +144,7 @@ class Options:
         if bool(self.workdir) == bool(self.savedmodel):
             raise UserError("give either --workdir (a run) or --savedmodel (a SavedModel of a generator)")
         check_checkpoint(self.checkpoint, "latest", "best")
+        check_devices(self.devices)
         if not self.what:
             raise UserError(f"--what=: is empty; allowed are {', '.join(_KINDS)}")
         if self.batch_statistics == "estimated" and self.savedmodel:
@@ -171,17 +174,23 @@ def main(options: Options, given) -> int:
     from sagan_tf.inspection.artist import Artist
     from sagan_tf.inspection.class_choice import choose
     from sagan_tf.inspection.sample_folder import Folder
+    from sagan_tf.system.devices import choose_devices
 
+    devices = choose_devices(options.devices)
     if options.output:
         output.check_directory("output", options.output)
     if options.workdir:
         source = sources.from_run(
-            options.workdir, options.checkpoint, options.weights == "ema", options.batch_statistics
+            options.workdir,
+            options.checkpoint,
+            options.weights == "ema",
+            options.batch_statistics,
+            devices=devices,
         )
         place = os.path.join(RunFiles(options.workdir).pictures, f"step_{source.run.step:08d}")
         options = dataclasses.replace(options, checkpoint=str(source.run.step))
     else:
-        source = sources.from_saved_model(options.savedmodel)
+        source = sources.from_saved_model(options.savedmodel, devices)
         place = paths.beside(options.savedmodel, ".pictures")
     conditional = source.generator.conditional
     rows = choose(options.classes, source.class_names, conditional, limit=_ROWS)

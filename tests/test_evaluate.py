@@ -581,6 +581,29 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
     assert done.returncode == 0, done.stderr
 
 
+def test_any_number_of_devices_gives_the_same_lines(run, command, tmp_path):
+    """60 images in batches of 8: the last is short, and no number of devices divides them."""
+    arguments = (f"--workdir={run.workdir}", "--metrics=is,fid", "--batch_size=8")
+    files = {count: tmp_path / str(count) / "scores.jsonl" for count in (1, 3)}
+    for count, file in files.items():
+        _evaluated(command, *arguments, f"--output={file}", f"--devices=cpu:{count}")
+    one, three = ([line | {"time": 0} for line in results.read(str(file))] for file in files.values())
+    assert len(one) == 2 and one == three
+    _evaluated(command, *arguments, f"--output={files[1]}", "--devices=cpu:2", "--checkpoint=all")
+    assert [line["step"] for line in results.read(str(files[1]))] == [20, 20, 10, 10]  # 20 not anew
+
+
+def test_devices_that_are_not_here(run, command, monkeypatch):
+    monkeypatch.setattr(features, "load_network", None)  # fails when it is called
+    for devices, text in (
+        ("gpu:9", "TensorFlow sees 0 GPUs here; allowed are only auto"),
+        ("gpu", "allowed"),
+    ):
+        assert f"--devices={devices}: {text}" in _refusal(
+            command, f"--workdir={run.workdir}", f"--devices={devices}"
+        )
+
+
 def test_only_metrics_of_classes_need_classes_that_agree(run, command, tmp_path, monkeypatch):
     _save_pictures(tmp_path / "flat")
     os.rename(tmp_path / "flat", tmp_path / "classes")

@@ -129,7 +129,8 @@ def test_class_interpolation_and_truncation(workdir, generator, command, tmp_pat
 
 
 def test_images_and_npz_are_the_samples_that_evaluate_scores(workdir, command, tmp_path):
-    out = _draw(command, workdir, tmp_path, "--what=images,npz", "--samples_per_class=3", "--batch_size=7")
+    what = ("--what=images,npz", "--samples_per_class=3")
+    out = _draw(command, workdir, tmp_path, *what, "--batch_size=7", "--devices=cpu:2")
     assert f"{tmp_path / 'images'}: 30 images" in out
     run = restoring.restore(workdir)
     network = run.generator
@@ -282,6 +283,8 @@ def _refusal(command, *arguments):
         (["--classes=cat"], "--classes=cat: no such class"),
         (["--what=grids"], "--what=grids: allowed are grid, images"),
         (["--what="], "--what=: is empty"),
+        (["--devices=gpu:9"], "--devices=gpu:9: TensorFlow sees 0 GPUs here"),
+        (["--devices=tpu"], "--devices=tpu: allowed are auto, cpu"),
         (["--columns=1"], "--columns=1: must be at least 2"),
         (["--what=class_interpolation", "--classes=3"], "needs at least 2 classes"),
         (["--what=neighbours", "--dataset=folder:/no/such"], "/no/such"),

@@ -25,6 +25,7 @@ def make_scorer(
     splits: int = 10,
     seed: int = 0,
     batch_size: int = 64,
+    devices: typing.Sequence[str | None] = (None,),
 ) -> Scorer:
     """Loads the network and gets the real images' statistics.
 
@@ -36,6 +37,7 @@ def make_scorer(
       num_samples: how many images will be scored.
       folders: where statistics of real images are kept, see `real_reference`.
       splits, seed, batch_size: see `Scorer`.
+      devices: those that get a copy of the network, see `features.load_network`.
 
     Raises:
       MetricError: a metric cannot be computed.
@@ -43,7 +45,7 @@ def make_scorer(
     """
     _check(metrics, real, names, num_samples, splits)
     with naming("inception", inception):
-        network = features.load_network(inception)
+        network = features.load_network(inception, devices)
     for name in metrics if names is not None else ():
         METRICS[name].check_classes(names, network=network.class_names)
     if names is not None and real.class_names and any(Need.REFERENCE in METRICS[m].needs for m in metrics):

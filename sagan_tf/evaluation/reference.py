@@ -199,9 +199,8 @@ def _fill(file, dataset, network, keep_features: bool, batch_size: int, progress
     labels = file.create_dataset("labels", (count,), np.int32)
     if keep_features:
         kept = file.create_dataset("features", (count, network.num_features), np.float32)
-    for images, batch_labels in read_once(dataset, batch_size):
+    for (images, batch_labels), features, _ in network.over(read_once(dataset, batch_size)):
         rows = slice(done, done + len(images))
-        features, _ = network(images)
         moments.update(features)
         labels[rows] = batch_labels
         if keep_features:

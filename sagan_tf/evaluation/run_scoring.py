@@ -8,7 +8,7 @@ import typing
 import tensorflow as tf
 
 from sagan_tf.evaluation import results
-from sagan_tf.evaluation.compiled import callable_of
+from sagan_tf.evaluation.compiled import callable_of, on_devices
 from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.monitoring import summaries
@@ -36,6 +36,7 @@ class RunScorer:
       ema: whether the averaged weights are scored.
       batch_statistics: see `restoring.restore`.
       output: file of JSON lines; results are added to it, and what it holds is not measured again.
+      devices: names of those that get a copy of the generator.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class RunScorer:
         ema: bool,
         batch_statistics: str,
         output: str,
+        devices: typing.Sequence[str],
     ):
         self._workdir, self._scorer, self._draw = workdir, scorer, draw
         self._ema, self._batch_statistics, self._output = ema, batch_statistics, output
@@ -57,7 +59,7 @@ class RunScorer:
             batch_statistics=batch_statistics,
             precision="float32",  # as `restoring.restore` gives them
         )
-        self._generator = self._network = None
+        self._devices, self._copies, self._generator = devices, [], None
         self._failed = set()
 
     def score(self, checkpoint: str, metrics: typing.Sequence[str] | None = None) -> None:
@@ -68,10 +70,11 @@ class RunScorer:
         """
         run = restoring.restore(self._workdir, checkpoint, self._ema, self._batch_statistics)
         protocol = self._protocol(run.step)
-        if self._generator is None:
-            self._network, self._generator = run.generator, callable_of(run.generator)
-        else:
-            self._network.set_weights(run.generator.get_weights())  # nothing is traced again
+        if not self._copies:
+            self._copies = on_devices(run.generator, self._devices)
+            self._generator = callable_of(*self._copies)
+        for copy in self._copies:
+            copy.set_weights(run.generator.get_weights())  # nothing is traced again
         scorer = self._scorer if metrics is None else self._scorer.only(metrics)
         classes_file = os.path.join(
             os.path.dirname(os.path.abspath(self._output)), f"intra_fid_{run.step:08d}"

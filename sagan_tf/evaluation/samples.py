@@ -13,6 +13,7 @@ from sagan_tf.networks.sampling import draw_z
 from sagan_tf.system.class_names import normal
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.paths import for_tensorflow
+from sagan_tf.system.turns import in_turns
 
 DISTRIBUTIONS = ("uniform", "balanced", "reference")
 
@@ -43,7 +44,8 @@ class SampledGenerator(typing.NamedTuple):
 
     `generate` takes z float32 (b, z_dim) and labels int32 (b,), and returns images float32 (b, image_size,
     image_size, 3) in [-1, 1]. `conditional` says whether it uses the labels. `digest` is that of a
-    SavedModel; None for a network of this process.
+    SavedModel; None for a network of this process. `devices` are TensorFlow's names of the devices with a
+    copy, None being TensorFlow's choice: `generate` is for the first, `others` are the same for the others.
     """
 
     generate: typing.Callable
@@ -51,6 +53,8 @@ class SampledGenerator(typing.NamedTuple):
     image_size: int
     conditional: bool
     digest: str | None = None
+    devices: tuple[str | None, ...] = (None,)
+    others: tuple[typing.Callable, ...] = ()
 
 
 class GeneratorSamples:
@@ -74,27 +78,38 @@ class GeneratorSamples:
         self._seed, self._truncation = seed, truncation
 
     def batches(self, batch_size: int):
-        """Yields images uint8 (b, size, size, 3).
+        """Yields images uint8 (b, size, size, 3); the generator's devices take turns.
 
         Values are rounded to 8 bits as in an image file, so a folder of saved samples scores the same.
         """
-        for start in range(0, self.count, batch_size):
+        generator, starts = self._generator, range(0, self.count, batch_size)
+        copies = (generator.generate, *generator.others)
+
+        def draw(device: int, start: int):
             # The last batch is drawn in full: a shorter one would be traced and compiled again.
             indices = np.arange(start, start + batch_size)
-            z = draw_z(indices, self._seed, self._generator.z_dim, self._truncation)
-            labels = self.asked[indices % self.count]
-            images = self._generator.generate(z, tf.constant(labels))
-            yield to_uint8(images).numpy()[: self.count - start]
+            z = draw_z(indices, self._seed, generator.z_dim, self._truncation)
+            images = copies[device](z, tf.constant(self.asked[indices % self.count]))
+            return to_uint8(images).numpy()[: self.count - start]
+
+        yield from (images for _, images in in_turns(generator.devices, draw, starts))
 
 
-def from_saved_model(path: str) -> SampledGenerator:
-    """The generator in a SavedModel, as `sagan_tf.export` writes it.
+def from_saved_model(path: str, devices: typing.Sequence[str | None] = (None,)) -> SampledGenerator:
+    """The generator in a SavedModel, as `sagan_tf.export` writes it, with a copy on each device.
 
     Raises:
       UserError: it cannot be loaded, or has another signature.
     """
+    first, *others = [_load(path, device) for device in devices]
+    copies = tuple(each.generate for each in others)
+    return first._replace(digest=fingerprint(path), devices=tuple(devices), others=copies)
+
+
+def _load(path: str, device: str | None) -> SampledGenerator:
     try:
-        model = tf.saved_model.load(for_tensorflow(path))
+        with tf.device(device):
+            model = tf.saved_model.load(for_tensorflow(path))
     except Exception as error:  # TensorFlow raises many types for a damaged SavedModel
         raise UserError(f"cannot be loaded as a SavedModel ({error})") from error
     signature = model.signatures.get("serving_default")
@@ -114,10 +129,11 @@ def from_saved_model(path: str) -> SampledGenerator:
         return signature(**given)[outputs[0]]
 
     z_dim = int(inputs["z"].shape[1])
-    images = generate(tf.zeros((1, z_dim)), tf.zeros((1,), tf.int32))
+    with tf.device(device):
+        images = generate(tf.zeros((1, z_dim)), tf.zeros((1,), tf.int32))
     if images.shape.rank != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise UserError(f"returns {tuple(images.shape)}; it must return square images (n, H, W, 3)")
-    return SampledGenerator(generate, z_dim, int(images.shape[1]), "labels" in inputs, fingerprint(path))
+    return SampledGenerator(generate, z_dim, int(images.shape[1]), "labels" in inputs)
 
 
 def _describe(signatures) -> str:

@@ -103,8 +103,8 @@ class Scorer:
 
     def _batches(self, samples) -> typing.Iterator[Batch]:
         start = 0
-        for images in samples.batches(self._batch_size):
+        batches = ((images,) for images in samples.batches(self._batch_size))
+        for (images,), features, logits in self.network.over(batches):
             labels = None if samples.labels is None else samples.labels[start : start + len(images)]
-            features, logits = self.network(images)
             yield Batch(start, images, features, logits, labels)
             start += len(images)

@@ -4,7 +4,7 @@ import functools
 import os
 
 from sagan_tf.evaluation import pipeline, results
-from sagan_tf.evaluation.compiled import callable_of
+from sagan_tf.evaluation.compiled import callable_of, on_devices
 from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.preparation import make_protocol, make_scorer
 from sagan_tf.evaluation.real_images import RealImages
@@ -93,13 +93,15 @@ class TrainingScores:
                 dataset.class_names,
                 num_samples=config.evaluate_samples,
                 folders=[self._folder],
+                devices=state.devices,
             )
         # In float32 as samples and exports, whatever the precision of the training.
-        self._network = inference_copy(state.ema_generator, bake=False, dtype="float32")
+        network = inference_copy(state.ema_generator, bake=False, dtype="float32")
+        self._copies = on_devices(network, state.devices)
         self._draw = functools.partial(
             pipeline.generator_samples,
             self._scorer,
-            callable_of(self._network),
+            callable_of(*self._copies),
             num_samples=config.evaluate_samples,
         )
         with blaming("evaluate_metrics", metrics):
@@ -155,7 +157,8 @@ class TrainingScores:
         protocol = self._protocol.replace(step=step)
         missing = self._missing(step)
         if missing:
-            self._network.set_weights(self._state.ema_generator.get_weights())
+            for copy in self._copies:
+                copy.set_weights(self._state.ema_generator.get_weights())
             classes_file = os.path.join(self._folder, f"intra_fid_{step:08d}")
             score_and_keep(self._scorer.only(missing), self._draw(), protocol, self._output, classes_file)
         values = self._values(step)

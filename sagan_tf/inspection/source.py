@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from sagan_tf import networks, pictures
 from sagan_tf.evaluation import samples
-from sagan_tf.evaluation.compiled import callable_of
+from sagan_tf.evaluation.compiled import callable_of, on_devices
 from sagan_tf.runs import restoring
 from sagan_tf.system import class_names
 from sagan_tf.system.errors import UserError, naming
@@ -32,21 +32,34 @@ class SampleSource(typing.NamedTuple):
     network: networks.Generator | None = None
 
 
-def from_run(workdir: str, checkpoint: str, ema: bool, batch_statistics: str = "moving") -> SampleSource:
-    """The generator of a run's checkpoint. See `restoring.restore` for arguments and errors."""
+def from_run(
+    workdir: str,
+    checkpoint: str,
+    ema: bool,
+    batch_statistics: str = "moving",
+    devices: typing.Sequence[str | None] = (None,),
+) -> SampleSource:
+    """The generator of a run's checkpoint, with a copy on each device.
+
+    See `restoring.restore` for the other arguments and errors.
+    """
     run = restoring.restore(workdir, checkpoint, ema, batch_statistics)
-    return SampleSource(callable_of(run.generator), run.class_names, run, run.generator)
+    return SampleSource(callable_of(*on_devices(run.generator, devices)), run.class_names, run, run.generator)
 
 
-def from_saved_model(path: str) -> SampleSource:
-    """The generator of a SavedModel. Raises UserError if there is no SavedModel or no list of classes."""
+def from_saved_model(path: str, devices: typing.Sequence[str | None] = (None,)) -> SampleSource:
+    """The generator of a SavedModel, with a copy on each device.
+
+    Raises:
+      UserError: there is no SavedModel, or no list of classes.
+    """
     with naming("savedmodel", path):
         if not os.path.isfile(os.path.join(path, "saved_model.pb")):
             raise UserError(
                 "is no SavedModel (saved_model.pb is missing); of an export give the directory of a version,"
                 " as models/digits/1"
             )
-        generator = samples.from_saved_model(path)
+        generator = samples.from_saved_model(path, devices)
         class_names = read_class_names(path) if generator.conditional else ()
         if generator.conditional and not class_names:
             raise UserError(f"has no {_CLASSES_ASSET}, which lists the names of the classes, one a line")

@@ -1,7 +1,9 @@
 """Networks that turn images into features: TF-GAN's Inception, or a classifier of the user's own."""
 
+import functools
 import json
 import os
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +14,7 @@ from sagan_tf.networks.pixels import from_uint8
 from sagan_tf.system import files
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.paths import for_tensorflow
+from sagan_tf.system.turns import in_turns
 
 CLASSIFIER_FILE = "classifier.json"  # beside the SavedModel of `sagan_tf.train_classifier`
 _RESIZE_METHOD = "tf.image.resize bilinear"
@@ -30,23 +33,25 @@ class FeatureNetwork:
       class_names: names of the classes that the logits stand for; empty if unknown.
     """
 
-    def __init__(self, directory: str):
-        """Loads a SavedModel. Raises UserError if it cannot be loaded or lacks an output."""
+    def __init__(self, directory: str, devices: typing.Sequence[str | None] = (None,)):
+        """Loads a SavedModel to each device; see `load_network`.
+
+        Raises:
+          UserError: it cannot be loaded, or lacks an output.
+        """
         self.fingerprint = fingerprint(directory)
         about = _read_about(directory)
-        self._model = _load(directory)
-        self.image_size = about["image_size"] if about else _image_size(self._model, directory)
+        models = [_load(directory, device) for device in devices]
+        self.image_size = about["image_size"] if about else _image_size(models[0], directory)
         self.class_names = tuple(about["class_names"]) if about else ()
-        self.num_features, self.num_logits = self._check_outputs()
+        self.num_features, self.num_logits = self._check_outputs(models[0])
         if about:
             self.name = about["name"]
         elif (self.num_logits, self.num_features) == _INCEPTION_SIZES:
             self.name = INCEPTION_NAME
         else:
             self.name = os.path.basename(os.path.abspath(directory))
-        self._run = tf.function(
-            self._call, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], autograph=False
-        )
+        self._devices, self._runs = devices, [self._compiled(model) for model in models]
 
     @property
     def is_inception(self) -> bool:
@@ -62,27 +67,34 @@ class FeatureNetwork:
 
     def __call__(self, images) -> tuple[np.ndarray, np.ndarray]:
         """Features (b, num_features) and logits (b, num_logits), float32, of uint8 images (b, H, W, 3)."""
-        outputs = self._run(tf.convert_to_tensor(images))
+        return self._see(0, images)
+
+    def over(self, batches: typing.Iterable) -> typing.Iterator[tuple]:
+        """Yields (batch, features, logits) of each batch, in their order; the network's devices take turns.
+
+        Args:
+          batches: tuples that begin with images, as for a call.
+        """
+        found = in_turns(self._devices, lambda device, batch: self._see(device, batch[0]), batches)
+        yield from ((batch, *outputs) for batch, outputs in found)
+
+    def _see(self, device: int, images) -> tuple[np.ndarray, np.ndarray]:
+        outputs = self._runs[device](tf.convert_to_tensor(images))
         return outputs[FEATURES].numpy(), outputs[LOGITS].numpy()
 
-    def _call(self, images):
-        # TF-GAN leaves resizing to the caller; its examples do not antialias.
-        resized = resize(images, self.image_size, antialias=not self.is_inception)
-        return tfgan.evaluation().run_inception(resized, classifier_fn=self._classify)
+    def _compiled(self, model):
+        def call(images):
+            # TF-GAN leaves resizing to the caller; its examples do not antialias.
+            resized = resize(images, self.image_size, antialias=not self.is_inception)
+            classify = functools.partial(_classify, model)
+            return tfgan.evaluation().run_inception(resized, classifier_fn=classify)
 
-    def _classify(self, images):
-        """Float32 images in [-1, 1] to a dictionary of flat outputs, as TF-GAN's `classifier_fn_from_tfhub`.
+        signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
+        return tf.function(call, input_signature=signature, autograph=False)
 
-        That function itself loads the network at every call, and flattens by a function that Keras 3 lacks.
-        """
-        outputs = _function(self._model)(images)
-        if not isinstance(outputs, dict):
-            return {"(unnamed)": outputs}
-        return {name: tf.reshape(output, (tf.shape(output)[0], -1)) for name, output in outputs.items()}
-
-    def _check_outputs(self) -> tuple[int, int]:
+    def _check_outputs(self, model) -> tuple[int, int]:
         try:
-            outputs = self._classify(tf.zeros((2, self.image_size, self.image_size, 3)))
+            outputs = _classify(model, tf.zeros((2, self.image_size, self.image_size, 3)))
         except (ValueError, TypeError, tf.errors.OpError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
@@ -108,18 +120,19 @@ def resize(images: tf.Tensor, size: int, *, antialias: bool = True) -> tf.Tensor
     )
 
 
-def load_network(place: str) -> FeatureNetwork:
+def load_network(place: str, devices: typing.Sequence[str | None] = (None,)) -> FeatureNetwork:
     """A network by its handle or directory.
 
     Args:
       place: a TF-Hub handle (https://...), which is downloaded once, or the directory of a SavedModel.
+      devices: TensorFlow's names of those that get a copy, e.g. GPU:1; None is TensorFlow's choice.
 
     Raises:
       UserError: it cannot be downloaded or loaded, or lacks an output; the message says what to do.
     """
     if not place.startswith(("https://", "http://")):
-        return FeatureNetwork(place)
-    return FeatureNetwork(_download(place))
+        return FeatureNetwork(place, devices)
+    return FeatureNetwork(_download(place), devices)
 
 
 def _download(handle: str) -> str:
@@ -135,13 +148,25 @@ def _download(handle: str) -> str:
         ) from error
 
 
-def _load(directory: str):
+def _load(directory: str, device: str | None):
     import tensorflow_hub
 
     try:
-        return tensorflow_hub.load(for_tensorflow(directory))
+        with tf.device(device):
+            return tensorflow_hub.load(for_tensorflow(directory))
     except Exception as error:  # the reader raises many types for a damaged SavedModel
         raise UserError(f"cannot be loaded as a SavedModel ({error})") from error
+
+
+def _classify(model, images) -> dict:
+    """Float32 images in [-1, 1] to a dictionary of flat outputs, as TF-GAN's `classifier_fn_from_tfhub`.
+
+    That function itself loads the network at every call, and flattens by a function that Keras 3 lacks.
+    """
+    outputs = _function(model)(images)
+    if not isinstance(outputs, dict):
+        return {"(unnamed)": outputs}
+    return {name: tf.reshape(output, (tf.shape(output)[0], -1)) for name, output in outputs.items()}
 
 
 def _function(model):

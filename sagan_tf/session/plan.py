@@ -3,7 +3,7 @@
 import os
 
 from sagan_tf import data
-from sagan_tf.monitoring import estimate
+from sagan_tf.monitoring import estimate, exchange
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system.devices import device_names
@@ -26,8 +26,10 @@ def describe(config: Config) -> str:
         lines = [f"the images cannot be opened, so what follows is for {classes} classes: {error}"]
     generator = objects.make_generator(config, classes)
     discriminator = objects.make_discriminator(config, classes)
-    cost = estimate.estimate(config, generator, discriminator, max(1, len(device_names(config.devices))))
+    replicas = max(1, len(device_names(config.devices)))
+    cost = estimate.estimate(config, generator, discriminator, replicas)
     lines += estimate.describe(cost, config.batch_size).splitlines()
+    lines.append(exchange.describe(config, generator, discriminator, replicas))
     lines.append(estimate.describe_disk(config, cost))
     return "\n".join([*lines, *_time(config)])
 

@@ -113,6 +113,22 @@ def device_names(devices: str) -> list[str]:
     return [f"CPU:{number}" for number in range(int(which or 1))]
 
 
+def choose_devices(devices: str) -> tuple[str, ...]:
+    """The same for a command without replicas. Where TensorFlow has not started yet, it sees no others.
+
+    Raises:
+      UserError: devices that are not here.
+    """
+    names = device_names(devices)
+    gpus = [_gpu(int(name.rpartition(":")[2])) for name in names if name.startswith("GPU")]
+    with contextlib.suppress(RuntimeError):  # TensorFlow runs already: it keeps what it sees
+        tf.config.set_visible_devices(gpus, "GPU")
+        names = [f"GPU:{number}" for number in range(len(gpus))] or names
+    if not gpus:
+        _divide_cpu(devices, len(names))
+    return tuple(names)
+
+
 def _refusal(devices: str, problem: str) -> UserError:
     return UserError(problem, option="devices", value=devices)
 
@@ -121,15 +137,23 @@ def _mirrored(devices: str) -> tf.distribute.MirroredStrategy:
     names = device_names(devices)
     if names[0].startswith("GPU"):
         return tf.distribute.MirroredStrategy(names)
-    count = len(names)
+    _divide_cpu(devices, len(names))
+    # Collective operations, the default, confuse two strategies of one process: their keys are the same.
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+def _divide_cpu(devices: str, count: int) -> None:
+    """Makes so many devices of the CPU."""
     with contextlib.suppress(RuntimeError):  # raised where TensorFlow runs already, perhaps with enough
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     available = len(tf.config.list_logical_devices("CPU"))
     if count > available:
         raise _refusal(devices, f"TensorFlow has been started with {available} such devices here")
-    # Collective operations, the default, confuse two strategies of one process: their keys are the same.
-    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+def _gpu(number: int):
+    return tf.config.list_physical_devices("GPU")[number]
 
 
 def _chosen_gpus(devices: str) -> list[int]:
@@ -149,5 +173,4 @@ def _show_only(devices: str) -> None:
             raise _refusal(devices, "with several workers the CPU of each is one replica: give cpu")
         tf.config.set_visible_devices([], "GPU")
     elif kind == "gpu":
-        gpus = tf.config.list_physical_devices("GPU")
-        tf.config.set_visible_devices([gpus[number] for number in _chosen_gpus(devices)], "GPU")
+        tf.config.set_visible_devices([_gpu(number) for number in _chosen_gpus(devices)], "GPU")

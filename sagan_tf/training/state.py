@@ -45,6 +45,12 @@ class State:
         self.step = tf.Variable(0, dtype=tf.int64, aggregation=first)
         self.restores = tf.Variable(0, dtype=tf.int64, aggregation=first)
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """TensorFlow's names of this process's devices with a replica, e.g. GPU:0."""
+        copies = getattr(self.step, "values", (self.step,))
+        return tuple(copy.device.rpartition("device:")[2] for copy in copies)
+
     def checkpoint(self) -> tf.train.Checkpoint:
         """The whole state as one object to save and restore."""
         return tf.train.Checkpoint(

@@ -101,9 +101,7 @@ class Alternation:
                 discriminator, images, labels, mixing, update_u=part == self.parts - 1
             )
             terms, measured = map(self._means, sums)  # equation 4, L_D
-        # Dense, because the gradient of a table without spectral normalization comes as slices.
-        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(list(terms.values()), weights)]
-        return gradients, terms | measured
+        return gradients_of(terms, weights, tape), terms | measured
 
     def _generator_part(self, part: int, draw: int, reals, fakes: Fakes | None):
         """G's gradients and scalars of one part. `fakes` of None are generated."""
@@ -118,7 +116,7 @@ class Alternation:
             if self.objective.orthogonal_weight:
                 terms["penalty/orthogonal"] = self._orthogonal_penalty(part)
         weights = values_of(self.state.generator.trainable_variables)
-        return fakes.tape.gradient(list(terms.values()), weights), terms
+        return gradients_of(terms, weights, fakes.tape), terms
 
     def _generate(self, draw: int, part: int, update_state: bool) -> Fakes:
         """One pass through G, on a tape. A tape that nobody uses costs nothing in a compiled step."""
@@ -159,6 +157,15 @@ def sum_of_parts(parts: int, compute, *arguments):
         with tf.control_dependencies(tf.nest.flatten(total)):
             total = tf.nest.map_structure(tf.add, total, compute(part, *arguments))
     return total
+
+
+def gradients_of(terms, weights, tape: tf.GradientTape) -> list[tf.Tensor]:
+    """Of the sum of the terms, dense.
+
+    That of a table of classes comes as slices, one an image. Replicas would not sum these but gather
+    all of them: more than the whole table where there are more images than classes.
+    """
+    return [tf.convert_to_tensor(each) for each in tape.gradient(list(terms.values()), weights)]
 
 
 def values_of(variables) -> list[tf.Variable]:

@@ -89,6 +89,21 @@ def scores(made, network, tmp_path):
     return make
 
 
+def test_every_replica_of_the_training_draws_and_sees(made, network, tmp_path):
+    state = objects.make_state(Config(**SMALL), 10, make_workers("cpu:2").strategy)
+    assert (state.devices, made[0].devices) == (("CPU:0", "CPU:1"), ("CPU:0",))
+    values = []
+    for count, trained in ((1, made[0]), (2, state)):
+        state.ema_generator.set_weights(made[0].ema_generator.get_weights())
+        config = Config(**SMALL | {"workdir": str(tmp_path / str(count)), "inception": network})
+        scores = TrainingScores(config, trained, made[1], Reporter(config.workdir, 0))
+        assert [copy.variables[0].value.device[-5:] for copy in scores._copies] == [*trained.devices]
+        scores(1)
+        (line,) = results.read(f"{config.workdir}/scores/scores.jsonl")
+        values.append(line["value"])
+    assert values[0] == values[1] > 0
+
+
 def test_a_step_is_scored_once_and_the_best_outlives_a_kill(scores, tmp_path):
     first = scores()
     first(1)

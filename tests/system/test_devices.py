@@ -15,8 +15,9 @@ import tensorflow as tf
 from sagan_tf import train
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
-from sagan_tf.system.devices import make_workers
+from sagan_tf.system.devices import choose_devices, make_workers
 from sagan_tf.system.errors import UserError
+from tests.conftest import LOGICAL_CPUS
 from tests.tiny_run import run
 
 TINY = (
@@ -137,7 +138,15 @@ def test_devices_that_do_not_exist(devices, capsys, tmp_path):
     assert exit_info.value.code == 2 and "allowed are auto, cpu" in capsys.readouterr().err
 
 
-def test_gpus_that_are_not_here():
+@pytest.mark.parametrize("choose", [make_workers, choose_devices])
+def test_gpus_that_are_not_here(choose):
     count = len(tf.config.list_physical_devices("GPU"))
     with pytest.raises(UserError, match=f"--devices=gpu:0,99: TensorFlow sees {count} GPUs"):
-        make_workers("gpu:0,99")
+        choose("gpu:0,99")
+
+
+def test_devices_of_a_command_without_replicas():
+    assert choose_devices("auto") == choose_devices("cpu") == ("CPU:0",)
+    assert choose_devices("cpu:3") == ("CPU:0", "CPU:1", "CPU:2")
+    with pytest.raises(UserError, match=f"--devices=cpu:5: .* started with {LOGICAL_CPUS} such devices"):
+        choose_devices("cpu:5")

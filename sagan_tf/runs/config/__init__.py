@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import re
 import sys
 
 from sagan_tf.data import kinds
@@ -10,6 +9,7 @@ from sagan_tf.runs.config.networks import IMAGE_SIZES, NetworkOptions
 from sagan_tf.runs.config.output import INCEPTION, TRAINING_METRICS, OutputOptions, batch_statistics_option
 from sagan_tf.runs.config.run import NO_DATASET, RunOptions
 from sagan_tf.runs.config.training import AUTO, PRECISIONS, TrainingOptions
+from sagan_tf.system.device_option import check_devices
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import format_value
 
@@ -63,10 +63,7 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
                 f"--train_steps={self.train_steps}: nothing would be learnt after step {self.decay_steps},"
                 " where the learning rates have fallen to 0 (--learning_rate_schedule=linear, --decay_steps)"
             )
-        if not re.fullmatch(r"auto|cpu(:[1-9]\d*)?|gpu:\d+(,\d+)*", self.devices):
-            raise UserError(
-                f"--devices={self.devices}: allowed are auto, cpu, cpu:N with N at least 1, and gpu:0,1"
-            )
+        check_devices(self.devices)
 
     def with_fitting_defaults(self, given) -> "Config":
         """The same, less defaults that contradict an option; each that changes is told on standard error.

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from sagan_tf.system.device_option import devices_option
 from sagan_tf.system.options import option
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # and Keras's names of them
@@ -133,13 +134,7 @@ class TrainingOptions:
         minimum=0,
     )
 
-    devices: str = option(
-        "auto",
-        "auto (every visible GPU, or the CPU), gpu:0,2 (these GPUs), cpu, or cpu:N (N replicas on the CPU).",
-        section="Speed",
-        may_change=True,
-        common=True,
-    )
+    devices: str = devices_option("Speed", "N replicas on the CPU", common=True)
     cluster: str = option(
         "auto",
         "Processes that train together, on several hosts: auto (those of TF_CONFIG; else the tasks that srun"
