@@ -55,7 +55,8 @@ def main(config: Config, given) -> int:
     if config.dry_run:
         from sagan_tf.session import plan
 
-        print(options.to_flagfile(config, plan.describe(config)), end="")
+        print(options.to_flagfile(config), end="")
+        print("\n".join(f"# {line}" for line in plan.describe(config, environment).splitlines()))
         return 0
     with cluster.meet(cluster.find(config.cluster, os.environ), config.join_timeout) as meeting:
         meeting.exit_code = _train(config, environment, meeting)

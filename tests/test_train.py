@@ -105,7 +105,7 @@ def test_dry_run_prints_a_flagfile_and_writes_nothing(tmp_path):
     assert code == 0 and "--generator_channels=1" in out and not (tmp_path / "none").exists()
     comments = [line for line in out.splitlines() if line.startswith("# ")]
     assert [line.split(":")[0] for line in comments] == ["# parameters", "# memory", "# disk", "# time"]
-    assert "GFLOP an image" in comments[0] and "not known before the run has done" in comments[3]
+    assert "GFLOP an image" in comments[0] and "time: not known" in comments[3]
     assert "for 10 classes: --dataset=folder:none: " in run("--dry_run", "--dataset=folder:none", *TINY)[1]
 
 
