@@ -11,6 +11,7 @@ import tensorflow as tf
 from sagan_tf.reproduction import plan
 from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
+from sagan_tf.runs.config.networks import NetworkOptions
 from sagan_tf.system import options
 from tests.conftest import ROOT, without_values
 
@@ -134,11 +135,14 @@ def test_presets_for_ones_own_images():
         assert named[:3] == ["--dataset", "--flip", "--train_steps"] or named[0] == "--flagfile"
         for before, line in zip(lines, lines[1:], strict=False):
             assert not line.startswith("--") or before.startswith(("#", "--")), line
-    small, large = (
-        options.parse(Config, [f"--flagfile={FLAGS}/{name}.cfg", "--workdir=a"])[0]
-        for name in ("my_images_small", "my_images_256")
+    (small, _), (large, _), (begun, given) = (
+        options.parse(Config, [f"--flagfile={FLAGS}/{name}.cfg", "--workdir=a"])
+        for name in ("my_images_small", "my_images_256", "my_images_from_run")
     )
-    assert small.augment and small.flip and (large.image_size, large.batch_size) == (256, 64)
+    assert small.augment and small.flip and (small.image_size, small.generator_channels) == (64, 32)
+    assert (large.image_size, large.batch_size) == (256, 64)
+    # What is not given of the networks is that run's.
+    assert begun.initialize_from and not given & {field.name for field in dataclasses.fields(NetworkOptions)}
 
 
 # One of each kind by default: a tenth of the time.

@@ -14,6 +14,7 @@ from sagan_tf.system.progress import hours
 from sagan_tf.system.run_directory import RunFiles, is_run
 
 _LOOKED_AT = 3  # runs beside it; networks are made for each
+_STEPS = 100  # the least that a run beside it must have done
 _LINES = 20  # of metrics.jsonl: the median of so many speeds is not disturbed by a pause
 _MACHINE = ("processor", "cores", "gpus", "onednn", "precision")  # keys of environment.jsonl
 
@@ -48,19 +49,30 @@ def describe(config: Config, environment: runtime.Environment, step_flop: float)
     nearest = min(found, key=lambda run: max(run.step, step_flop) / min(run.step, step_flop))
     seconds = config.train_steps * step_flop / (nearest.step * nearest.steps_per_second)
     start = (
-        f"time: about {hours(seconds)}, from the speed of {os.path.relpath(nearest.workdir)} on this machine"
+        f"time: about {_about(seconds)}, from the speed of {os.path.relpath(nearest.workdir)} on this machine"
     )
     if abs(step_flop / nearest.step - 1) < 0.01:
         return f"{start}: {nearest.steps_per_second:.3g} steps/s with as much arithmetic a step"
     rate = nearest.step * nearest.steps_per_second / 1e9
-    times = f"{step_flop / nearest.step:.2g} times"
-    return f"{start}: {rate:.3g} GFLOP/s; a step of this run has {times} its arithmetic, so this is rough"
+    times = step_flop / nearest.step
+    return (
+        f"{start}: {rate:.3g} GFLOP/s; a step of this run has {times:,.{1 if times < 10 else 0}f} times its"
+        " arithmetic, so this is rough"
+    )
+
+
+def _about(seconds: float) -> str:
+    """A duration in minutes, or in hours with two digits."""
+    if seconds < 2 * 3600:
+        return f"{max(1, round(seconds / 60))} minutes"
+    return f"{float(f'{seconds / 3600:.2g}'):,.{1 if seconds < 36000 else 0}f} hours"
 
 
 def _speed(workdir: str) -> float:
     """The steps a second of a run's last steps; 0 if there are none."""
     lines = json_lines.read_end(RunFiles(workdir).metrics)
     speeds = [line[run_files.SPEED] for line in lines if line.get(run_files.SPEED)]
+    speeds = speeds[1:] or speeds  # the first steps are slower
     return statistics.median(speeds[-_LINES:]) if speeds else 0.0
 
 
@@ -72,9 +84,11 @@ def _beside(folder: str, machine: dict) -> list[_Measured]:
     for workdir in sorted(filter(is_run, workdirs), key=os.path.getmtime, reverse=True):
         if len(found) == _LOOKED_AT:
             break
-        lines = json_lines.read_end(RunFiles(workdir).environment)
-        speed = _speed(workdir)
-        if speed and lines and all(lines[-1].get(key) == machine[key] for key in _MACHINE):
+        lines, last = json_lines.read_end(RunFiles(workdir).environment), run_files.read_last_metrics(workdir)
+        if not lines or not last or last["step"] < _STEPS:
+            continue
+        if all(lines[-1].get(key) == machine[key] for key in _MACHINE):
+            speed = _speed(workdir)
             with contextlib.suppress(UserError):  # a run that cannot be read
                 found.append(_Measured(workdir, speed, _step_flop(workdir)))
     return found

@@ -50,23 +50,23 @@ def step_flop(tmp_path):
 
 
 def test_its_own_steps_tell_what_is_left_in_spite_of_a_pause(tmp_path, environment):
-    config = a_run(tmp_path / "a", environment, speeds=(10.0, 10.0, 0.1))
+    config = a_run(tmp_path / "a", environment, speeds=(1.0, 10.0, 10.0, 0.1))
     line = speed.describe(config, environment, 1.0)
-    assert line == "time: 0:42:00 for the steps after 10,800, at 10 steps/s"
+    assert line == "time: 0:36:00 for the steps after 14,400, at 10 steps/s"
 
 
 def test_a_run_beside_it_with_the_same_arithmetic_tells_the_hours(tmp_path, environment):
     a_run(tmp_path / "a", environment)
     a_run(tmp_path / "wider", environment, speeds=(1.0,), generator_channels=4)
     line = planned(tmp_path, environment)
-    assert line.startswith("time: about 1:00:00, from the speed of ") and "10 steps/s" in line
+    assert line.startswith("time: about 60 minutes, from the speed of ") and "10 steps/s" in line
     assert "/a on this machine" in line
 
 
 def test_of_other_networks_the_arithmetic_is_compared_and_this_is_said(tmp_path, environment):
     a_run(tmp_path / "a", environment)
     line = planned(tmp_path, environment, times=5)
-    assert line.startswith("time: about 5:00:00") and "5 times its arithmetic, so this is rough" in line
+    assert line.startswith("time: about 5.0 hours, ") and "5.0 times its arithmetic, so this is rough" in line
 
 
 def test_other_machines_tell_nothing(tmp_path, environment):
@@ -76,10 +76,11 @@ def test_other_machines_tell_nothing(tmp_path, environment):
     assert "time: not known" in planned(tmp_path, environment)
 
 
-def test_another_precision_or_a_run_without_steps_tells_nothing(tmp_path, environment):
+def test_another_precision_or_a_run_of_few_steps_tells_nothing(tmp_path, environment):
     a_run(tmp_path / "a", environment, speeds=())
     assert "time: not known" in planned(tmp_path, environment)
     a_run(tmp_path / "b", environment, precision="bfloat16")
+    json_lines.append(str(tmp_path / "a" / "metrics.jsonl"), {"step": 50, run_files.SPEED: 1.0})
     assert "time: not known" in planned(tmp_path, environment)
 
 
