@@ -16,10 +16,11 @@ import dataclasses
 import os
 
 from sagan_tf.data import kinds
+from sagan_tf.inspection import class_choice
 from sagan_tf.runs.choice import check_checkpoint
 from sagan_tf.runs.choice import choose as choose_checkpoint
 from sagan_tf.runs.config import batch_statistics_option
-from sagan_tf.system import cli, output, paths
+from sagan_tf.system import cli, output, paths, suggestions
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
 from sagan_tf.system.run_directory import RunFiles, check_is_run
@@ -158,10 +159,20 @@ def check_places(options: Options, given) -> None:
     if options.workdir:
         check_is_run(options.workdir)
         choose_checkpoint(options.workdir, options.checkpoint)
-    elif not os.path.isdir(options.savedmodel):
-        raise UserError("no such folder", option="savedmodel", value=options.savedmodel)
+        class_choice.check(options.workdir, options.classes)
+    elif not os.path.isfile(os.path.join(options.savedmodel, "saved_model.pb")):
+        raise UserError(_not_a_saved_model(options.savedmodel), option="savedmodel", value=options.savedmodel)
     if options.dataset:
         kinds.check("dataset", options.dataset)
+
+
+def _not_a_saved_model(path: str) -> str:
+    """What is wrong with a place that holds no SavedModel, for a message."""
+    if not os.path.isdir(path):
+        return f"no such folder{suggestions.did_you_mean(suggestions.nearest_path(path, os.path.isdir))}"
+    numbers = [name for name in os.listdir(path) if name.isdecimal()]
+    newest = os.path.join(path, max(numbers, key=int)) if numbers else ""
+    return f"is not a SavedModel (saved_model.pb is missing){suggestions.did_you_mean(newest)}"
 
 
 def main(options: Options, given) -> int:
@@ -169,7 +180,6 @@ def main(options: Options, given) -> int:
     del given
     from sagan_tf.inspection import source as sources
     from sagan_tf.inspection.artist import Artist
-    from sagan_tf.inspection.class_choice import choose
     from sagan_tf.inspection.sample_folder import Folder
 
     if options.output:
@@ -184,7 +194,7 @@ def main(options: Options, given) -> int:
         source = sources.from_saved_model(options.savedmodel)
         place = paths.beside(options.savedmodel, ".pictures")
     conditional = source.generator.conditional
-    rows = choose(options.classes, source.class_names, conditional, limit=_ROWS)
+    rows = class_choice.choose(options.classes, source.class_names, conditional, limit=_ROWS)
     artist = Artist(
         source,
         rows if conditional else [0] * _ROWS,
@@ -237,10 +247,9 @@ def _write_samples(options: Options, source, folder):
 
     from sagan_tf.evaluation.samples import GeneratorSamples
     from sagan_tf.inspection import written
-    from sagan_tf.inspection.class_choice import choose
 
     conditional = source.generator.conditional
-    classes = choose(options.classes, source.class_names, conditional)
+    classes = class_choice.choose(options.classes, source.class_names, conditional)
     labels = np.tile(np.array(classes, np.int32), options.samples_per_class)
     return written.samples(
         folder,
