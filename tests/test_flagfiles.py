@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.monitoring import estimate
 from sagan_tf.reproduction import plan
 from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
@@ -124,6 +125,36 @@ def test_table_of_the_flagfiles():
     for path in FLAGS.glob("*.cfg"):
         first = path.read_text().splitlines()[0].removeprefix("# ")
         assert f"| [{path.stem}]({path.name}) | {first} |" in page
+
+
+def test_planning_table():
+    """sagan_tf/training/README.md: arithmetic, memory and checkpoint of every preset; hours on a CPU."""
+    page = (FLAGS.parent / "sagan_tf" / "training" / "README.md").read_text()
+    named = re.findall(r"^\| \[(\w+)\]\(", page, re.MULTILINE)
+    assert set(named) == {path.stem for path in FLAGS.glob("*.cfg")} - {"my_images_from_run"}
+    for name in named:
+        rows = re.search(rf"^\| \[{name}\](.*)\n(\| the same \| \|.*\n)?", page, re.MULTILINE)
+        for row in filter(None, rows.groups()):
+            _, device, flop, memory, disk, time = (cell.strip() for cell in row.strip(" |\n").split("|")[-6:])
+            cost, config = cost_of_preset(
+                name, on_cpu="CPU" in device, replicas=4 if "4 GPUs" in device else 1
+            )
+            assert float(flop) == float(f"{cost.flop_per_image / 1e9:.3g}"), row
+            if "measured" not in memory:
+                assert float(memory.split()[0]) == round(cost.bytes / 2**30, 2), row
+                assert float(disk.split()[0]) == round(estimate.checkpoint_bytes(cost) / 1e9, 2), row
+            if time.endswith(" h"):
+                seconds = config.train_steps * config.batch_size * cost.flop_per_image / 173e9
+                assert int(time.split()[0]) == pytest.approx(seconds / 3600, abs=0.6), row
+
+
+def cost_of_preset(name, on_cpu, replicas):
+    arguments = [f"--flagfile={FLAGS / name}.cfg", "--workdir=unused", "--precision=bfloat16"]
+    config = options.parse(Config, [*arguments, f"--fast_forms={'yes' if on_cpu else 'no'}"])[0]
+    classes = 1000 if name.startswith("imagenet") else 10
+    with without_values():
+        networks = objects.make_generator(config, classes), objects.make_discriminator(config, classes)
+        return estimate.estimate(config, *networks, replicas), config
 
 
 def test_presets_for_ones_own_images():
