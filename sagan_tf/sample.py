@@ -1,4 +1,4 @@
-"""Draws samples of a run or a SavedModel: grids, single images, ways through z and the classes, and more.
+"""Draws samples of a run or a SavedModel: grids, single images, interpolations, neighbours.
 
 Examples:
   # A grid, ten images a class
@@ -27,7 +27,7 @@ from sagan_tf.system.run_directory import RunFiles, check_is_run
 
 _KINDS = {
     "grid": "a row of samples for each class",
-    "images": "single images, in folders by class",
+    "images": "PNG files of single samples, in folders by class",
     "npz": "the same images in one .npz file",
     "same_z": "each z with every class",
     "interpolation": "from one z to another",
@@ -43,7 +43,9 @@ _ROWS = 10  # of a picture, where no classes are asked for
 class Options:
     """What to draw."""
 
-    workdir: str = option("", "Directory of a run.", section="Generator", is_path=True, common=True)
+    workdir: str = option(
+        "", "Directory of a run, e.g. runs/digits.", section="Generator", is_path=True, common=True
+    )
     checkpoint: str = option(
         "latest",
         "Which of the run's checkpoints: latest, best, or a step.",
@@ -56,7 +58,7 @@ class Options:
     batch_statistics: str = batch_statistics_option("Generator")
     savedmodel: str = option(
         "",
-        "Instead of a run: a SavedModel of a generator.",
+        "Instead of a run: a SavedModel of a generator, e.g. models/digits/1.",
         section="Generator",
         is_path=True,
         common=True,
@@ -72,8 +74,8 @@ class Options:
     )
     classes: tuple[str, ...] = option(
         (),
-        f"Names or numbers of the classes, one a row; if empty, all, and of more than {_ROWS} as many evenly"
-        " spaced ones (images and npz: all).",
+        f"Names or numbers of the classes, one a row. If empty: all, or {_ROWS} evenly spaced ones of more"
+        " (images and npz: all).",
         section="Pictures",
         common=True,
     )
@@ -97,7 +99,7 @@ class Options:
     )
     truncation: float = option(
         0.0,
-        "z is drawn from [-t, t]; 0 for no truncation.",
+        "z is drawn from [-t, t]: more typical images, less variety. 0 for no truncation.",
         section="Pictures",
         minimum=0.0,
         common=True,
