@@ -57,7 +57,7 @@ def describe(config: Config, environment: runtime.Environment, step_flop: float)
     times = step_flop / nearest.step
     return (
         f"{start}: {rate:.3g} GFLOP/s; a step of this run has {times:,.{1 if times < 10 else 0}f} times its"
-        " arithmetic, so this is rough"
+        " arithmetic, so this is rough (larger steps mostly compute faster)"
     )
 
 
