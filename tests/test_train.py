@@ -199,7 +199,7 @@ def test_flagfiles_of_the_project_are_sound():
     files = sorted(FLAGS.glob("*.cfg"))
     assert len(files) >= 3
     for file in files:
-        code, _, error = run(f"--flagfile={file}", "--dry_run")
+        code, _, error = run(f"--flagfile={file}", "--initialize_from=", "--dry_run")
         assert code == 0, error
         assert file.read_text().splitlines()[1].startswith("#   python -m sagan_tf.train")
 
