@@ -12,11 +12,12 @@ import dataclasses
 import os
 import re
 
+from sagan_tf.inspection import class_choice
 from sagan_tf.runs.choice import check_checkpoint
-from sagan_tf.runs.config import batch_statistics_option
+from sagan_tf.runs.config import Config, batch_statistics_option
 from sagan_tf.system import cli, output
-from sagan_tf.system.errors import UserError, renaming, writing
-from sagan_tf.system.options import MAX_SEED, option
+from sagan_tf.system.errors import UserError, naming, renaming, writing
+from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import RunFiles, check_is_run
 
 _CLASSES = 24  # the most classes to show if the user names none
@@ -109,21 +110,37 @@ def check_places(options: Options, given) -> None:
     """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
     del given
     check_is_run(options.workdir)
+    config = from_flagfile(Config, RunFiles(options.workdir).config)
+    _check_run(dataclasses.replace(config, workdir=options.workdir), _positions(options))
+    class_choice.check(options.workdir, options.classes)
+
+
+def _check_run(config: Config, positions) -> None:
+    """Refuses runs without attention, and positions (row, column) outside the image. Raises UserError."""
+    with naming("workdir", config.workdir):
+        if not config.generator_attention and not config.discriminator_attention:
+            raise UserError("has no attention to show: its networks have no attention layers")
+        if config.attention_form == "residual":
+            raise UserError("has no attention to show: residual blocks stand in its place")
+    for row, column in positions:
+        if max(row, column) >= config.image_size:
+            raise UserError(
+                f"outside the image; rows and columns go from 0 to {config.image_size - 1}",
+                option="positions",
+                value=f"{row}:{column}",
+            )
 
 
 def main(options: Options, given) -> int:
     """Draws figures and writes the page. Returns the exit code."""
     del given
-    from sagan_tf.inspection import attention_maps
-    from sagan_tf.inspection.class_choice import choose
     from sagan_tf.inspection.page import write_page
     from sagan_tf.runs import run_files
 
     config = run_files.read_config(options.workdir)
-    attention_maps.check_run(dataclasses.replace(config, workdir=options.workdir), _positions(options))
     names = _checkpoints(options)
     run = _restore(options, names[0])
-    classes = choose(options.classes, run.class_names, config.conditional, limit=_CLASSES)
+    classes = class_choice.choose(options.classes, run.class_names, config.conditional, limit=_CLASSES)
     directory = _make_output(options)
     real = _real_images(options, config, run.class_names, classes)
     looks = {}

@@ -153,9 +153,14 @@ class Options:
         with blaming("metrics", self.metrics):
             for name in self.metrics if not _is_folder(self.generated) else ():
                 METRICS[name].check_images(self.num_samples, self.splits)
+        if self.workdir and not self.watch:
+            check_is_run(self.workdir)
         self._check_output()
         if not self.inception.startswith(("https://", "http://")) and not _is_model(self.inception):
-            raise UserError(f"--inception={self.inception}: is not a SavedModel (saved_model.pb is missing)")
+            is_there = os.path.isdir(self.inception)
+            problem = "is not a SavedModel (saved_model.pb is missing)" if is_there else "no such folder"
+            remedy = "a classifier for it is made by sagan_tf.train_classifier"
+            raise UserError(f"{problem}; {remedy}", option="inception", value=self.inception)
         if self.generated and not os.path.isdir(self.generated):
             raise UserError(f"--generated={self.generated}: no such folder")
         if self.reference.partition(":")[0] in kinds.KINDS:

@@ -17,7 +17,7 @@ from sagan_tf.runs.config import PRECISIONS, batch_statistics_option
 from sagan_tf.system import class_names, cli
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
-from sagan_tf.system.run_directory import RunFiles, check_is_run
+from sagan_tf.system.run_directory import RunFiles, check_is_run, check_not_of_a_run
 
 _CLASSES_FILE = "labels.txt"
 _CARD_FILE = "MODEL_CARD.md"
@@ -40,7 +40,7 @@ class Options:
 
     export_dir: str = option(
         "",
-        "Directory of the model. Each export is a new version in it: 1, 2, ...",
+        "Directory of the model, which is not the run's. Each export is a new version in it: 1, 2, ...",
         section="As what",
         is_path=True,
         common=True,
@@ -91,6 +91,7 @@ class Options:
             raise UserError("--workdir is missing: name the directory of a run")
         if not self.export_dir:
             raise UserError("--export_dir is missing: name the directory of the model, e.g. models/digits")
+        check_not_of_a_run("export_dir", self.export_dir)
         name = served_name(self)
         if not re.fullmatch("[A-Za-z0-9_.-]+", name):
             raise UserError(

@@ -12,10 +12,11 @@ Examples:
 """
 
 import dataclasses
+import glob
 import os
 
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli
+from sagan_tf.system import cli, suggestions
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
 
@@ -42,26 +43,37 @@ class _Files:
         " same names, an unpacked module of TF-Hub, a checkpoint of the 2018 release, or BigGAN-PyTorch's"
         " folder of G.pth, D.pth and so on.",
         section="Files",
+        is_path=True,
         common=True,
         required=True,
     )
     ema: str = option(
-        "", "The average of the generator's weights, if it is a file of its own.", section="Files"
+        "",
+        "The average of the generator's weights, if it is a file of its own.",
+        section="Files",
+        is_path=True,
     )
     discriminator: str = option(
-        "", "The discriminator, if it is a file of its own.", section="Files", common=True
+        "", "The discriminator, if it is a file of its own.", section="Files", is_path=True, common=True
     )
     generator_optimizer: str = option(
-        "", "State of the generator's Adam (G_optim.pth), if it is a file of its own.", section="Files"
+        "",
+        "State of the generator's Adam (G_optim.pth), if it is a file of its own.",
+        section="Files",
+        is_path=True,
     )
     discriminator_optimizer: str = option(
-        "", "State of the discriminator's Adam (D_optim.pth), if it is a file of its own.", section="Files"
+        "",
+        "State of the discriminator's Adam (D_optim.pth), if it is a file of its own.",
+        section="Files",
+        is_path=True,
     )
     class_names: str = option(
         "",
         "File with the names of the classes, one a line, in the order of the labels; if empty they are"
         " numbers. Training takes the dataset's.",
         section="Files",
+        is_path=True,
     )
     skip_surplus: bool = option(
         False, "Leave out variables that the source does not have, naming them.", section="Files"
@@ -126,6 +138,17 @@ class Options(Config, _Files):
             raise UserError(f"--workdir={self.workdir}: exists already; name another directory")
 
 
+def check_places(options: Options, given) -> None:
+    """Refuses files that are missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    for field in dataclasses.fields(_Files):
+        path = getattr(options, field.name)
+        # A checkpoint of TensorFlow is named by what its files begin with.
+        if field.metadata["is_path"] and path and not glob.glob(f"{glob.escape(path)}*"):
+            near = suggestions.did_you_mean(suggestions.nearest_path(path))
+            raise UserError(f"no such file{near}", option=field.name, value=path)
+
+
 def main(options: Options, given) -> int:
     """Imports the weights. Returns the exit code."""
     from sagan_tf.importing import original_checkpoint, peer_run, release_2018, weights
@@ -147,7 +170,7 @@ def main(options: Options, given) -> int:
 
 def console() -> None:
     """The command `sagan-import-weights`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.import_weights")
+    cli.run(main, Options, __doc__, program="sagan_tf.import_weights", check_places=check_places)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,8 @@ class Options:
             if self.scale not in EXPERIMENTS[name].rows:
                 there = ", ".join(name for name in EXPERIMENTS if self.scale in EXPERIMENTS[name].rows)
                 raise UserError(f"--experiment={name}: not at --scale={self.scale}; allowed are {there}, all")
+        if self.overrides and not os.path.isfile(self.overrides):
+            raise UserError("no such file", option="overrides", value=self.overrides)
 
 
 def _names(options: Options) -> tuple[str, ...]:

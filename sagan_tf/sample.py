@@ -1,4 +1,4 @@
-"""Draws samples of a run or a SavedModel: grids, single images, ways through z and the classes, and more.
+"""Draws samples of a run or a SavedModel: grids, single images, interpolations, neighbours.
 
 Examples:
   # A grid, ten images a class
@@ -16,10 +16,11 @@ import dataclasses
 import os
 
 from sagan_tf.data import kinds
+from sagan_tf.inspection import class_choice
 from sagan_tf.runs.choice import check_checkpoint
 from sagan_tf.runs.choice import choose as choose_checkpoint
 from sagan_tf.runs.config import batch_statistics_option
-from sagan_tf.system import cli, output, paths
+from sagan_tf.system import cli, output, paths, suggestions
 from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, option
@@ -27,7 +28,7 @@ from sagan_tf.system.run_directory import RunFiles, check_is_run
 
 _KINDS = {
     "grid": "a row of samples for each class",
-    "images": "single images, in folders by class",
+    "images": "PNG files of single samples, in folders by class",
     "npz": "the same images in one .npz file",
     "same_z": "each z with every class",
     "interpolation": "from one z to another",
@@ -43,7 +44,9 @@ _ROWS = 10  # of a picture, where no classes are asked for
 class Options:
     """What to draw."""
 
-    workdir: str = option("", "Directory of a run.", section="Generator", is_path=True, common=True)
+    workdir: str = option(
+        "", "Directory of a run, e.g. runs/digits.", section="Generator", is_path=True, common=True
+    )
     checkpoint: str = option(
         "latest",
         "Which of the run's checkpoints: latest, best, or a step.",
@@ -56,7 +59,7 @@ class Options:
     batch_statistics: str = batch_statistics_option("Generator")
     savedmodel: str = option(
         "",
-        "Instead of a run: a SavedModel of a generator.",
+        "Instead of a run: a SavedModel of a generator, e.g. models/digits/1.",
         section="Generator",
         is_path=True,
         common=True,
@@ -72,8 +75,8 @@ class Options:
     )
     classes: tuple[str, ...] = option(
         (),
-        f"Names or numbers of the classes, one a row; if empty, all, and of more than {_ROWS} as many evenly"
-        " spaced ones (images and npz: all).",
+        f"Names or numbers of the classes, one a row. If empty: all, or {_ROWS} evenly spaced ones of more"
+        " (images and npz: all).",
         section="Pictures",
         common=True,
     )
@@ -97,7 +100,7 @@ class Options:
     )
     truncation: float = option(
         0.0,
-        "z is drawn from [-t, t]; 0 for no truncation.",
+        "z is drawn from [-t, t]: more typical images, less variety. 0 for no truncation.",
         section="Pictures",
         minimum=0.0,
         common=True,
@@ -161,10 +164,20 @@ def check_places(options: Options, given) -> None:
     if options.workdir:
         check_is_run(options.workdir)
         choose_checkpoint(options.workdir, options.checkpoint)
-    elif not os.path.isdir(options.savedmodel):
-        raise UserError("no such folder", option="savedmodel", value=options.savedmodel)
+        class_choice.check(options.workdir, options.classes)
+    elif not os.path.isfile(os.path.join(options.savedmodel, "saved_model.pb")):
+        raise UserError(_not_a_saved_model(options.savedmodel), option="savedmodel", value=options.savedmodel)
     if options.dataset:
         kinds.check("dataset", options.dataset)
+
+
+def _not_a_saved_model(path: str) -> str:
+    """What is wrong with a place that holds no SavedModel, for a message."""
+    if not os.path.isdir(path):
+        return f"no such folder{suggestions.did_you_mean(suggestions.nearest_path(path, os.path.isdir))}"
+    numbers = [name for name in os.listdir(path) if name.isdecimal()]
+    newest = os.path.join(path, max(numbers, key=int)) if numbers else ""
+    return f"is not a SavedModel (saved_model.pb is missing){suggestions.did_you_mean(newest)}"
 
 
 def main(options: Options, given) -> int:
@@ -172,7 +185,6 @@ def main(options: Options, given) -> int:
     del given
     from sagan_tf.inspection import source as sources
     from sagan_tf.inspection.artist import Artist
-    from sagan_tf.inspection.class_choice import choose
     from sagan_tf.inspection.sample_folder import Folder
     from sagan_tf.system.devices import choose_devices
 
@@ -193,7 +205,7 @@ def main(options: Options, given) -> int:
         source = sources.from_saved_model(options.savedmodel, devices)
         place = paths.beside(options.savedmodel, ".pictures")
     conditional = source.generator.conditional
-    rows = choose(options.classes, source.class_names, conditional, limit=_ROWS)
+    rows = class_choice.choose(options.classes, source.class_names, conditional, limit=_ROWS)
     artist = Artist(
         source,
         rows if conditional else [0] * _ROWS,
@@ -246,10 +258,9 @@ def _write_samples(options: Options, source, folder):
 
     from sagan_tf.evaluation.samples import GeneratorSamples
     from sagan_tf.inspection import written
-    from sagan_tf.inspection.class_choice import choose
 
     conditional = source.generator.conditional
-    classes = choose(options.classes, source.class_names, conditional)
+    classes = class_choice.choose(options.classes, source.class_names, conditional)
     labels = np.tile(np.array(classes, np.int32), options.samples_per_class)
     return written.samples(
         folder,

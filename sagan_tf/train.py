@@ -17,7 +17,7 @@ import os
 
 from sagan_tf.data import kinds
 from sagan_tf.runs.config import Config
-from sagan_tf.system import cli, options, runtime
+from sagan_tf.system import cli, options, output, runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import write_line
 from sagan_tf.system.run_directory import check_is_run, is_run
@@ -38,6 +38,8 @@ def check_places(config: Config, given) -> None:
             " does, e.g. --flagfile=flags/digits.cfg"
         )
     kinds.check("dataset", config.dataset)
+    if not config.dry_run:
+        output.check_directory("workdir", config.workdir)
 
 
 def main(config: Config, given) -> int:
@@ -55,7 +57,8 @@ def main(config: Config, given) -> int:
     if config.dry_run:
         from sagan_tf.session import plan
 
-        print(options.to_flagfile(config, plan.describe(config)), end="")
+        print(options.to_flagfile(config), end="")
+        print("\n".join(f"# {line}" for line in plan.describe(config, environment).splitlines()))
         return 0
     with cluster.meet(cluster.find(config.cluster, os.environ), config.join_timeout) as meeting:
         meeting.exit_code = _train(config, environment, meeting)

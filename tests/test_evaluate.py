@@ -561,7 +561,8 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
         "--cas_dataset=npz:gone: no such file": workdir | network | {"cas_dataset": "npz:gone"},
         "cannot be written (Not a directory)": workdir | network | {"output": f"{tmp_path}/file/s.jsonl"},
         "cannot be written (Is a directory)": workdir | network | {"output": str(tmp_path)},
-        "is not a SavedModel": workdir | {"inception": gone},
+        f"--inception={gone}: no such folder": workdir | {"inception": gone},
+        "is not a SavedModel": workdir | {"inception": str(tmp_path)},
         "kid needs at least 20 images": workdir | network | {"metrics": ("kid",), "num_samples": 19},
         "--generated=": network | {"generated": gone},
     }

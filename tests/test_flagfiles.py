@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.monitoring import estimate
 from sagan_tf.reproduction import plan
 from sagan_tf.runs import objects
 from sagan_tf.runs.config import Config
+from sagan_tf.runs.config.networks import NetworkOptions
 from sagan_tf.system import options
 from tests.conftest import ROOT, without_values
 
@@ -125,6 +127,36 @@ def test_table_of_the_flagfiles():
         assert f"| [{path.stem}]({path.name}) | {first} |" in page
 
 
+def test_planning_table():
+    """sagan_tf/training/README.md: arithmetic, memory and checkpoint of every preset; hours on a CPU."""
+    page = (FLAGS.parent / "sagan_tf" / "training" / "README.md").read_text()
+    named = re.findall(r"^\| \[(\w+)\]\(", page, re.MULTILINE)
+    assert set(named) == {path.stem for path in FLAGS.glob("*.cfg")} - {"my_images_from_run"}
+    for name in named:
+        rows = re.search(rf"^\| \[{name}\](.*)\n(\| the same \| \|.*\n)?", page, re.MULTILINE)
+        for row in filter(None, rows.groups()):
+            _, device, flop, memory, disk, time = (cell.strip() for cell in row.strip(" |\n").split("|")[-6:])
+            cost, config = cost_of_preset(
+                name, on_cpu="CPU" in device, replicas=4 if "4 GPUs" in device else 1
+            )
+            assert float(flop) == float(f"{cost.flop_per_image / 1e9:.3g}"), row
+            if "measured" not in memory:
+                assert float(memory.split()[0]) == round(cost.bytes / 2**30, 2), row
+                assert float(disk.split()[0]) == round(estimate.checkpoint_bytes(cost) / 1e9, 2), row
+            if time.endswith(" h"):
+                seconds = config.train_steps * config.batch_size * cost.flop_per_image / 173e9
+                assert int(time.split()[0]) == pytest.approx(seconds / 3600, abs=0.6), row
+
+
+def cost_of_preset(name, on_cpu, replicas):
+    arguments = [f"--flagfile={FLAGS / name}.cfg", "--workdir=unused", "--precision=bfloat16"]
+    config = options.parse(Config, [*arguments, f"--fast_forms={'yes' if on_cpu else 'no'}"])[0]
+    classes = 1000 if name.startswith("imagenet") else 10
+    with without_values():
+        networks = objects.make_generator(config, classes), objects.make_discriminator(config, classes)
+        return estimate.estimate(config, *networks, replicas), config
+
+
 def test_presets_for_ones_own_images():
     """What is to be changed stands at their top; every option has a comment before it."""
     for path in FLAGS.glob("my_images*.cfg"):
@@ -134,11 +166,14 @@ def test_presets_for_ones_own_images():
         assert named[:3] == ["--dataset", "--flip", "--train_steps"] or named[0] == "--flagfile"
         for before, line in zip(lines, lines[1:], strict=False):
             assert not line.startswith("--") or before.startswith(("#", "--")), line
-    small, large = (
-        options.parse(Config, [f"--flagfile={FLAGS}/{name}.cfg", "--workdir=a"])[0]
-        for name in ("my_images_small", "my_images_256")
+    (small, _), (large, _), (begun, given) = (
+        options.parse(Config, [f"--flagfile={FLAGS}/{name}.cfg", "--workdir=a"])
+        for name in ("my_images_small", "my_images_256", "my_images_from_run")
     )
-    assert small.augment and small.flip and (large.image_size, large.batch_size) == (256, 64)
+    assert small.augment and small.flip and (small.image_size, small.generator_channels) == (64, 32)
+    assert (large.image_size, large.batch_size) == (256, 64)
+    # What is not given of the networks is that run's.
+    assert begun.initialize_from and not given & {field.name for field in dataclasses.fields(NetworkOptions)}
 
 
 # One of each kind by default: a tenth of the time.

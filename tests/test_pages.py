@@ -219,6 +219,14 @@ def test_no_page_is_too_long(page):
     assert page != ROOT / "README.md" or lines <= MOST_LINES
 
 
+@present_page
+def test_lines_of_code_are_seen_whole(page):
+    """A page shows 105 characters of a line of code; what is longer is to be scrolled for."""
+    assert [
+        line for code in code_blocks(page.read_text(), "bash") for line in code.splitlines() if line[105:]
+    ] == []
+
+
 def first_column(page, heading):
     """Code in the first column of the table that begins with this heading."""
     rows = (ROOT / page).read_text().partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]

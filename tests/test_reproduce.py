@@ -107,7 +107,7 @@ def test_mistakes_are_one_line(tmp_path, command):
         command, output, "--scale=digits", "--experiment=ratios"
     )
     line = refusal(command, output, "--scale=digits", "--overrides=nowhere.cfg")
-    assert "--flagfile=nowhere.cfg: No such file or directory" in line
+    assert "--overrides=nowhere.cfg: no such file" in line
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").touch()
     assert "holds other files" in refusal(command, output, "--scale=digits")

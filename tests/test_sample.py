@@ -266,7 +266,7 @@ def test_mistakes_with_a_saved_model(exported, command, tmp_path):
         (["--classes=10"], "--classes=10: no such class; allowed are names (0, 1, 2"),
     ):
         assert text in _refusal(command, f"--savedmodel={saved_model}", f"--output={tmp_path}", *arguments)
-    assert "is no SavedModel" in _refusal(command, f"--savedmodel={tmp_path}")
+    assert "is not a SavedModel" in _refusal(command, f"--savedmodel={tmp_path}")
 
 
 def _refusal(command, *arguments):

@@ -175,7 +175,7 @@ def split_spec(spec: str) -> tuple[Kind, str]:
 
 
 def meant_by(spec: str) -> str:
-    """The dataset that was probably meant by what names none, NAME:PLACE; "" if nothing tells."""
+    """What was probably meant by what names no dataset, NAME:PLACE or two with "or"; "" if nothing tells."""
     name, colon, place = spec.partition(":")
     if os.path.isdir(spec):
         kind = "records" if os.path.isfile(os.path.join(spec, RECORDS_MANIFEST)) else "folder"
@@ -189,7 +189,9 @@ def meant_by(spec: str) -> str:
     near = KINDS.get(suggestions.nearest(name, KINDS))
     if near and (colon or not near.place):
         return f"{near.name}:{place}" if near.place else near.name
-    return f"tfds:{spec}" if re.fullmatch(r"\w+", spec) else ""
+    near = suggestions.nearest_path(spec)
+    found = [meant_by(near) if near else "", f"tfds:{spec}" if re.fullmatch(r"\w+", spec) else ""]
+    return " or ".join(filter(None, found))
 
 
 def check(option: str, spec: str) -> None:

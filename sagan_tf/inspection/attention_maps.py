@@ -14,7 +14,7 @@ from sagan_tf.pictures.geometry import choose_positions, position_at
 from sagan_tf.runs import objects, restoring
 from sagan_tf.runs.config import Config
 from sagan_tf.system.class_names import same
-from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system.errors import UserError
 
 _BATCH, _BATCH_VALUES = 32, 1 << 25  # the most images at once, and the most values of one layer in them
 _LABELS_READ = 256  # images that are read to learn their labels, if the dataset does not list them
@@ -148,22 +148,6 @@ class MapCollector:
             if key not in self._builders:
                 self._builders[key] = _ViewBuilder(network, resolution, source, count, self._drawing)
             self._builders[key].add(images, beta.numpy(), seen.shares[resolution].numpy())
-
-
-def check_run(config: Config, positions) -> None:
-    """Refuses runs without attention, and positions (row, column) outside the image. Raises UserError."""
-    with naming("workdir", config.workdir):
-        if not config.generator_attention and not config.discriminator_attention:
-            raise UserError("has no attention to show: its networks have no attention layers")
-        if config.attention_form == "residual":
-            raise UserError("has no attention to show: residual blocks stand in its place")
-    for row, column in positions:
-        if max(row, column) >= config.image_size:
-            raise UserError(
-                f"outside the image; rows and columns go from 0 to {config.image_size - 1}",
-                option="positions",
-                value=f"{row}:{column}",
-            )
 
 
 def draw_z(count: int, seed: int, z_dim: int, truncation: float) -> tf.Tensor:

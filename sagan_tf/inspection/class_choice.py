@@ -4,8 +4,12 @@ import typing
 
 import numpy as np
 
+from sagan_tf.runs.config import Config
+from sagan_tf.system import class_names as names
 from sagan_tf.system.class_names import label_of
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import from_flagfile
+from sagan_tf.system.run_directory import RunFiles
 
 _NAMED = 20  # how many classes a message lists
 
@@ -41,6 +45,13 @@ def choose(
         rows = count if limit is None else min(limit, count)
         return spread(count, rows)
     return list(dict.fromkeys(_label(text, class_names) for text in asked))
+
+
+def check(workdir: str, asked: typing.Sequence[str]) -> None:
+    """Raises UserError if a user names classes that a run does not have. Needs no TensorFlow."""
+    if asked:
+        paths = RunFiles(workdir)
+        choose(asked, names.read(paths.classes), from_flagfile(Config, paths.config).conditional)
 
 
 def spread(count: int, chosen: int) -> list[int]:

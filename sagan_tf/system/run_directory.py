@@ -28,6 +28,18 @@ def check_is_run(workdir: str, option: str = "workdir") -> None:
         raise UserError(problem, option=option, value=workdir)
 
 
+def check_not_of_a_run(option: str, path: str) -> None:
+    """Raises UserError if a directory holds a run, or lies in a folder that a run writes to."""
+    folder, below = os.path.realpath(path), None
+    while True:
+        if is_run(folder) and (below is None or below in vars(RunFiles(folder)).values()):
+            problem = f"belongs to the run in {os.path.relpath(folder)}; name a directory of its own"
+            raise UserError(problem, option=option, value=path)
+        if folder == os.path.dirname(folder):
+            return
+        folder, below = os.path.dirname(folder), folder
+
+
 def _where_runs_are(workdir: str) -> str:
     """The end of a message: the run that was probably meant, or the runs below the directory."""
     if is_run(os.path.dirname(os.path.abspath(workdir))):

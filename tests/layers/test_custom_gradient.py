@@ -1,6 +1,7 @@
-"""Functions with a gradient of their own keep no graph alive."""
+"""Functions with a gradient of their own keep no graph alive, and eager calls of them are not traced."""
 
 import gc
+import logging
 import weakref
 
 import numpy as np
@@ -36,3 +37,18 @@ def test_a_traced_graph_is_freed(call):
     del gradient
     gc.collect()
     assert graph() is None
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_eager_calls_of_many_shapes_bring_no_warning(call):
+    """TensorFlow warns of retracing at the fifth shape; `sagan_tf.attention` would print that."""
+    said = []
+    handler = logging.Handler()
+    handler.emit = said.append
+    tf.get_logger().addHandler(handler)
+    try:
+        for size in range(1, 8):
+            assert np.all(np.isfinite(call(tf.ones((1, size, size, 3)))))
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert not said

@@ -21,7 +21,11 @@ def _there(tmp_path, monkeypatch):
     """A working directory with runs, images and files."""
     for name in ("runs/digits", "runs/photos"):
         (tmp_path / name / "checkpoints" / "00000004").mkdir(parents=True)
-        (tmp_path / name / "config.cfg").write_text("--dataset=digits\n")
+        (tmp_path / name / "config.cfg").write_text("--dataset=digits\n--workdir=a\n")
+        (tmp_path / name / "classes.txt").write_text("cat\ndog\n")
+    with open(tmp_path / "runs" / "photos" / "config.cfg", "a") as file:
+        file.write("--generator_attention=\n--discriminator_attention=\n")
+    (tmp_path / "models" / "digits" / "2").mkdir(parents=True)
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "manifest.json").write_text("{}")
@@ -62,13 +66,38 @@ def answer(monkeypatch, capsys, command):
         "sample --workdir=runs/digits/checkpoints": "--workdir=.*: holds no .*; did you mean runs/digits.",
         "sample --workdir=runs/digits --checkpoint=8": "--checkpoint=8: allowed are latest, best, 4",
         "sample --savedmodel=none": "--savedmodel=none: no such folder",
+        "sample --savedmodel=models/digits": "--savedmodel=models/digits: is not a SavedModel .*; did you"
+        " mean"
+        " models/digits/2.",
+        "sample --workdir=runs/digits --classes=cow": "--classes=cow: no such class; allowed are names"
+        " .cat, dog",
         "sample runs/digits": "unexpected argument 'runs/digits': did you mean --workdir=runs/digits.",
         "attention --workdir=runs/digit": "--workdir=runs/digit: holds no run .*; did you mean runs/digits.",
+        "attention --workdir=runs/photos": "--workdir=runs/photos: has no attention to show",
+        "attention --workdir=runs/digits --positions=0:128": "--positions=0:128: outside the image; .* to"
+        " 127",
+        "attention --workdir=runs/digits --classes=cow": "--classes=cow: no such class",
+        "evaluate --workdir=runs/digit --inception=none": "--workdir=.*: holds no .*; did you mean"
+        " runs/digits.",
+        "evaluate --workdir=runs/digits --inception=none": "--inception=none: no such folder; a classifier",
+        "export --workdir=runs/digits --export_dir=runs/digits": "--export_dir=runs/digits: belongs to the"
+        " run in"
+        " runs/digits; name a directory of its own",
+        "export --workdir=runs/digits --export_dir=runs/digits/best/a": "--export_dir=.*: belongs to the"
+        " run in",
+        "import_weights --workdir=a --checkpoint=photo.npz": "--checkpoint=photo.npz: no such file; did"
+        " you mean"
+        " photos.npz.",
+        "reproduce --output=o --overrides=machine.cfg": "--overrides=machine.cfg: no such file",
         "export --workdir=runs/digit --export_dir=m": "--workdir=.*: holds no .*; did you mean runs/digits.",
         "compare runs/digits runs/photo": "--runs=runs/photo: holds no run .*; did you mean runs/photos.",
         "check_data --dataset=photos": "--dataset=photos: did you mean folder:photos. Allowed are",
         "prepare_data --dataset=floder:photos --output=o": "--dataset=floder:photos: did you mean folder:",
         "make_reference --dataset=photos --output=o": "--dataset=photos: did you mean folder:photos. Allowed",
+        "check_data --dataset=photo": "--dataset=photo: did you mean folder:photos or tfds:photo. Allowed"
+        " are",
+        "train --workdir=photos.txt --dataset=digits": "--workdir=photos.txt: is no directory",
+        "train --workdir=photos.txt/a --dataset=digits": "--workdir=photos.txt/a: cannot be written",
         "train_classifier --dataset=folder:foto --output=o": "--dataset=folder:foto: no such folder",
     }.items(),
 )

@@ -16,24 +16,28 @@ class NetworkOptions:
     )
     z_dim: int = option(128, "Length of z.", section="Networks", minimum=1)
     generator_channels: int = option(
-        64, "Base width of the generator.", section="Networks", minimum=1, common=True
+        64,
+        "Width of the generator; its blocks have multiples of it.",
+        section="Networks",
+        minimum=1,
+        common=True,
     )
     discriminator_channels: int = option(
         64,
-        "Base width of the discriminator.",
+        "Width of the discriminator; its blocks have multiples of it.",
         section="Networks",
         minimum=1,
         common=True,
     )
     generator_attention: tuple[int, ...] = option(
         (32,),
-        "Resolutions after whose generator block attention stands; empty for none.",
+        "Sizes of the generator's feature maps that attention looks at, e.g. 32 or 16,32; empty for none.",
         section="Networks",
         common=True,
     )
     discriminator_attention: tuple[int, ...] = option(
         (32,),
-        "Resolutions after whose discriminator block attention stands; empty for none.",
+        "The same of the discriminator.",
         section="Networks",
         common=True,
     )

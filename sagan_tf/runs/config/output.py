@@ -26,7 +26,7 @@ class OutputOptions:
 
     checkpoint_every_steps: int = option(
         1000,
-        "Interval of checkpoints.",
+        "Steps from one checkpoint to the next.",
         section="Output",
         minimum=1,
         may_change=True,
@@ -70,7 +70,7 @@ class OutputOptions:
 
     evaluate_every_steps: int = option(
         0,
-        "Interval of the EMA generator's scores; 0 for none.",
+        "Steps from one scoring to the next, by --evaluate_metrics; 0 for none.",
         section="Scores",
         minimum=0,
         may_change=True,

@@ -15,7 +15,7 @@ class RunOptions:
 
     workdir: str = option(
         "",
-        "Directory of the run: configuration, checkpoints, event files, samples.",
+        "Directory of the run: configuration, checkpoints, samples, TensorBoard's files.",
         section="Run",
         may_change=True,
         is_path=True,
@@ -40,7 +40,7 @@ class RunOptions:
     )
     dry_run: bool = option(
         False,
-        "Print what the run would cost and its configuration, which is a flagfile, and stop.",
+        "Print the run's configuration, which is a flagfile, and what it would cost; start nothing.",
         section="Run",
         may_change=True,
         common=True,
@@ -69,7 +69,9 @@ class RunOptions:
         section="Data",
         choices=("refuse", "skip"),
     )
-    conditional: bool = option(True, "Train on the classes; otherwise labels are ignored.", section="Data")
+    conditional: bool = option(
+        True, "Learn the classes; otherwise labels are ignored.", section="Data", common=True
+    )
     flip: bool = option(
         False, "Mirror half of the real images (not in the original).", section="Data", common=True
     )
@@ -81,10 +83,11 @@ class RunOptions:
     )
     augment: tuple[str, ...] = option(
         (),
-        "Differentiable augmentation of real and fake images, for small datasets (not in the original);"
-        " a list, empty for none.",
+        "Differentiable augmentation of real and fake images, for under 5,000 images (not in the original);"
+        " empty for none.",
         section="Data",
         choices=AUGMENTATIONS,
+        common=True,
     )
     in_memory: str = option(
         "auto",
