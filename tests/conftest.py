@@ -79,16 +79,37 @@ def _no_layer_in_bfloat16():
     dtype_policies.DTypePolicy.__init__ = __init__
 
 
+_GROWTH = 64 << 20  # bytes
+
+
+def _resident():
+    """Bytes of memory that this process occupies; infinite where the system does not say."""
+    try:
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return float("inf")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _memory_is_given_back():
-    """After each module, empties the caches of Keras and TensorFlow, which hold every traced graph."""
+    """After a module that took much, empties the caches of Keras and TensorFlow, which hold traced graphs.
+
+    Looking through all objects takes seconds, so not after every module.
+    """
+    global _resident_at_last
     yield
+    if _resident() < _resident_at_last + _GROWTH:
+        return
     import keras
 
     keras.backend.clear_session()
     gc.collect()
     if hasattr(ctypes.CDLL(None), "malloc_trim"):  # glibc keeps what was freed
         ctypes.CDLL(None).malloc_trim(0)
+    _resident_at_last = _resident()
+
+
+_resident_at_last = _resident()
 
 
 def without_values():

@@ -248,12 +248,14 @@ def test_the_three_architectures(blocks, attention, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("spectral_norm", [False, True])
-def test_first_version_has_no_moving_averages(spectral_norm, tmp_path, capfd):
+def test_first_version_has_no_moving_averages(spectral_norm, tmp_path, capfd, monkeypatch):
+    """That its averages are those of 200 batches is shown in tests/networks/test_batch_statistics.py."""
+    monkeypatch.setattr("sagan_tf.networks.batch_statistics.BATCHES", 8)
     shapes = release_shapes(0, 0, spectral_norm=spectral_norm, moving=False)
     arrays = random_arrays(shapes)
     write_tf1(tmp_path / "old", arrays, adam=False, scopes=("model/Generator", "model/Discriminator"), step=7)
     code, out, _ = run(capfd, f"--checkpoint={tmp_path}/old-7", f"--workdir={tmp_path}/run")
-    assert code == 0 and "no moving averages: estimated" in out
+    assert code == 0 and "no moving averages: estimated from 256 samples" in out
     restored = restoring.restore(f"{tmp_path}/run")
     assert restored.step == 7 and restored.config.generator_spectral_norm == spectral_norm
     found = values(restored.generator) | values(restored.discriminator)

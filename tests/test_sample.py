@@ -58,13 +58,19 @@ def unconditional(tmp_path_factory):
 
 
 @pytest.fixture
-def command(capfd):
+def compiled_command(capfd):
     """Runs the command in this process: exit code, standard output, standard error."""
 
     def call(*arguments):
         return run_command(sample, *arguments), *capfd.readouterr()
 
     return call
+
+
+@pytest.fixture
+def command(compiled_command, eagerly):
+    """The same without graphs: not for truncated z, which TensorFlow draws in graphs only."""
+    return compiled_command
 
 
 def _draw(command, workdir, output, *arguments):
@@ -110,9 +116,9 @@ def test_grid_same_z_and_interpolation_show_what_they_say(workdir, generator, co
     assert np.abs(_tile(grid, 1, 2, 2, 3).astype(int) - _tile(grid, 0, 1, 2, 3)).max() > 20
 
 
-def test_class_interpolation_and_truncation(workdir, generator, command, tmp_path):
+def test_class_interpolation_and_truncation(workdir, generator, compiled_command, tmp_path):
     kinds = "--what=class_interpolation,truncation"
-    _draw(command, workdir, tmp_path, kinds, "--classes=7,2,5", "--columns=4", "--seed=3")
+    _draw(compiled_command, workdir, tmp_path, kinds, "--classes=7,2,5", "--columns=4", "--seed=3")
     way = _pixels(tmp_path / "class_interpolation.png")
     z = _z([0], seed=3)
     for row, column, label in ((0, 0, 7), (0, 3, 2), (1, 0, 2), (1, 3, 5)):
@@ -151,12 +157,12 @@ def test_images_and_npz_are_the_samples_that_evaluate_scores(workdir, command, t
     assert np.bincount(folder.labels).tolist() == [3] * 10
 
 
-def test_batch_size_does_not_matter(workdir, command, tmp_path):
+def test_batch_size_does_not_matter(workdir, compiled_command, tmp_path):
     kinds = "--what=grid,images,npz,same_z,interpolation,class_interpolation,truncation"
     trees = []
     for batch_size in (1, 7, 64):
         output = tmp_path / str(batch_size)
-        _draw(command, workdir, output, kinds, f"--batch_size={batch_size}", "--classes=1,3,8")
+        _draw(compiled_command, workdir, output, kinds, f"--batch_size={batch_size}", "--classes=1,3,8")
         files = sorted(path for path in output.rglob("*") if path.suffix == ".png")
         trees.append({str(path.relative_to(output)): _pixels(path) for path in files})
     assert len(trees[0]) == 30 + 5
@@ -165,12 +171,12 @@ def test_batch_size_does_not_matter(workdir, command, tmp_path):
             assert_pictures_agree(tree[name], expected)
 
 
-def test_seed_truncation_weights_and_checkpoint_matter(workdir, command, tmp_path):
+def test_seed_truncation_weights_and_checkpoint_matter(workdir, compiled_command, tmp_path):
     grids = []
     for number, argument in enumerate(
         ["--seed=0", "--seed=1", "--truncation=0.5", "--weights=raw", "--checkpoint=10"]
     ):
-        _draw(command, workdir, tmp_path / str(number), argument, "--classes=4", "--columns=4")
+        _draw(compiled_command, workdir, tmp_path / str(number), argument, "--classes=4", "--columns=4")
         grids.append(_pixels(tmp_path / str(number) / "grid.png").tobytes())
     assert len(set(grids)) == 5
 
@@ -220,12 +226,20 @@ def test_a_damaged_checkpoint_is_left_out_of_progress(workdir, command, tmp_path
     assert "sample: step 10 is left out" in error
 
 
-def test_an_unconditional_run(unconditional, command, tmp_path):
-    _draw(command, unconditional, tmp_path, "--what=grid,interpolation,truncation,images", "--columns=3")
+def test_an_unconditional_run(unconditional, compiled_command, tmp_path):
+    _draw(
+        compiled_command,
+        unconditional,
+        tmp_path,
+        "--what=grid,interpolation,truncation,images",
+        "--columns=3",
+    )
     assert _pixels(tmp_path / "grid.png").shape == (10 * 66 - 2, 3 * 66 - 2, 3)
     assert len(os.listdir(tmp_path / "images")) == 10
     for arguments in (["--what=same_z"], ["--what=class_interpolation"], ["--classes=3"]):
-        code, _, error = command(f"--workdir={unconditional}", f"--output={tmp_path / 'no'}", *arguments)
+        code, _, error = compiled_command(
+            f"--workdir={unconditional}", f"--output={tmp_path / 'no'}", *arguments
+        )
         assert code == 2 and "the model is unconditional" in error
     assert not (tmp_path / "no").exists()
 
@@ -240,11 +254,11 @@ def exported(tmp_path_factory):
     return run, str(place / "model" / "1")
 
 
-def test_a_saved_model_gives_the_pictures_of_its_run(exported, command, tmp_path):
+def test_a_saved_model_gives_the_pictures_of_its_run(exported, compiled_command, tmp_path):
     run, saved_model = exported
     arguments = ["--what=grid,images,same_z,interpolation,truncation", "--classes=1,9"]
-    _draw(command, run, tmp_path / "run", *arguments)
-    code, out, error = command(f"--savedmodel={saved_model}", *arguments)
+    _draw(compiled_command, run, tmp_path / "run", *arguments)
+    code, out, error = compiled_command(f"--savedmodel={saved_model}", *arguments)
     assert code == 0, error
     assert f"{saved_model}.pictures/images: 20 images" in out
     files = [path for path in (tmp_path / "run").rglob("*.png")]

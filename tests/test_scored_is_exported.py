@@ -1,6 +1,7 @@
 """Samples, scores, attention and exports of a run are of one function, whatever the run's precision."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -125,7 +126,9 @@ def test_scores_of_an_earlier_version_are_not_the_same_measurement(run):
     assert "computed in float32" in described and "moving batch statistics" in described
 
 
-def test_estimated_statistics_are_those_of_the_weights(run):
+def test_estimated_statistics_are_those_of_the_weights(run, monkeypatch):
+    estimate = functools.partial(restoring.estimate_statistics, batches=30)
+    monkeypatch.setattr(restoring, "estimate_statistics", estimate)
     moving = restoring.restore(run[0].workdir).generator
     estimated = restoring.restore(run[0].workdir, batch_statistics="estimated").generator
     again = restoring.restore(run[0].workdir, batch_statistics="estimated").generator

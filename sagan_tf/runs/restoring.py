@@ -49,13 +49,13 @@ def restore(
     """
     config = read_config(workdir)
     class_names = read_class_names(workdir)
+    folder, steps = choose(workdir, checkpoint)
     in_float32 = dataclasses.replace(config, precision="float32")
     generator = make_generator(in_float32, len(class_names))
     networks, discriminator = {"ema_generator" if ema else "generator": generator}, None
     if has_discriminator(workdir):
         discriminator = networks["discriminator"] = make_discriminator(in_float32, len(class_names))
     objects = {name: named_variables(network) for name, network in networks.items()}
-    folder, steps = choose(workdir, checkpoint)
     saved = Checkpoints(folder)
     problem = None
     for step in reversed(steps):

@@ -1,6 +1,5 @@
 """Scores during training: in every report, each step once, and the best checkpoint is kept."""
 
-import dataclasses
 import json
 import os
 
@@ -14,6 +13,7 @@ from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.training_scores import TrainingScores
 from sagan_tf.metrics import classifier
 from sagan_tf.monitoring.guards import Diverged, Guards
+from sagan_tf.monitoring.samples import Sampler
 from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
@@ -22,9 +22,9 @@ from tests.tiny_run import run
 
 TINY = (
     "--image_size=32 --batch_size=4 --z_dim=8 --generator_channels=1 --discriminator_channels=1"
-    " --generator_attention= --discriminator_attention= --summary_every_steps=2 --sample_every_steps=6"
-    " --checkpoint_every_steps=6 --steps_per_call=2 --devices=cpu:1 --train_steps=6"
-    " --evaluate_every_steps=2 --evaluate_metrics=fid,agreement --evaluate_samples=60"
+    " --generator_attention= --discriminator_attention= --summary_every_steps=2 --sample_every_steps=100"
+    " --checkpoint_every_steps=6 --steps_per_call=2 --devices=cpu:1 --train_steps=6 --split=test"
+    " --evaluate_every_steps=2 --evaluate_metrics=fid,agreement --evaluate_samples=20"
 ).split()
 
 
@@ -55,7 +55,7 @@ def network(tmp_path_factory):
     return folder
 
 
-def test_training_is_scored_and_the_best_is_kept(network, tmp_path):
+def test_training_is_scored_and_the_best_is_kept(network, tmp_path, eagerly, no_pictures):
     workdir = str(tmp_path / "run")
     code, out, error = run(*TINY, f"--workdir={workdir}", f"--inception={network}")
     assert code == 0, error
@@ -161,11 +161,22 @@ def test_what_an_earlier_version_kept_by_the_same_measure_counts(scores, tmp_pat
     assert {step for step, _ in run_files.read_best(str(tmp_path))} == {1, 2}
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Samples are scored, but not drawn."""
+    for name in ("write_samples", "write_divergence"):
+        monkeypatch.setattr(Sampler, name, lambda sampler, step: "")
+    monkeypatch.setattr(Sampler, "diversity", lambda sampler: {"all images": 1.0})
+    monkeypatch.setattr(Sampler, "attention_shares", lambda sampler: {})
+
+
 class Killed(BaseException):
     """In place of SIGKILL: nothing in the program catches it."""
 
 
-def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(network, tmp_path, eagerly, monkeypatch):
+def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(
+    network, tmp_path, eagerly, monkeypatch, no_pictures
+):
     """Step 4, on the way, and step 6, the last, at which the run is complete when it is taken up."""
     flags = [*TINY, "--checkpoint_every_steps=2", f"--workdir={tmp_path}", f"--inception={network}"]
     path = tmp_path / "scores" / "scores.jsonl"
@@ -196,7 +207,7 @@ def test_a_step_whose_scoring_was_killed_is_scored_when_taken_up(network, tmp_pa
     assert code == 0 and "is complete" in out and path.read_text() == before, error
 
 
-def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, eagerly, monkeypatch):
+def test_a_run_that_goes_back_is_scored_anew(network, tmp_path, eagerly, monkeypatch, no_pictures):
     """Lost at step 6, well at step 3: the score of step 4 and its checkpoint are not the new weights'.
 
     It is stopped; taken up it is lost again and goes back.
@@ -246,7 +257,7 @@ def test_mistakes_show_before_the_first_step(network, tmp_path, flags, message):
 
 
 def test_no_best_yet(tmp_path):
-    config = dataclasses.replace(Config(), precision="float32", workdir=str(tmp_path))
+    config = Config(**SMALL | {"workdir": str(tmp_path)})
     run_files.write_description(config, ("a",))
     with pytest.raises(restoring.UserError, match="has no best checkpoint"):
         restoring.restore(str(tmp_path), "best")

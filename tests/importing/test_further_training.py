@@ -29,7 +29,7 @@ def oracle():
     return peer_oracle
 
 
-@pytest.fixture(params=["small", "golden"])
+@pytest.fixture(params=["small", pytest.param("golden", marks=pytest.mark.slow)])
 def networks(request, oracle):
     """A generator and a discriminator of BigGAN-PyTorch's, inputs, and how they are called."""
     import torch

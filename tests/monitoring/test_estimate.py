@@ -31,10 +31,18 @@ VARIANTS = {
         "generator_attention": (16, 64),
         "discriminator_attention": (8,),
     },
-    "paper_v1": {"attention_form": "paper_v1", "attention_key_ratio": 2},
-    "residual": {"attention_form": "residual", "generator_attention": (16, 64)},
-    "auxiliary_classifier": {"class_conditioning": "auxiliary_classifier"},
-    "biggan": {"generator_embedding": 6, "hierarchical_z": True, "z_dim": 20},
+    "paper_v1, auxiliary classifier": {
+        "attention_form": "paper_v1",
+        "attention_key_ratio": 2,
+        "class_conditioning": "auxiliary_classifier",
+    },
+    "residual, biggan": {
+        "attention_form": "residual",
+        "generator_attention": (16, 64),
+        "generator_embedding": 6,
+        "hierarchical_z": True,
+        "z_dim": 20,
+    },
     "none": {"generator_attention": (), "discriminator_attention": (), "conditional": False},
     "32": {"image_size": 32, "generator_attention": (8,), "discriminator_attention": (16,)},
 }

@@ -153,7 +153,7 @@ def train(*flags):
     return tiny_run.run(*plain, *flags)
 
 
-def test_the_command(source, even, class_map, tmp_path):
+def test_the_command(source, even, class_map, tmp_path, eagerly):
     """Options of the networks are the other run's; a run that is taken up does not begin again."""
     workdir = tmp_path / "run"
     flags = [

@@ -45,12 +45,11 @@ def outputs(folder, kind, **environment):
 @pytest.mark.parametrize(
     ("kind", "settings", "environment"),
     [
-        ("command", ALL_WRONG, {}),
+        ("command", ALL_WRONG, {"KERAS_BACKEND": "jax", "TF_USE_LEGACY_KERAS": "1"}),
         # The default dtype of layers in another program is that program's.
         ("library", ALL_WRONG | {"floatx": "float32"}, {}),
-        ("command", {}, {"KERAS_BACKEND": "jax", "TF_USE_LEGACY_KERAS": "1"}),
     ],
-    ids=["keras.json", "keras.json, library", "environment"],
+    ids=["keras.json and environment", "keras.json, library"],
 )
 def test_settings_change_nothing(tmp_path, expected, kind, settings, environment):
     (tmp_path / "keras.json").write_text(json.dumps(settings))
