@@ -63,6 +63,8 @@ def _of_tf_config(text: str) -> Cluster | None:
         hosts = {name: tuple(_address(host) for host in jobs[name]) for name in jobs}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"TF_CONFIG={text}: must be like {_EXAMPLE}") from None
+    if "sparseCluster" in config:
+        raise UserError("TF_CONFIG does not name all workers: set enableDynamicWorker of the TFJob to false")
     if sum(map(len, hosts.values())) < 2:
         return None  # a single task, whatever it is called
     if kind not in ("chief", "master", "worker"):

@@ -59,6 +59,13 @@ def test_tf_config_that_cannot_be_used(text, line):
     assert f"TF_CONFIG={text}: " in str(caught.value) and line in str(caught.value)
 
 
+def test_a_tfjob_with_workers_that_come_and_go_names_only_one():
+    sparse = {"worker": {"1": "b:2"}, "ps": []}
+    text = json.dumps({"sparseCluster": sparse, "task": {"type": "worker", "index": 1}})
+    with pytest.raises(UserError, match="enableDynamicWorker"):
+        find("auto", {"TF_CONFIG": text})
+
+
 SLURM = {
     "SLURM_JOB_ID": "1234567",
     "SLURM_PROCID": "3",
