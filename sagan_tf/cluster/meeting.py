@@ -17,7 +17,8 @@ from sagan_tf.system.devices import Workers, make_workers
 from sagan_tf.system.errors import UserError
 
 BEAT_SECONDS, SILENCE_SECONDS = 5.0, 45.0  # TCP sends again 26 s after a cut: cuts of 20 s end nothing
-_TENSORFLOWS_SILENCE_SECONDS = 60  # longer: the end that is told here says which worker is lost
+# TensorFlow gives up after half of this at the earliest: the end that is told here is first and says why.
+_TENSORFLOWS_SILENCE_SECONDS = 120
 _OWN_END_SECONDS, _OTHERS_END_SECONDS = 2.0, 10.0
 _LINE_SECONDS = 10.0  # between two lines about who is waited for
 _CONNECT_SECONDS, _RETRY_SECONDS = 5.0, 0.5

@@ -77,7 +77,7 @@ class Workers(typing.NamedTuple):
 
 
 def make_workers(
-    devices: str, hosts: typing.Sequence[str] = (), index: int = 0, silence_seconds: int = 60
+    devices: str, hosts: typing.Sequence[str] = (), index: int = 0, silence_seconds: int = 120
 ) -> Workers:
     """The replicas of this process, or of several processes: each with the devices that `devices` names.
 
@@ -85,7 +85,7 @@ def make_workers(
       devices: "auto" (every GPU, or the CPU), "cpu", "cpu:N" (N replicas) or "gpu:0,2" (these GPUs).
       hosts: "host:port" of every worker; none or one where this process trains alone.
       index: this process's number among them. It waits until TensorFlow has joined them all.
-      silence_seconds: how long a worker may be silent before TensorFlow takes it for lost.
+      silence_seconds: TensorFlow takes a worker for lost that was silent so long, or for half of it.
 
     Raises:
       UserError: devices that are not here, or workers that TensorFlow cannot join.
