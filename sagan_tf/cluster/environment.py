@@ -34,8 +34,9 @@ def find(cluster: str, environ: typing.Mapping[str, str]) -> Cluster | None:
 
     Args:
       cluster: "auto" (TF_CONFIG if it is set, else SLURM if `srun` started several tasks, else alone),
-        "none", "slurm", or the addresses "host:port,host:port,...", the chief's first. With addresses the
-        number of this process comes from JOB_COMPLETION_INDEX (Kubernetes) or SLURM_PROCID.
+        "none", "slurm", or the addresses "host:port,host:port,...", the chief's first; "pod-[0-3]:port"
+        stands for four of them. With addresses the number of this process comes from JOB_COMPLETION_INDEX
+        (Kubernetes) or SLURM_PROCID.
       environ: the process's environment variables.
 
     Raises:
@@ -62,6 +63,8 @@ def _of_tf_config(text: str) -> Cluster | None:
         hosts = {name: tuple(_address(host) for host in jobs[name]) for name in jobs}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"TF_CONFIG={text}: must be like {_EXAMPLE}") from None
+    if "sparseCluster" in config:
+        raise UserError("TF_CONFIG does not name all workers: set enableDynamicWorker of the TFJob to false")
     if sum(map(len, hosts.values())) < 2:
         return None  # a single task, whatever it is called
     if kind not in ("chief", "master", "worker"):
@@ -82,10 +85,11 @@ def _of_tf_config(text: str) -> Cluster | None:
 
 def _of_addresses(text: str, environ) -> Cluster:
     try:
-        hosts = tuple(_address(host) for host in text.split(","))
+        hosts = tuple(_address(host) for host in expand_nodes(text))
     except ValueError as error:
         raise UserError(
-            f"{error}; allowed are auto, none, slurm, and addresses like a.example:2222,b.example:2222",
+            f"{error}; allowed are auto, none, slurm, and addresses like a.example:2222,b.example:2222 or"
+            " pod-[0-7].example:2222",
             option="cluster",
             value=text,
         ) from None
@@ -101,7 +105,7 @@ def _of_addresses(text: str, environ) -> Cluster:
 
 
 def _address(text: str) -> str:
-    if not re.fullmatch(r"[^\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", text):
+    if not re.fullmatch(r"[^\s:\[\]]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", text):
         raise ValueError(f"{text!r} is no address")
     return text
 
@@ -139,11 +143,14 @@ def _number(name: str, environ, limit: int | None = None) -> int:
 
 
 def expand_nodes(text: str) -> list[str]:
-    """SLURM's list of nodes in its order: "a[1,08-10],b" -> a1, a08, a09, a10, b."""
+    """A list of names as SLURM writes it, in its order: "a[1,08-10],b" -> a1, a08, a09, a10, b.
+
+    The brackets of an IPv6 address stay.
+    """
     names = []
     for entry in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
         pieces = [
-            _expand_ranges(piece[1:-1]) if piece.startswith("[") else [piece]
+            _expand_ranges(piece[1:-1]) if re.fullmatch(r"\[\d+(-\d+)?(,\d+(-\d+)?)*\]", piece) else [piece]
             for piece in re.findall(r"\[[^\]]*\]|[^\[\]]+", entry)
         ]
         names += ["".join(parts) for parts in itertools.product(*pieces)]
@@ -154,6 +161,8 @@ def _expand_ranges(text: str) -> list[str]:
     numbers = []
     for entry in text.split(","):
         first, _, last = entry.partition("-")
+        if int(last or first) < int(first):
+            raise UserError(f"[{text}]: a range must not count down")
         numbers += [str(n).zfill(len(first)) for n in range(int(first), int(last or first) + 1)]
     return numbers
 

@@ -12,11 +12,13 @@ import typing
 
 from sagan_tf.cluster.environment import Cluster
 from sagan_tf.cluster.joining import EXIT_LOST, ending_at_signals, leave
-from sagan_tf.cluster.links import Link, connect, listen
+from sagan_tf.cluster.links import Link, bear_silence, connect, listen
 from sagan_tf.system.devices import Workers, make_workers
 from sagan_tf.system.errors import UserError
 
-BEAT_SECONDS, SILENCE_SECONDS = 5.0, 30.0
+BEAT_SECONDS, SILENCE_SECONDS = 5.0, 45.0  # TCP sends again 26 s after a cut: cuts of 20 s end nothing
+# TensorFlow gives up after half of this at the earliest: the end that is told here is first and says why.
+_TENSORFLOWS_SILENCE_SECONDS = 120
 _OWN_END_SECONDS, _OTHERS_END_SECONDS = 2.0, 10.0
 _LINE_SECONDS = 10.0  # between two lines about who is waited for
 _CONNECT_SECONDS, _RETRY_SECONDS = 5.0, 0.5
@@ -157,7 +159,7 @@ class Meeting:
     def join(self, devices: str, seconds: float) -> Workers:
         """Lets TensorFlow join the workers, see `make_workers`; signals end the process at once meanwhile."""
         with ending_at_signals("waiting for TensorFlow to join the workers", seconds):
-            return make_workers(devices, self.cluster.hosts, self.cluster.index)
+            return make_workers(devices, self.cluster.hosts, self.cluster.index, _TENSORFLOWS_SILENCE_SECONDS)
 
     def await_end(self) -> None:
         """Gives the news time to come who was lost, which ends the process; returns if there is none."""
@@ -194,9 +196,14 @@ class Meeting:
             )
 
     def _watch(self) -> None:
+        looked = time.monotonic()
         while not self._closed.wait(BEAT_SECONDS):
+            bear_silence(_TENSORFLOWS_SILENCE_SECONDS)
+            before, looked = looked, time.monotonic()
             for index, link in self._links.items():
                 link.send(beat=True)
+                if looked - before > 2 * BEAT_SECONDS:  # this process was stopped, maybe all of them
+                    link.heard = looked
                 if index not in self._left and time.monotonic() - link.heard > SILENCE_SECONDS:
                     name, silence = self.cluster.name(index), f"{SILENCE_SECONDS:.0f} s"
                     why = "its host or the network is down, or it was stopped"

@@ -1,6 +1,7 @@
 """What a worker does around the steps: worker 0 watches, writes, saves and scores; the others do nothing."""
 
 import dataclasses
+import time
 
 import tensorflow as tf
 
@@ -23,9 +24,15 @@ from sagan_tf.training.state import State
 
 
 class Observer:
-    """Observer that does nothing, for workers other than worker 0."""
+    """Observer that does nothing, for workers other than worker 0.
+
+    Attributes:
+      events: what it does at some steps.
+      save_seconds: how long the last checkpoint took to write.
+    """
 
     events: tuple[loop.Event, ...] = ()
+    save_seconds = 0.0
 
     def begin(self, step: int) -> None:
         """Called once, before the first step of this process."""
@@ -96,7 +103,9 @@ class Chief(Observer):
             self._save(step)
 
     def _save(self, step: int, _=None) -> None:
+        start = time.perf_counter()
         self._watch.save(step)
+        self.save_seconds = time.perf_counter() - start
         if not is_run(self._config.workdir):  # the directory has been removed
             run_files.write_description(self._config, self._dataset.class_names)
 
@@ -119,6 +128,7 @@ class Chief(Observer):
 
     def _score(self, step: int, _) -> None:
         self._watch.weights(step)  # NaN ends the run here, and is never kept as the best
+        self.save(step)  # scoring may take longer than a platform waits after SIGTERM
         self._tolerate(lambda: self._scores(step))
 
     def _tolerate(self, scoring) -> None:

@@ -47,6 +47,8 @@ class Session:
         self._environment, self._observer = environment, Observer()
         self._state = objects.make_state(config, dataset.num_classes, workers.strategy)
         self._saved = run_files.checkpoints(config.workdir, config.keep_checkpoints, config.keep_every_steps)
+        self._pace = loop.Pace(config.steps_per_call, self._seconds_of_a_call)
+        self._was_warned = False
         self.step, self.signal = 0, None
 
     def restore(self) -> None:
@@ -158,16 +160,31 @@ class Session:
                     objects.make_iterator(config, self._dataset, strategy, self.step, restores),
                     first_step=self.step,
                     last_step=config.train_steps,
-                    steps_per_call=config.steps_per_call,
+                    pace=self._pace,
                     events=observer.events,
                     agree=lambda count: self._agree(interrupt, count),
-                    watch=observer.losses,
+                    watch=self._watch,
                 )
                 if interrupt.signal is not None:
                     observer.save(self.step)
                 return
             except Diverged as error:
                 self.step = observer.go_back(error)
+
+    def _seconds_of_a_call(self) -> float:
+        """How long a call may take: with the save after it half of the grace period, as times vary."""
+        return self._config.grace_period / 2 - self._observer.save_seconds
+
+    def _watch(self, step: int, count: int, scalars: dict[str, float]) -> None:
+        self._observer.losses(step, count, scalars)
+        seconds = (self._pace.seconds_per_step or 0.0) + self._observer.save_seconds
+        if self._workers.is_chief and seconds > self._config.grace_period and not self._was_warned:
+            self._was_warned = True
+            complain(
+                f"--grace_period={self._config.grace_period}: a step and a save take {seconds:.0f} s here, so"
+                " a run that gets SIGTERM may be killed before it is saved; it then goes on from its last"
+                " checkpoint"
+            )
 
     def _agree(self, interrupt: loop.Interrupt, count: int) -> int:
         """How many steps all workers do next: the chief's `count`, or 0 if one of them got a signal."""

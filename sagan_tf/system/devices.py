@@ -1,9 +1,11 @@
 """The devices of a run: replicas of this process, or of several worker processes."""
 
 import contextlib
+import functools
 import typing
 
 import tensorflow as tf
+from tensorflow.python.eager import context  # nothing public sets how long TensorFlow waits for a worker
 
 from sagan_tf.system.errors import UserError
 
@@ -74,13 +76,16 @@ class Workers(typing.NamedTuple):
             ) from error
 
 
-def make_workers(devices: str, hosts: typing.Sequence[str] = (), index: int = 0) -> Workers:
+def make_workers(
+    devices: str, hosts: typing.Sequence[str] = (), index: int = 0, silence_seconds: int = 120
+) -> Workers:
     """The replicas of this process, or of several processes: each with the devices that `devices` names.
 
     Args:
       devices: "auto" (every GPU, or the CPU), "cpu", "cpu:N" (N replicas) or "gpu:0,2" (these GPUs).
       hosts: "host:port" of every worker; none or one where this process trains alone.
       index: this process's number among them. It waits until TensorFlow has joined them all.
+      silence_seconds: TensorFlow takes a worker for lost that was silent so long, or for half of it.
 
     Raises:
       UserError: devices that are not here, or workers that TensorFlow cannot join.
@@ -88,6 +93,10 @@ def make_workers(devices: str, hosts: typing.Sequence[str] = (), index: int = 0)
     if len(hosts) < 2:
         return Workers(_mirrored(devices))
     _show_only(devices)
+    tensorflows = context.context()
+    tensorflows.configure_coordination_service = functools.partial(
+        tensorflows.configure_coordination_service, heartbeat_timeout_in_ms=1000 * silence_seconds
+    )
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(hosts)}), task_type="worker", task_id=index, rpc_layer="grpc"
     )

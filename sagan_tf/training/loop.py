@@ -56,7 +56,38 @@ class Interrupt:
             signal.signal(number, handler)
 
 
-def run(train, iterator, *, first_step, last_step, steps_per_call, events, agree, watch) -> int:
+class Pace:
+    """How many steps a call of the compiled function does, so that a signal is heard in time.
+
+    The numbers do not depend on it. The first call tells nothing, as it compiles.
+
+    Args:
+      most_steps: the most steps of a call.
+      seconds: called without arguments, it returns how long a call may take.
+
+    Attributes:
+      seconds_per_step: as measured in the last call, or None.
+    """
+
+    def __init__(self, most_steps: int, seconds: typing.Callable[[], float]):
+        self._most_steps, self._seconds, self._calls = most_steps, seconds, 0
+        self.seconds_per_step = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps the next call may do, at least 1."""
+        if self.seconds_per_step is None:
+            return self._most_steps
+        return max(1, min(self._most_steps, int(self._seconds() / self.seconds_per_step)))
+
+    def add(self, steps: int, seconds: float) -> None:
+        """Takes what a call has done."""
+        self._calls += 1
+        if self._calls > 1:
+            self.seconds_per_step = seconds / steps
+
+
+def run(train, iterator, *, first_step, last_step, pace, events, agree, watch) -> int:
     """Trains from `first_step` to `last_step`.
 
     Args:
@@ -64,7 +95,7 @@ def run(train, iterator, *, first_step, last_step, steps_per_call, events, agree
       iterator: distributed batches.
       first_step: steps done so far.
       last_step: steps done at the end.
-      steps_per_call: the most steps in one call. Calls end at every event.
+      pace: the `Pace` of the calls. They end at every event too.
       events: the `Event`s. Their `scalars` are means since the same event before, and the speed.
       agree: called with the number of steps that this process would do next. It returns how many all
         processes do; 0 ends the loop.
@@ -79,12 +110,13 @@ def run(train, iterator, *, first_step, last_step, steps_per_call, events, agree
         while True:
             next_events = [step - step % event.every_steps + event.every_steps for event in events]
             stop = min([last_step, *next_events])
-            count = agree(min(steps_per_call, stop - step))
+            count = agree(min(pace.steps, stop - step))
             if not count:
                 break
             start = time.perf_counter()
             values = {tag: np.asarray(value) for tag, value in train(iterator, tf.constant(count)).items()}
             seconds = time.perf_counter() - start
+            pace.add(count, seconds)
             step += count
             scalars = {tag: float(value) for tag, value in values.items() if not value.ndim}
             watch(step, count, scalars)

@@ -59,6 +59,13 @@ def test_tf_config_that_cannot_be_used(text, line):
     assert f"TF_CONFIG={text}: " in str(caught.value) and line in str(caught.value)
 
 
+def test_a_tfjob_with_workers_that_come_and_go_names_only_one():
+    sparse = {"worker": {"1": "b:2"}, "ps": []}
+    text = json.dumps({"sparseCluster": sparse, "task": {"type": "worker", "index": 1}})
+    with pytest.raises(UserError, match="enableDynamicWorker"):
+        find("auto", {"TF_CONFIG": text})
+
+
 SLURM = {
     "SLURM_JOB_ID": "1234567",
     "SLURM_PROCID": "3",
@@ -106,12 +113,16 @@ def test_nodes_with_two_ranges():
 @pytest.mark.parametrize("variable", ["JOB_COMPLETION_INDEX", "SLURM_PROCID"])
 def test_addresses(variable):
     assert find("a:1,[::1]:2", {variable: "1"}) == Cluster(("a:1", "[::1]:2"), 1)
+    hosts = ("p-8.x:1", "p-9.x:1", "p-10.x:1", "b:2")
+    assert find("p-[8-10].x:1,b:2", {variable: "1"}) == Cluster(hosts, 1)
 
 
 @pytest.mark.parametrize(
     ("text", "environ", "line"),
     [
         ("a,b:1", {}, "'a' is no address"),
+        ("p-[0-x]:1", {}, "'p-[0-x]:1' is no address"),
+        ("p-[3-1]:1,b:1", {}, "[3-1]: a range must not count down"),
         ("slurmy", {}, "allowed are auto, none, slurm, and addresses"),
         ("a:1,b:1", {}, "set JOB_COMPLETION_INDEX to a number from 0 to 1"),
         ("a:1,b:1", {"JOB_COMPLETION_INDEX": "2"}, "JOB_COMPLETION_INDEX=2: must be a number from 0 to 1"),

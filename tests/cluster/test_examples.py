@@ -1,6 +1,7 @@
 """The examples for SLURM and Kubernetes: read as those systems read them, and their commands run."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -67,6 +68,12 @@ def test_slurm_tries_again_where_it_helps(slurm, code, again):
     assert ("scontrol requeue" in done.stdout) == again and done.returncode == (0 if again else code)
 
 
+def test_slurm_gives_the_time_that_it_says():
+    text = SLURM.read_text()
+    (seconds,) = re.findall(r"#SBATCH --signal=TERM@(\d+)", text)
+    assert "#SBATCH --requeue\n" in text and f" --grace_period={seconds} " in text
+
+
 def test_slurm_script_is_clean():
     shellcheck = os.path.join(os.path.dirname(sys.executable), "shellcheck")
     for command in (["bash", "-n"], [shellcheck]):
@@ -86,6 +93,7 @@ def test_kubernetes_pods_are_the_workers_of_the_command():
     assert command[:3] == ["python", "-m", "sagan_tf.train"]
     config, _ = options.parse(Config, command[3:])
     config.check()
+    assert config.grace_period == pod["terminationGracePeriodSeconds"]
     name = job["metadata"]["name"]
     for index in range(spec["completions"]):
         found = find(config.cluster, {"JOB_COMPLETION_INDEX": str(index)})

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from sagan_tf.cluster import Cluster, LostWorkerError, meet, meeting
+from sagan_tf.cluster.links import bear_silence
 from sagan_tf.system.errors import UserError
 
 
@@ -118,6 +120,36 @@ def test_who_is_silent_is_named_to_all(hosts, monkeypatch):
     assert all(
         line.startswith(f"worker 2, {hosts[2]}: has not answered for 1 s") for line, _ in ends.values()
     )
+
+
+def test_who_was_stopped_itself_gives_the_others_their_time_again(hosts, monkeypatch):
+    monkeypatch.setattr(meeting, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(meeting, "SILENCE_SECONDS", 1.0)
+
+    def work(met):
+        wait = met._closed.wait
+        met._closed.wait = lambda seconds: wait(2.0 if not stopped.is_set() else seconds)
+        time.sleep(1)
+        stopped.set()
+        time.sleep(3)
+
+    stopped = threading.Event()
+    assert each(hosts, work)[1] == {}
+
+
+def test_connections_bear_silence():
+    option = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        client.connect(server.getsockname())
+        connection, _ = server.accept()
+        with connection, open(os.devnull):
+            connection.setsockopt(*option, 20_000)  # what gRPC sets
+            before = len(os.listdir("/proc/self/fd"))
+            bear_silence(60)
+            assert (connection.getsockopt(*option), client.getsockopt(*option)) == (60_000, 0)
+            assert len(os.listdir("/proc/self/fd")) == before  # it leaves nothing open
+            connection.sendall(b"a")
+            assert client.recv(1) == b"a"
 
 
 def test_an_error_of_one_ends_the_others_with_its_code(hosts, monkeypatch):

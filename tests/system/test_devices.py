@@ -1,5 +1,6 @@
 """Replicas and worker processes: the same training on one, several, and after one of them was killed."""
 
+import inspect
 import json
 import os
 import signal
@@ -7,12 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from sagan_tf import train
+from sagan_tf.cluster import meeting
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli
 from sagan_tf.system.devices import choose_devices, make_workers
@@ -128,6 +132,18 @@ def test_one_worker_is_no_cluster():
     workers = make_workers("cpu")
     assert (workers.count, workers.is_chief, workers.strategy.num_replicas_in_sync) == (1, True, 1)
     assert workers.agree(True, 3) == (True, 3)
+
+
+def test_tensorflow_waits_longer_than_the_workers_for_a_silent_one(monkeypatch):
+    real, asked = context.context().configure_coordination_service, {}
+    assert "heartbeat_timeout_in_ms" in inspect.signature(real).parameters
+    fake = types.SimpleNamespace(configure_coordination_service=lambda **options: asked.update(options))
+    monkeypatch.setattr(context, "context", lambda: fake)
+    strategy = "MultiWorkerMirroredStrategy"  # asks for the service as TensorFlow's own does
+    monkeypatch.setattr(tf.distribute, strategy, lambda _: fake.configure_coordination_service(service="a"))
+    make_workers("auto", ("a:1", "b:1"), 0, meeting._TENSORFLOWS_SILENCE_SECONDS)
+    assert asked == {"service": "a", "heartbeat_timeout_in_ms": 120_000}
+    assert meeting.SILENCE_SECONDS + meeting.BEAT_SECONDS < 120 / 2
 
 
 @pytest.mark.parametrize("devices", ["gpu", "gpu:", "cpu:0", "tpu", "gpu:0,", "cpu:1,2"])

@@ -27,17 +27,16 @@ def run(
     calls,
     events,
     last_step=10,
-    steps_per_call=4,
+    pace=None,
     agree=lambda count: count,
     watch=lambda *_: None,
 ):
-    calls.step = 0
     return loop.run(
         calls,
         None,
         first_step=0,
         last_step=last_step,
-        steps_per_call=steps_per_call,
+        pace=pace or loop.Pace(4, lambda: 1e9),
         events=events,
         agree=agree,
         watch=watch,
@@ -50,6 +49,28 @@ def test_events_happen_at_their_steps_and_at_the_end():
     assert run(calls, events) == 10
     assert seen == {3: [3, 6, 9, 10], 5: [5, 10]}
     assert calls.counts == [3, 2, 1, 3, 1]
+
+
+def test_calls_are_as_short_as_the_measured_speed_asks():
+    pace = loop.Pace(10, lambda: 12.0)
+    steps = [pace.steps]
+    # The first call compiles; later ones take 1, 2, 30 and 1 seconds a step.
+    for count, seconds in ((10, 600.0), (10, 10.0), (10, 20.0), (6, 180.0), (1, 1.0)):
+        pace.add(count, seconds)
+        steps.append(pace.steps)
+    assert steps == [10, 10, 10, 6, 1, 10]
+
+
+def test_the_loop_keeps_the_pace(monkeypatch):
+    calls, clock = Calls(), [0.0]
+
+    def train(iterator, count):
+        clock[0] += 2.0 * int(count)
+        return calls(iterator, count)
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    run(train, [], last_step=20, pace=loop.Pace(8, lambda: 5.0))
+    assert calls.counts == [8, 8, 2, 2]
 
 
 def test_scalars_are_means_since_the_event_before():
@@ -70,7 +91,7 @@ def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number, signals_
 
 
 def test_losses_are_told_at_the_first_call_and_at_the_end(capsys):
-    run(Calls(), [], last_step=40, steps_per_call=10)
+    run(Calls(), [], last_step=40, pace=loop.Pace(10, lambda: 1e9))
     first, last = capsys.readouterr().out.splitlines()
     assert first == "steps: 10 of 40  D 5.500  G 0.000"
     assert last.startswith("steps: 40 of 40  D 35.500  G 0.000  ") and last.endswith("0:00:00 to go")
@@ -86,7 +107,7 @@ def test_every_call_is_watched_and_what_the_watch_raises_ends_the_loop():
 
     events = [loop.Event(8, lambda step, _: pytest.fail("the event comes after the watch"))]
     with pytest.raises(ZeroDivisionError):
-        run(calls, events, steps_per_call=4, watch=watch)
+        run(calls, events, watch=watch)
     assert seen == [(4, 4, 2.5), (8, 4, 6.5)]
 
 

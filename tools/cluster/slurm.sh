@@ -14,9 +14,10 @@
 #SBATCH --output=%x-%j.log
 set -euo pipefail
 
-# Two minutes before the time is over every task gets SIGTERM: the run is saved, and all end with 143.
+# Two minutes before the time is over every task gets SIGTERM (--signal): the run is saved within these two
+# minutes (--grace_period), and all end with 143. Where your cluster preempts jobs, give its GraceTime if it is shorter.
 code=0
-srun --kill-on-bad-exit=0 python -m sagan_tf.train "$@" || code=$?
+srun --kill-on-bad-exit=0 python -m sagan_tf.train --grace_period=120 "$@" || code=$?
 
 # 75: a worker was lost. 143: saved after SIGTERM. In both cases the same command goes on from the last checkpoint.
 case $code in

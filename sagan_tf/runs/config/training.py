@@ -138,13 +138,21 @@ class TrainingOptions:
     cluster: str = option(
         "auto",
         "Processes that train together, on several hosts: auto (those of TF_CONFIG; else the tasks that srun"
-        " of SLURM started; else this process alone), none, slurm, or addresses HOST:PORT,HOST:PORT, the"
-        " chief's first; JOB_COMPLETION_INDEX then says which this process is.",
+        " of SLURM started; else this process alone), none, slurm, or addresses HOST:PORT,HOST:PORT or"
+        " POD-[0-7].NAME:PORT, the chief's first; JOB_COMPLETION_INDEX then says which this process is.",
         section="Cluster",
         may_change=True,
     )
     join_timeout: int = option(
         600, "Seconds to wait for the other processes.", section="Cluster", minimum=1, may_change=True
+    )
+    grace_period: int = option(
+        30,
+        "Seconds that the platform leaves between SIGTERM and the end. Calls of several steps are made so"
+        " short that a call and the save after it take half of them. The numbers do not depend on it.",
+        section="Cluster",
+        minimum=1,
+        may_change=True,
     )
 
     precision: str = option(
