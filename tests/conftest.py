@@ -19,22 +19,17 @@ from sagan_tf.system.processor import lacks_bfloat16, onednn_limit
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "original_128_ch4_train.npz"
 LOGICAL_CPUS = 4
-_POOL, _POOL_BYTES = "TF_MKL_ALLOC_MAX_BYTES", 1536 << 20
 
 
 def _start_tensorflow():
     """Devices can be divided only before TensorFlow's first operation, and only once in a process."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # what the tests expect is a CPU's result
-    # The pool of memory of oneDNN doubles when it is full, and returns nothing: this process limits its own.
-    limited = os.environ.setdefault(_POOL, str(_POOL_BYTES)) == str(_POOL_BYTES)
     runtime.import_tensorflow()
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * LOGICAL_CPUS)
     assert len(tf.config.list_logical_devices("CPU")) == LOGICAL_CPUS
-    if limited:
-        del os.environ[_POOL]
 
 
 def _make_float32_of_auto():
