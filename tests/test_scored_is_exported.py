@@ -91,6 +91,7 @@ def test_evaluate_scores_the_images_of_sample(run, seen, tmp_path):
         ema=True,
         output=output,
         batch_statistics="moving",
+        devices=(None,),
     ).score("latest")
     expected = _samples(config)
     assert expected.std() > 10
