@@ -112,11 +112,15 @@ def _memory_is_given_back():
 _resident_at_last = _resident()
 
 
+@contextlib.contextmanager
 def without_values():
     """A scope in which networks get variables with names and shapes, but no values: millions take long."""
     import keras
 
-    return keras.StatelessScope(initialize_variables=False)
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    # Otherwise Keras would give them values, gigabytes, at the end of the next such scope of anybody.
+    keras.src.backend.common.global_state.set_global_attribute("uninitialized_variables", [])
 
 
 @pytest.fixture(scope="session")
