@@ -95,9 +95,9 @@ def test_who_ends_without_a_word_is_named_to_all(hosts):
 
     def work(met):
         if met.cluster.index == 1:
+            met._closed.set()
             for link in met._links.values():
                 link.close()  # what the system does to the connections of a process that was killed
-            met._closed.set()
         done.wait()
         time.sleep(0.5)
 
