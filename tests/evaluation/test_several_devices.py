@@ -73,9 +73,11 @@ def test_every_device_computes_with_a_copy_of_its_own(generator, networks):
     generates, runs = (compiled.generate, *compiled.others), networks[3]._runs
     for device, generate, run in zip(DEVICES, generates, runs, strict=True):
         with tf.device(device):
-            images = generate(tf.zeros((2, 8)), tf.constant([0, 2]))
-            outputs = run(tf.zeros((2, 16, 16, 3), tf.uint8))
-            held = run.get_concrete_function().graph.variables
+            inputs = tf.zeros((2, 8)), tf.constant([0, 2])
+            images, outputs = generate(*inputs), run(tf.zeros((2, 16, 16, 3), tf.uint8))
+            graphs = generate.get_concrete_function(*inputs).graph, run.get_concrete_function().graph
+        assert all(graph.variables for graph in graphs)
+        held = [variable for graph in graphs for variable in graph.variables]
         assert {tensor.device[-5:] for tensor in (images, *outputs.values(), *held)} == {device}
 
 

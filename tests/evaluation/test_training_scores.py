@@ -90,17 +90,21 @@ def scores(made, network, tmp_path):
 
 
 def test_every_replica_of_the_training_draws_and_sees(made, network, tmp_path):
+    """With the weights of the step that is scored, not those with which the scores were made."""
     state = objects.make_state(Config(**SMALL), 10, make_workers("cpu:2").strategy)
     assert (state.devices, made[0].devices) == (("CPU:0", "CPU:1"), ("CPU:0",))
-    values = []
+    values, initial = [], made[0].ema_generator.get_weights()
+    options = SMALL | {"inception": network, "evaluate_metrics": ("fid",), "best_metric": "fid"}
+    options["evaluate_samples"] = 70  # in batches of 64: one for each replica
     for count, trained in ((1, made[0]), (2, state)):
-        state.ema_generator.set_weights(made[0].ema_generator.get_weights())
-        config = Config(**SMALL | {"workdir": str(tmp_path / str(count)), "inception": network})
+        config = Config(**options | {"workdir": str(tmp_path / str(count))})
         scores = TrainingScores(config, trained, made[1], Reporter(config.workdir, 0))
         assert [copy.variables[0].value.device[-5:] for copy in scores._copies] == [*trained.devices]
+        trained.ema_generator.set_weights([weight + 0.1 for weight in initial])
         scores(1)
         (line,) = results.read(f"{config.workdir}/scores/scores.jsonl")
         values.append(line["value"])
+    made[0].ema_generator.set_weights(initial)
     assert values[0] == values[1] > 0
 
 

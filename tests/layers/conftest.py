@@ -1,5 +1,6 @@
 """What every layer of the package must do: the fixture `run_layer_test`."""
 
+import inspect
 import json
 import warnings
 
@@ -64,6 +65,8 @@ def _perturb(layer):
 
 def _check_configuration(layer, inputs):
     config = json.loads(json.dumps(layer.get_config()))
+    arguments = set(inspect.signature(type(layer).__init__).parameters)
+    assert arguments - config.keys() <= {"self", "layer_arguments", "data_format"}  # that has one value
     copy = type(layer).from_config(config)
     copy(*inputs)  # a wrapper's configuration says whether its layer is built
     assert json.dumps(copy.get_config()) == json.dumps(layer.get_config())

@@ -69,10 +69,14 @@ def test_of_other_networks_the_arithmetic_is_compared_and_this_is_said(tmp_path,
     assert line.startswith("time: about 5.0 hours, ") and "5.0 times its arithmetic, so this is rough" in line
 
 
-def test_other_machines_tell_nothing(tmp_path, environment):
-    others = {"a": {"processor": environment.processor._replace(name="another")}, "b": {"gpus": ("A GPU",)}}
+def test_other_machines_tell_nothing(tmp_path, environment, monkeypatch):
+    another = environment.processor._replace(name="another")
+    others = {"a": {"processor": another}, "b": {"gpus": ("A GPU",)}, "c": {"onednn": not environment.onednn}}
     for name, change in others.items():
         a_run(tmp_path / name, environment._replace(**change))
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "usable_cpus", lambda: 1000)
+        a_run(tmp_path / "d", environment)
     assert "time: not known" in planned(tmp_path, environment)
 
 

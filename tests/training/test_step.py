@@ -1,5 +1,6 @@
 """The alternation: what moves when, the same training on one replica and on two, exact resume."""
 
+import collections
 import contextlib
 import dataclasses
 
@@ -119,9 +120,18 @@ def test_stopped_and_taken_up_is_bit_for_bit_the_run_that_was_not(digits, tmp_pa
     [{"reuse_fakes": True}, {"reuse_fakes": False}, {"accumulation_steps": 2}],
     ids=["reused fakes", "fresh fakes", "in parts"],
 )
-def test_state_moves_once_an_iteration(digits, options, eagerly):
+def test_state_moves_once_an_iteration(digits, options, eagerly, monkeypatch):
     trainer = Trainer(digits, dataclasses.replace(PLAIN, discriminator_steps=2, **options))
+    moves, assign = collections.Counter(), keras.Variable.assign
+
+    def counted(variable, value):
+        moves[variable.path] += 1
+        return assign(variable, value)
+
+    monkeypatch.setattr(keras.Variable, "assign", counted)
     trainer.train(1)
+    for network, updates in ((trainer.state.generator, 1), (trainer.state.discriminator, 2)):
+        assert {moves[v.path] for v in network.variables if v.path.endswith("/u")} == {updates}
     counters = [v for v in trainer.state.generator.variables if v.path.endswith("updates")]
     assert len(counters) == 7 and {int(v.numpy()) for v in counters} == {1}
     assert trainer.state.generator_optimizer.iterations.value.numpy() == 1
