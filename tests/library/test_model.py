@@ -24,6 +24,11 @@ def exported(workdir, tmp_path_factory):
     return sagan_tf.load(workdir).export(tmp_path_factory.mktemp("export") / "digits", also=["keras"])
 
 
+def assert_within_one_level(images, expected):
+    """Batches of other sizes round otherwise on some machines."""
+    np.testing.assert_allclose(images.astype(int), expected.astype(int), rtol=0, atol=1)
+
+
 def test_samples_are_those_of_the_command(workdir, tmp_path, capsys):
     command = f"--workdir={workdir} --what=npz --samples_per_class=2 --classes=3,1 --seed=5 --truncation=0.7"
     asked, given = options.parse(sample.Options, [*command.split(), f"--output={tmp_path}"])
@@ -33,9 +38,10 @@ def test_samples_are_those_of_the_command(workdir, tmp_path, capsys):
     images = model.sample(["3", 1], n=4, seed=5, truncation=0.7)
     assert images.dtype == np.uint8 and images.shape == (4, 32, 32, 3)
     with np.load(file) as arrays:
-        np.testing.assert_array_equal(images, arrays["images"] if "images" in arrays else arrays["arr_0"])
+        written = arrays["images"] if "images" in arrays else arrays["arr_0"]
+    assert_within_one_level(images, written)
     assert model.class_names == tuple("0123456789") and model.step == 8 and model.conditional
-    np.testing.assert_array_equal(model.sample("3", n=1, seed=5, truncation=0.7), images[:1])
+    assert_within_one_level(model.sample("3", n=1, seed=5, truncation=0.7), images[:1])
 
 
 def test_run_export_and_keras_file_are_one_model(workdir, exported):
