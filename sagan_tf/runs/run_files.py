@@ -46,9 +46,14 @@ def read_metrics(workdir: str) -> list[dict]:
     return [{tag: value for tag, value in line.items() if value is not None} for line in lines]  # null: NaN
 
 
+def read_latest_metrics(workdir: str) -> list[dict]:
+    """The last of the lines that `read_metrics` gives, without reading the whole file."""
+    return [line for line in json_lines.read_end(RunFiles(workdir).metrics) if line.get(SPEED)]
+
+
 def read_last_metrics(workdir: str) -> dict | None:
-    """The last of the lines that `read_metrics` gives, without reading the whole file; None without lines."""
-    lines = [line for line in json_lines.read_end(RunFiles(workdir).metrics) if line.get(SPEED)]
+    """The last one of them; None without lines."""
+    lines = read_latest_metrics(workdir)
     return lines[-1] if lines else None
 
 

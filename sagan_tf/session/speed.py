@@ -35,8 +35,8 @@ def describe(config: Config, environment: runtime.Environment, step_flop: float)
       environment: what this process computes with.
       step_flop: arithmetic of the run's step.
     """
-    if speed := _speed(config.workdir):
-        step = run_files.read_last_metrics(config.workdir)["step"]
+    if lines := run_files.read_latest_metrics(config.workdir):
+        step, speed = lines[-1]["step"], _speed(lines)
         left = max(0, config.train_steps - step) / speed
         return f"time: {hours(left)} for the steps after {step:,}, at {speed:.3g} steps/s"
     folder = os.path.dirname(os.path.abspath(config.workdir)) if config.workdir else "runs"
@@ -68,12 +68,11 @@ def _about(seconds: float) -> str:
     return f"{float(f'{seconds / 3600:.2g}'):,.{1 if seconds < 36000 else 0}f} hours"
 
 
-def _speed(workdir: str) -> float:
-    """The steps a second of a run's last steps; 0 if there are none."""
-    lines = json_lines.read_end(RunFiles(workdir).metrics)
-    speeds = [line[run_files.SPEED] for line in lines if line.get(run_files.SPEED)]
+def _speed(lines: list[dict]) -> float:
+    """The steps a second of a run's last steps."""
+    speeds = [line[run_files.SPEED] for line in lines]
     speeds = speeds[1:] or speeds  # the first steps are slower
-    return statistics.median(speeds[-_LINES:]) if speeds else 0.0
+    return statistics.median(speeds[-_LINES:])
 
 
 def _beside(folder: str, machine: dict) -> list[_Measured]:
@@ -84,13 +83,13 @@ def _beside(folder: str, machine: dict) -> list[_Measured]:
     for workdir in sorted(filter(is_run, workdirs), key=os.path.getmtime, reverse=True):
         if len(found) == _LOOKED_AT:
             break
-        lines, last = json_lines.read_end(RunFiles(workdir).environment), run_files.read_last_metrics(workdir)
-        if not lines or not last or last["step"] < _STEPS:
+        environments = json_lines.read_end(RunFiles(workdir).environment)
+        lines = run_files.read_latest_metrics(workdir)
+        if not environments or not lines or lines[-1]["step"] < _STEPS:
             continue
-        if all(lines[-1].get(key) == machine[key] for key in _MACHINE):
-            speed = _speed(workdir)
+        if all(environments[-1].get(key) == machine[key] for key in _MACHINE):
             with contextlib.suppress(UserError):  # a run that cannot be read
-                found.append(_Measured(workdir, speed, _step_flop(workdir)))
+                found.append(_Measured(workdir, _speed(lines), _step_flop(workdir)))
     return found
 
 
