@@ -128,6 +128,11 @@ EXPERIMENTS = {
         "The paper has 0.9, the code 0.999. No figures are given.",
         _around("0.9", after=(("0.999", "beta2_0.999"),)),
     ),
+    "losses": Experiment(
+        "The loss: hinge, and R3GAN's with its penalties",
+        "Not in the paper. Huang et al. 2024 claim stable training and better scores, with other networks.",
+        {"small": (("hinge", "sn_gd_ttur"), ("relativistic, R1 and R2", "relativistic"))},
+    ),
     "successors": Experiment(
         "Later recipes",
         "Not in the paper. mmgeneration reports FID 12.8 and IS 69.5, BigGAN's paper FID 8.7 and IS 98.8.",

@@ -1,4 +1,4 @@
-"""The report of a sweep: Markdown, curves, CSV."""
+"""The report of a sweep: Markdown, bars, curves, CSV."""
 
 import csv
 import os
@@ -32,16 +32,21 @@ class Curve(typing.NamedTuple):
 
 
 def write(sweep: Sweep, names: typing.Sequence[str], scale: str, curve_samples: int, command: str) -> None:
-    """Writes report.md, report.csv and one report_EXPERIMENT.png each into the sweep's directory."""
+    """Writes report.md, report.csv and two pictures an experiment into the sweep's directory.
+
+    report_EXPERIMENT.png shows the final scores as bars, report_EXPERIMENT_curves.png those on the way.
+    """
     reporter = SweepReport(sweep, scale, curve_samples)
     parts = [f"# The paper's experiments, scale {scale}", "", *reporter.protocol(command)]
     for name in names:
         parts += ["", *reporter.section(name)]
-        figure = reporter.figure(name)
-        if figure is not None:
-            path = f"report_{name}.png"
-            figure.savefig(os.path.join(sweep.folder, path), dpi=120)
-            parts += ["", f"![{experiments.EXPERIMENTS[name].title}]({path})"]
+        for figure, path in (
+            (reporter.bars(name), f"report_{name}.png"),
+            (reporter.curves(name), f"report_{name}_curves.png"),
+        ):
+            if figure is not None:
+                figure.savefig(os.path.join(sweep.folder, path), dpi=120)
+                parts += ["", f"![{experiments.EXPERIMENTS[name].title}]({path})"]
     parts += ["", *reporter.failures(), "", *reporter.guards()]
     files.write(os.path.join(sweep.folder, "report.md"), "\n".join(parts).rstrip() + "\n")
     with files.whole(os.path.join(sweep.folder, "report.csv")) as file:
@@ -116,7 +121,7 @@ class SweepReport:
         for label, row in about.rows[self._scale]:
             runs = self._runs.get(row, [])
             done = sum(self._sweep.is_done(run) for run in runs)
-            cells = [label, f"{done} of {len(runs)}", *(self._final(runs, key) for key in keys)]
+            cells = [label, f"{done} of {len(runs)}", *(_spread(self.final(row, key)) for key in keys)]
             cells += [self._best(row), self._hours(runs), self._paper(row)]
             lines.append(f"| {' | '.join(cells)} |")
         return [*lines, "", "Means over seeds, in brackets the least and the largest."]
@@ -126,9 +131,14 @@ class SweepReport:
         titles = sorted(title for title in known if _KEYS.get(title) == key)
         return titles[0] if titles else key
 
-    def _final(self, runs, key: str) -> str:
+    def _described(self, key: str) -> str:
+        title = self._title(key).replace("_", " ")
+        return f"{title} ({'larger' if _BETTER[key] else 'smaller'} is better)"
+
+    def final(self, row: str, key: str) -> list[float]:
+        """The scores of a row's finished runs at their last step, in the seeds' order."""
         values = []
-        for run in runs:
+        for run in self._runs.get(row, []):
             if self._sweep.is_done(run):
                 last, samples = self._sweep.step(run), self._sweep.scoring.samples
                 values += [
@@ -136,7 +146,7 @@ class SweepReport:
                     for line in self._scores[run.name]
                     if (line["step"], line["samples"], _KEYS[line["metric"]]) == (last, samples, key)
                 ][-1:]
-        return _spread(values)
+        return values
 
     def _best(self, row: str) -> str:
         curve = self.curve(row, "fid")
@@ -177,8 +187,41 @@ class SweepReport:
         of_steps = [[f(values[step]) for step in steps] for f in (np.mean, np.min, np.max, len)]
         return Curve(np.array(steps), *map(np.array, of_steps))
 
-    def figure(self, name: str):
-        """A matplotlib Figure: a panel for each metric, a line for each row. None without scores."""
+    def bars(self, name: str):
+        """A matplotlib Figure of the final scores: a panel for each metric. None without scores.
+
+        A bar is a row's mean, its line the range of the seeds, a dot a seed.
+        """
+        from matplotlib.figure import Figure
+
+        rows = experiments.EXPERIMENTS[name].rows[self._scale]
+        keys = [key for metric in self._sweep.scoring.metrics for key in METRICS[metric].titles_of]
+        keys = [key for key in keys if any(self.final(row, key) for _, row in rows)]
+        if not keys:
+            return None
+        made = Figure(figsize=(2 + 3 * len(keys), 1 + 0.45 * len(rows)), layout="constrained")
+        for key, axis in zip(keys, made.subplots(1, len(keys), sharey=True, squeeze=False)[0], strict=True):
+            for place, ((_, row), (colour, _)) in enumerate(
+                zip(rows, comparison.styles(len(rows)), strict=True)
+            ):
+                values = self.final(row, key)
+                if values:
+                    axis.barh(place, np.mean(values), color=colour, alpha=0.4)
+                    axis.plot([min(values), max(values)], [place, place], color=colour)
+                    axis.plot(values, [place] * len(values), "o", color=colour, markersize=4)
+            axis.set_xlabel(self._described(key))
+            axis.grid(alpha=0.3, axis="x")
+            axis.spines[["top", "right"]].set_visible(False)
+        first = made.axes[0]  # the panels share their rows
+        first.set_yticks(range(len(rows)), [label for label, _ in rows])
+        first.invert_yaxis()  # the first row on top
+        return made
+
+    def curves(self, name: str):
+        """A matplotlib Figure of the scores while training: a panel for each metric, a line for each row.
+
+        None without scores.
+        """
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogFormatter
 
@@ -201,7 +244,7 @@ class SweepReport:
                 axis.set_yscale("log")
                 axis.yaxis.set_major_formatter(LogFormatter())  # 20, not 2 x 10^1
                 axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.7)))
-            axis.set_ylabel(f"{self._title(key)} ({'larger' if _BETTER[key] else 'smaller'} is better)")
+            axis.set_ylabel(self._described(key))
             axis.set_xlabel("generator steps")
             axis.grid(alpha=0.3, which="both")
             axis.spines[["top", "right"]].set_visible(False)

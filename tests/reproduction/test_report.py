@@ -45,7 +45,8 @@ def test_report(swept, tmp_path):
         rows = list(csv.DictReader(file))
     assert rows[0] == dict(row="sn_d", seed="0", step="2", metric="fid", value="98.0", samples="10")
     assert len(rows) == 3 + 3 + 1 + 3
-    assert (tmp_path / "report_figure3.png").stat().st_size > 1000
+    for name in ("report_figure3.png", "report_figure3_curves.png"):
+        assert f"]({name})" in text and (tmp_path / name).stat().st_size > 1000
 
 
 def test_curves_are_of_the_seeds_that_got_so_far(swept):
@@ -59,11 +60,28 @@ def test_curves_are_of_the_seeds_that_got_so_far(swept):
 
 def test_figure_draws_what_the_curves_are(swept):
     reporter = report.SweepReport(swept, "small", 10)
-    (axis,) = reporter.figure("figure3").axes
+    (axis,) = reporter.curves("figure3").axes
     drawn = {line.get_label(): line.get_ydata() for line in axis.lines}
     assert set(drawn) == {"SN on D", "SN on G/D + TTUR"}
     np.testing.assert_array_equal(drawn["SN on G/D + TTUR"], [98.5, 96.5])
-    assert reporter.figure("keys") is None
+    assert reporter.curves("keys") is None
+
+
+def test_bars_are_the_means_of_the_final_scores_with_each_seed_beside(swept):
+    reporter = report.SweepReport(swept, "small", 10)
+    (axis,) = reporter.bars("figure3").axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "SN on D",
+        "SN on G/D",
+        "SN on G/D + TTUR",
+    ]
+    assert [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in axis.patches] == [
+        (0, 96),
+        (2, 96.5),
+    ]
+    dots = [list(line.get_xdata()) for line in axis.lines if line.get_marker() == "o"]
+    assert dots == [[96], [96, 97]]
+    assert reporter.bars("keys") is None
 
 
 def test_scores_measured_in_two_ways_are_not_passed_over(swept, tmp_path):
