@@ -82,6 +82,11 @@ class Options:
     )
     num_positions: int = option(5, "Number of positions to choose.", section="Figures", minimum=1, maximum=8)
     figure_rows: int = option(8, "Images in a figure.", section="Figures", minimum=1, maximum=100)
+    smooth: bool = option(
+        False,
+        "Let a map's shares change smoothly from key to key, instead of drawing the cell of each key.",
+        section="Figures",
+    )
 
     output: str = option(
         "",
@@ -217,7 +222,9 @@ def _look(options: Options, run, classes, real):
     from sagan_tf.inspection import attention_maps
     from sagan_tf.system.progress import Progress
 
-    drawing = attention_maps.Drawing(options.figure_rows, _positions(options), options.num_positions)
+    drawing = attention_maps.Drawing(
+        options.figure_rows, _positions(options), options.num_positions, options.smooth
+    )
     z = attention_maps.draw_z(options.num_samples, options.seed, run.config.z_dim, options.truncation)
     labels = np.resize(np.array(classes, np.int32), options.num_samples)
     with Progress("images", options.num_samples) as progress:

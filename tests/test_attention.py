@@ -229,6 +229,18 @@ def test_what_is_printed(corner_run, command):
     assert lines[-1].endswith("open it in a browser")
 
 
+def test_smooth_maps_of_a_run_differ_from_those_of_cells(corner_run, command, tmp_path):
+    pictures = []
+    for option in ("--nosmooth", "--smooth"):
+        output = tmp_path / option.strip("-")
+        code, _, error = command(f"--workdir={corner_run}", "--num_samples=1", option, f"--output={output}")
+        assert code == 0, error
+        pictures.append(np.asarray(Image.open(output / "generator_16_00000010.png")).astype(int))
+    cells, smooth = pictures
+    assert cells.shape == smooth.shape and np.any(cells != smooth)
+    np.testing.assert_array_equal(cells[:, :104], smooth[:, :104])  # captions and the image
+
+
 def test_unconditional_run_and_all_checkpoints(plain_run, command, tmp_path):
     code, out, error = command(f"--workdir={plain_run}", "--checkpoints=all")
     assert code == 0, error

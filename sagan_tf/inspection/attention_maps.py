@@ -27,11 +27,13 @@ class Drawing(typing.NamedTuple):
       rows: the number of images, from the first one on.
       positions: pixels (row, column) whose maps are drawn; empty to choose positions with unlike maps.
       count: the number of positions to choose.
+      smooth: see `figures.attention_row`.
     """
 
     rows: int
     positions: tuple[tuple[int, int], ...]
     count: int
+    smooth: bool = False
 
 
 class _ViewBuilder:
@@ -49,7 +51,8 @@ class _ViewBuilder:
         self._shares.append(shares)
         missing = self._drawing.rows - len(self._rows)
         for image, image_maps in zip(images[:missing], beta[:missing], strict=True):
-            self._rows.append(figures.attention_row(image, image_maps, self._positions(image, image_maps)))
+            positions = self._positions(image, image_maps)
+            self._rows.append(figures.attention_row(image, image_maps, positions, self._drawing.smooth))
 
     def _positions(self, image, beta) -> list[int]:
         if not self._drawing.positions:

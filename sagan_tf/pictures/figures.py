@@ -31,20 +31,25 @@ def overlay(image: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.round(grey * (1 - heat) + np.array(HEAT) * heat).astype(np.uint8)
 
 
-def attention_row(image: np.ndarray, beta: np.ndarray, positions: typing.Sequence[int]) -> np.ndarray:
+def attention_row(
+    image: np.ndarray, beta: np.ndarray, positions: typing.Sequence[int], smooth: bool = False
+) -> np.ndarray:
     """An image with dots at its query positions, then the map of each, framed in its dot's colour.
 
     Args:
       image: uint8 (S, S, 3).
       beta: float (N, M).
       positions: numbers of the queries, at most 8.
+      smooth: whether shares change smoothly from key to key; otherwise each key's cell is seen.
 
     Returns: uint8 (1 + len(positions), T, T, 3), where T is S, or a multiple of S, and a frame.
     """
     queries, _ = geometry.sides(beta)
-    maps = geometry.to_pixels(beta[list(positions)], queries, len(image))
-    tiles = pictures.enlarged(np.stack([image, *(overlay(image, shares) for shares in maps)]), _TILE)
-    dots = [geometry.center(position, queries, tiles.shape[1]) for position in positions]
+    image = pictures.enlarged(image[None], _TILE)[0]
+    place = geometry.smooth_pixels if smooth else geometry.to_pixels
+    maps = place(beta[list(positions)], queries, len(image))
+    tiles = [image, *(overlay(image, shares) for shares in maps)]
+    dots = [geometry.center(position, queries, len(image)) for position in positions]
     marked = list(zip(dots, _COLOURS, strict=False))
     framed = [_framed(tiles[0], marked, "white")]
     framed += [_framed(tile, [mark], mark[1]) for tile, mark in zip(tiles[1:], marked, strict=True)]

@@ -48,6 +48,19 @@ def to_pixels(maps: np.ndarray, queries: int, image_size: int) -> np.ndarray:
     return maps[..., key[:, None], key[None, :]]
 
 
+def smooth_pixels(maps: np.ndarray, queries: int, image_size: int) -> np.ndarray:
+    """The same as `to_pixels`, but between the centers of the keys the shares change linearly.
+
+    Beyond the outer centers they stay what they are there.
+    """
+    keys = math.isqrt(maps.shape[-1])
+    key = _key_of_pixels(queries, keys, image_size)
+    centers = [np.flatnonzero(key == number).mean() for number in range(keys)]
+    weights = np.stack([np.interp(np.arange(image_size), centers, one) for one in np.eye(keys)], axis=1)
+    pixels = weights @ maps.reshape(*maps.shape[:-1], keys, keys) @ weights.T
+    return pixels / pixels.sum(axis=(-2, -1), keepdims=True)
+
+
 def position_at(row: int, column: int, queries: int, image_size: int) -> int:
     """The number of the query whose cell contains a pixel. The feature map is (queries, queries)."""
     return (row * queries // image_size) * queries + column * queries // image_size

@@ -42,6 +42,18 @@ def test_row_of_one_image():
         assert (tile[~where & free] == VEILED).all()
 
 
+def test_smooth_maps_have_no_edges():
+    """Between a key that is looked at and one that is not, yellow fades pixel by pixel."""
+    beta = np.zeros((16, 4), np.float32)
+    beta[:, 0] = 1
+    cells, smooth = (
+        figures.attention_row(RED, beta, [15], smooth)[1, 4:-4, 4:-4] for smooth in (False, True)
+    )
+    assert np.abs(np.diff(cells[10, :, 0].astype(int))).max() == figures.HEAT[0] - VEILED
+    steps = np.diff(smooth[10, :, 0].astype(int))
+    assert steps.max() <= 0 and steps.min() >= -6 and steps.sum() == VEILED - figures.HEAT[0]
+
+
 def test_grid_of_a_batch():
     images, beta = np.stack([RED, RED, RED]), betas(3, 4, 2)
     picture = figures.attention_grid(images, beta, count=4)

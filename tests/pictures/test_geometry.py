@@ -43,6 +43,39 @@ def test_pixels_against_the_oracle(queries, keys, size):
     np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("queries", "keys", "size"), [(4, 2, 24), (4, 4, 12), (5, 3, 15), (2, 1, 4)])
+def test_smooth_pixels_meet_each_key_at_its_center_and_lie_between_elsewhere(queries, keys, size):
+    maps = betas(1, queries, keys)[0]
+    found = geometry.smooth_pixels(maps, queries, size)
+    np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, rtol=1e-5)
+    cells = [range(size)] if keys == 1 else np.split(np.arange(size), _first_rows(queries, keys, size)[1:])
+    centers = np.array([np.mean(cell) for cell in cells])
+    for row in range(size):
+        for column in range(size):
+            near = [np.clip(np.searchsorted(centers, at) - 1, 0, max(keys - 2, 0)) for at in (row, column)]
+            after = [min(number + 1, keys - 1) for number in near]
+            t, s = (
+                np.clip((at - centers[a]) / max(centers[b] - centers[a], 1), 0, 1)
+                for at, a, b in zip((row, column), near, after, strict=True)
+            )
+            grid = maps.reshape(-1, keys, keys)
+            expected = (
+                (1 - t) * (1 - s) * grid[:, near[0], near[1]]
+                + t * (1 - s) * grid[:, after[0], near[1]]
+                + (1 - t) * s * grid[:, near[0], after[1]]
+                + t * s * grid[:, after[0], after[1]]
+            )
+            scale = found[:, row, column] / expected
+            if row == column == 0:
+                first = scale
+            np.testing.assert_allclose(scale, first, rtol=1e-5)
+
+
+def _first_rows(queries, keys, size):
+    """The first row of pixels of each key, from the oracle."""
+    return [int(np.argmax(pixels_of_key(key, 0, queries, keys, size).any(axis=1))) for key in range(keys)]
+
+
 @pytest.mark.parametrize("form", ATTENTION_FORMS)
 @pytest.mark.parametrize("side", [4, 5])
 def test_a_key_lies_where_the_layer_took_it_from(form, side):
