@@ -18,7 +18,7 @@ from sagan_tf.data import kinds
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Need, blaming
 from sagan_tf.runs.choice import check_checkpoint, choose
-from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option
+from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option, check_inception
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
@@ -156,11 +156,7 @@ class Options:
         if self.workdir and not self.watch:
             check_is_run(self.workdir)
         self._check_output()
-        if not self.inception.startswith(("https://", "http://")) and not _is_model(self.inception):
-            is_there = os.path.isdir(self.inception)
-            problem = "is not a SavedModel (saved_model.pb is missing)" if is_there else "no such folder"
-            remedy = "a classifier for it is made by sagan_tf.train_classifier"
-            raise UserError(f"{problem}; {remedy}", option="inception", value=self.inception)
+        check_inception(self.inception)
         if self.generated and not os.path.isdir(self.generated):
             raise UserError(f"--generated={self.generated}: no such folder")
         if self.reference.partition(":")[0] in kinds.KINDS:

@@ -16,7 +16,7 @@ import dataclasses
 from sagan_tf.data import kinds
 from sagan_tf.metrics import catalog
 from sagan_tf.metrics.metric import Need
-from sagan_tf.runs.config import INCEPTION
+from sagan_tf.runs.config import INCEPTION, check_inception
 from sagan_tf.system import cli, output
 from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
@@ -63,6 +63,7 @@ class Options:
         check_devices(self.devices)
         output.check_new("output", self.output)
         kinds.check("dataset", self.dataset)
+        check_inception(self.inception)
         kinds.check_not_among_images("output", self.output, self.dataset)
 
 

@@ -22,7 +22,7 @@ import sys
 import tempfile
 
 from sagan_tf.reproduction.experiments import EXPERIMENTS, SCALES, flagfiles
-from sagan_tf.runs.config import INCEPTION, TRAINING_METRICS, Config
+from sagan_tf.runs.config import INCEPTION, TRAINING_METRICS, Config, check_inception
 from sagan_tf.system import cli, runtime
 from sagan_tf.system import options as flags
 from sagan_tf.system.errors import UserError
@@ -99,6 +99,8 @@ class Options:
                 raise UserError(f"--experiment={name}: not at --scale={self.scale}; allowed are {there}, all")
         if self.overrides and not os.path.isfile(self.overrides):
             raise UserError("no such file", option="overrides", value=self.overrides)
+        if not self.dry_run:
+            check_inception(self.inception)
 
 
 def _names(options: Options) -> tuple[str, ...]:

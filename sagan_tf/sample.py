@@ -19,7 +19,7 @@ from sagan_tf.data import kinds
 from sagan_tf.inspection import class_choice
 from sagan_tf.runs.choice import check_checkpoint
 from sagan_tf.runs.choice import choose as choose_checkpoint
-from sagan_tf.runs.config import batch_statistics_option
+from sagan_tf.runs.config import batch_statistics_option, check_inception
 from sagan_tf.system import cli, output, paths, suggestions
 from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
@@ -169,6 +169,8 @@ def check_places(options: Options, given) -> None:
         raise UserError(_not_a_saved_model(options.savedmodel), option="savedmodel", value=options.savedmodel)
     if options.dataset:
         kinds.check("dataset", options.dataset)
+    if options.inception:
+        check_inception(options.inception)
 
 
 def _not_a_saved_model(path: str) -> str:

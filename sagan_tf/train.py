@@ -16,7 +16,7 @@ import contextlib
 import os
 
 from sagan_tf.data import kinds
-from sagan_tf.runs.config import Config
+from sagan_tf.runs.config import Config, check_inception
 from sagan_tf.system import cli, options, output, runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import write_line
@@ -30,6 +30,8 @@ def check_places(config: Config, given) -> None:
     """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
     if config.initialize_from:
         check_is_run(config.initialize_from, "initialize_from")
+    if config.evaluate_every_steps:
+        check_inception(config.inception)
     if is_run(config.workdir):  # it is taken up, and knows its images
         return
     if "dataset" not in given:

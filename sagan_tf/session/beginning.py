@@ -26,7 +26,8 @@ def begin(config: Config, state: State, class_names: typing.Sequence[str], repor
     `class_weights`. All others keep their initial values. What was taken and what was not is reported.
 
     Raises:
-      UserError: the other run cannot be read, or the class map names classes that are not there.
+      UserError: the other run cannot be read, or has no discriminator to freeze blocks of; or the class map
+        names classes that are not there.
     """
     old = _restore(config, ema=False)
     weights = class_weights(old.class_names, class_names, config.class_map)
@@ -36,6 +37,11 @@ def begin(config: Config, state: State, class_names: typing.Sequence[str], repor
         ("average of the generator", _restore(config, ema=True).generator, state.ema_generator),
     ]
     if old.discriminator is None:
+        if config.freeze_discriminator_blocks:
+            raise UserError(
+                f"--freeze_discriminator_blocks={config.freeze_discriminator_blocks}:"
+                f" {config.initialize_from} has no discriminator, so this one's blocks are new and must learn"
+            )
         report("discriminator: that run has none, this one's is new")
     else:
         networks.append(("discriminator", old.discriminator, state.discriminator))

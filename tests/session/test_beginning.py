@@ -189,6 +189,8 @@ def test_a_generator_alone_is_a_beginning(source, tmp_path):
     assert "discriminator: that run has none, this one's is new" in lines
     old = values(restoring.restore(source).discriminator)
     assert (values(state.discriminator)["dense/kernel"] != old["dense/kernel"]).any()
+    with pytest.raises(UserError, match="^--freeze_discriminator_blocks=1: .* has no discriminator"):
+        begun(str(alone), [str(digit) for digit in range(10)], freeze_discriminator_blocks=1)
 
 
 MISTAKES = {

@@ -80,6 +80,10 @@ def answer(monkeypatch, capsys, command):
         "evaluate --workdir=runs/digit --inception=none": "--workdir=.*: holds no .*; did you mean"
         " runs/digits.",
         "evaluate --workdir=runs/digits --inception=none": "--inception=none: no such folder; a classifier",
+        "make_reference --dataset=digits --output=o --inception=none": "--inception=none: no such folder; a",
+        "reproduce --output=o --inception=none": "--inception=none: no such folder; a classifier",
+        "sample --workdir=runs/digits --inception=runs": "--inception=runs: is not a SavedModel .*; a",
+        "train --workdir=a --dataset=digits --evaluate_every_steps=9 --inception=none": "--inception=none:",
         "export --workdir=runs/digits --export_dir=runs/digits": "--export_dir=runs/digits: belongs to the"
         " run in"
         " runs/digits; name a directory of its own",

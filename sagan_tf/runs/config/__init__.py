@@ -6,7 +6,13 @@ import sys
 
 from sagan_tf.data import kinds
 from sagan_tf.runs.config.networks import IMAGE_SIZES, NetworkOptions
-from sagan_tf.runs.config.output import INCEPTION, TRAINING_METRICS, OutputOptions, batch_statistics_option
+from sagan_tf.runs.config.output import (
+    INCEPTION,
+    TRAINING_METRICS,
+    OutputOptions,
+    batch_statistics_option,
+    check_inception,
+)
 from sagan_tf.runs.config.run import NO_DATASET, RunOptions
 from sagan_tf.runs.config.training import AUTO, PRECISIONS, TrainingOptions
 from sagan_tf.system.device_option import check_devices
@@ -22,6 +28,7 @@ __all__ = [
     "TRAINING_METRICS",
     "Config",
     "batch_statistics_option",
+    "check_inception",
 ]
 
 

@@ -1,12 +1,24 @@
 """Options of what a run writes and measures."""
 
 import dataclasses
+import os
 
 from sagan_tf.metrics import catalog
+from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
 
 INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 TRAINING_METRICS = catalog.while_training()
+
+
+def check_inception(place: str) -> None:
+    """Refuses a place of no network for scores, without TensorFlow. Raises UserError."""
+    if place.startswith(("https://", "http://")) or os.path.isfile(os.path.join(place, "saved_model.pb")):
+        return
+    is_there = os.path.isdir(place)
+    problem = "is not a SavedModel (saved_model.pb is missing)" if is_there else "no such folder"
+    remedy = "a classifier for it is made by sagan_tf.train_classifier"
+    raise UserError(f"{problem}; {remedy}", option="inception", value=place)
 
 
 def batch_statistics_option(section: str):
