@@ -1,6 +1,7 @@
 """Curves of several runs: read from their directories, drawn over steps and hours, and as a table."""
 
 import os
+import textwrap
 import typing
 
 import numpy as np
@@ -16,6 +17,7 @@ from sagan_tf.system.run_directory import RunFiles
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":", "-.")
 _SCORES = "scores"  # the group of curves from scores.jsonl
+_NOTE_LETTERS = 150  # in a line of a note: the width of a figure
 _LAST = 0.1  # the table averages over this last share of the steps
 
 
@@ -196,7 +198,9 @@ def figure(runs: typing.Sequence[ReportedRun], shown: typing.Sequence[Panel]):
             axis.grid(alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
         if panel.note:
-            row[0].set_title(panel.note, fontsize=7, loc="left", color="0.35")
+            note = textwrap.fill(panel.note, _NOTE_LETTERS)
+            row[0].set_title(note, fontsize=7, loc="left", color="0.35")
+    made.align_ylabels(axes[:, 0])
     axes[-1][0].set_xlabel("generator steps")
     axes[-1][1].set_xlabel("hours of training")
     handles = {}
