@@ -99,8 +99,6 @@ class Options:
                 raise UserError(f"--experiment={name}: not at --scale={self.scale}; allowed are {there}, all")
         if self.overrides and not os.path.isfile(self.overrides):
             raise UserError("no such file", option="overrides", value=self.overrides)
-        if not self.dry_run:
-            check_inception(self.inception)
 
 
 def _names(options: Options) -> tuple[str, ...]:
@@ -108,6 +106,13 @@ def _names(options: Options) -> tuple[str, ...]:
     if "all" in options.experiment:
         return tuple(name for name in EXPERIMENTS if options.scale in EXPERIMENTS[name].rows)
     return tuple(dict.fromkeys(options.experiment))
+
+
+def check_places(options: Options, given) -> None:
+    """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
+    del given
+    if not options.dry_run:
+        check_inception(options.inception)
 
 
 def main(options: Options, given) -> int:
@@ -270,7 +275,7 @@ def _try(run) -> float | None:
 
 def console() -> None:
     """The command `sagan-reproduce`."""
-    cli.run(main, Options, __doc__, program="sagan_tf.reproduce")
+    cli.run(main, Options, __doc__, program="sagan_tf.reproduce", check_places=check_places)
 
 
 if __name__ == "__main__":

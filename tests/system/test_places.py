@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from sagan_tf import train
+from sagan_tf import reproduce, train
 from sagan_tf.data import arrays, kinds
 from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, installed, options, suggestions
@@ -108,6 +108,10 @@ def answer(monkeypatch, capsys, command):
 def test_what_is_missing(monkeypatch, capsys, command, line):
     assert re.match(line, answer(monkeypatch, capsys, command))
     assert not {"a", "o", "m"} & {*os.listdir()}
+
+
+def test_options_of_an_old_sweep_stay_readable_when_its_network_has_moved():
+    assert options.parse(reproduce.Options, ["--output=o", "--inception=none"])[0].inception == "none"
 
 
 def test_a_run_that_is_taken_up_knows_its_images():
