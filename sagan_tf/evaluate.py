@@ -24,7 +24,6 @@ from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import RunFiles, check_is_run, is_run
-from sagan_tf.system.suggestions import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Options:
     reference: str = option(
         "",
         f"Real images: a dataset as in training ({kinds.FORMS}), or a file made by"
-        " sagan_tf.make_reference; if empty, the run's own dataset.",
+        " sagan_tf.make_reference; if empty, the run's --evaluate_reference, or else its own dataset.",
         section="Reference",
         is_path=True,
         placeholder="KIND:PATH",
@@ -159,16 +158,8 @@ class Options:
         check_inception(self.inception)
         if self.generated and not os.path.isdir(self.generated):
             raise UserError(f"--generated={self.generated}: no such folder")
-        if self.reference.partition(":")[0] in kinds.KINDS:
-            kinds.check_exists("reference", self.reference)
-        elif self.reference and not os.path.isfile(self.reference):
-            meant = did_you_mean(kinds.meant_by(self.reference))
-            raise UserError(
-                f"no such file, and no dataset{meant}; allowed are files of sagan_tf.make_reference,"
-                f" {kinds.FORMS}",
-                option="reference",
-                value=self.reference,
-            )
+        if self.reference:
+            kinds.check_reference("reference", self.reference)
         kinds.check_exists("cas_dataset", self.cas_dataset)
         if self.generated and not self.reference and (needing := self.needing(Need.REFERENCE)):
             raise UserError(f"--metrics={needing[0]}: needs real images to compare with: give --reference")
@@ -206,7 +197,10 @@ class Options:
             choose(self.workdir, self.checkpoint)
         if self.needing(Need.REFERENCE) and not self.reference:
             config = from_flagfile(Config, RunFiles(self.workdir).config)
-            kinds.check_exists("dataset", config.dataset)
+            if config.evaluate_reference:
+                kinds.check_reference("evaluate_reference", config.evaluate_reference)
+            else:
+                kinds.check_exists("dataset", config.dataset)
 
     @property
     def scores_file(self) -> str:
@@ -249,8 +243,11 @@ def _score_run(options: Options, given, devices) -> int:
         wait_for(options.workdir, options.watch_every_seconds)
         options.check_run()
     config = run_files.read_config(options.workdir)
-    split = options.reference_split if options.reference or "reference_split" in given else config.split
-    real = _open_real(options, config.image_size, split, config)
+    reference, split = options.reference, options.reference_split
+    if not {"reference", "reference_split"} & set(given):  # as the run's scores while it was trained
+        reference = config.evaluate_reference
+        split = config.evaluate_reference_split if reference else config.split
+    real = _open_real(options, config.image_size, reference, split, config)
     names = run_files.read_class_names(options.workdir) if config.conditional else None
     scorer = _make_scorer(options, devices, real, names, RunFiles(options.workdir).scores_folder)
     run = RunScorer(
@@ -277,7 +274,7 @@ def _score_saved_model(options: Options, given, devices) -> None:
 
     with naming("generated", options.generated):
         generator = samples.from_saved_model(options.generated, devices)
-    real = _open_real(options, generator.image_size, options.reference_split)
+    real = _open_real(options, generator.image_size, options.reference, options.reference_split)
     names = None
     if generator.conditional:
         names = read_class_names(options.generated) or real.class_names
@@ -298,7 +295,7 @@ def _score_folder(options: Options, given, devices) -> None:
             f"--num_samples={options.num_samples}: {options.generated} holds {images.count} images"
         )
     options = dataclasses.replace(options, num_samples=images.count)
-    real = _open_real(options, images.image_size, options.reference_split)
+    real = _open_real(options, images.image_size, options.reference, options.reference_split)
     images.name_classes(real.class_names)
     names = real.class_names if images.labels is not None else None
     scorer = _make_scorer(options, devices, real, names)
@@ -314,7 +311,7 @@ def _score(options: Options, scorer, images, protocol, digest: str) -> None:
     score_and_keep(scorer, images, protocol.replace(source_digest=digest), output, f"{output}.intra_fid")
 
 
-def _open_real(options: Options, image_size: int, split: str, config=None):
+def _open_real(options: Options, image_size: int, reference: str, split: str, config=None):
     """Opens the real images that the metrics need; `config` is that of the run that is scored, if one is."""
     from sagan_tf.evaluation import real_images
 
@@ -331,7 +328,7 @@ def _open_real(options: Options, image_size: int, split: str, config=None):
             config=config,
         )
     return real_images.open_real(
-        options.reference,
+        reference,
         split,
         is_needed=bool(options.needing(Need.REFERENCE)),
         image_size=image_size,

@@ -32,6 +32,8 @@ def check_places(config: Config, given) -> None:
         check_is_run(config.initialize_from, "initialize_from")
     if config.evaluate_every_steps:
         check_inception(config.inception)
+        if config.evaluate_reference:
+            kinds.check_reference("evaluate_reference", config.evaluate_reference)
     if is_run(config.workdir):  # it is taken up, and knows its images
         return
     if "dataset" not in given:

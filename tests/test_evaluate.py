@@ -268,6 +268,20 @@ def test_own_dataset_is_opened_as_the_run_opened_it(tmp_path, command, inception
     assert other.path != of_training.path and "cut" not in other.describe()
 
 
+def test_a_run_is_compared_with_the_images_that_it_names(tmp_path, command):
+    """As its scores while it was trained; what the user names wins."""
+    run = _Run(tmp_path / "run", evaluate_reference="digits", evaluate_reference_split="test", train_steps=9)
+    run.save(9)
+    for arguments in ((), ("--reference_split=train",), ("--reference=digits",)):
+        code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid", *arguments)
+        assert code == 0, error
+    named, own, given = [line["reference"] for line in run.lines()]
+    assert named.startswith("digits test") and own.startswith("digits train") and given == own
+    changed = dataclasses.replace(run.config, evaluate_reference="folder:gone")
+    run_files.write_description(changed, DIGITS)
+    assert "--evaluate_reference=folder:gone: no such folder" in _refusal(command, f"--workdir={run.workdir}")
+
+
 def test_real_images_are_opened_only_for_metrics_that_compare_with_them(tmp_path, command, monkeypatch):
     run = _Run(tmp_path / "run", dataset="folder:/no/such")
     run.save(20)

@@ -45,6 +45,12 @@ STUDIES = {
     "attention_paper_v1": ("attention_32 attention_16", {"attention_form"}),
     "attention_paper_v2": ("attention_32 attention_16", {"attention_form"}),
     "relativistic": ("sn_gd_ttur", {"loss", "gradient_penalty", "gradient_penalty_weight"}),
+    "few_images": ("attention_16", {"split"}),
+    "few_images_d_steps_2": ("few_images", {"discriminator_steps"}),
+    "few_images_d_steps_5": ("few_images", {"discriminator_steps"}),
+    "few_images_augment": ("few_images", {"augment"}),
+    "few_images_augment_d_steps_2": ("few_images_d_steps_2", {"augment"}),
+    "few_images_augment_d_steps_5": ("few_images_d_steps_5", {"augment"}),
     "beta2_0.999": ("attention_32 attention_16", {"beta2"}),
 }
 RECIPES = {"imagenet/mmgeneration", "imagenet/biggan", "cifar10/biggan", "cifar10/studiogan"}
@@ -85,6 +91,9 @@ def test_flagfiles_are_the_paper_s():
         assert not ttur.generator_attention and not ttur.discriminator_attention
         assert not config(f"{folder}/sn_d").generator_spectral_norm
         assert config(f"{folder}/sn_d").discriminator_spectral_norm
+    few = config("cifar10/few_images")  # scored with images that it does not learn
+    assert (few.dataset, few.split) == (few.evaluate_reference, "train[:1000]")
+    assert few.evaluate_reference_split == "train[90%:]"
     for row in ROWS:
         number = re.search(r"(attention|residual)_(\d+)$", row)
         if number:

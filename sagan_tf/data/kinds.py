@@ -215,6 +215,19 @@ def check_exists(option: str, spec: str) -> None:
         raise UserError(f"no such {what}{suggestions.did_you_mean(meant)}", option=option, value=spec)
 
 
+def check_reference(option: str, spec: str) -> None:
+    """Raises UserError if an option names neither a dataset that may be there nor a file of statistics."""
+    if spec.partition(":")[0] in KINDS:
+        check_exists(option, spec)
+    elif not os.path.isfile(spec):
+        raise UserError(
+            f"no such file, and no dataset{suggestions.did_you_mean(meant_by(spec))}; allowed are files of"
+            f" sagan_tf.make_reference, {FORMS}",
+            option=option,
+            value=spec,
+        )
+
+
 def check_not_among_images(option: str, path: str, spec: str) -> None:
     """Raises UserError if an option names an output in a folder whose images are the dataset `spec`."""
     name, _, place = spec.partition(":")

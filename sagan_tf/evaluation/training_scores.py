@@ -7,13 +7,14 @@ from sagan_tf.evaluation import pipeline, results
 from sagan_tf.evaluation.compiled import callable_of, on_devices
 from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.preparation import make_protocol, make_scorer
-from sagan_tf.evaluation.real_images import RealImages
+from sagan_tf.evaluation.real_images import RealImages, open_real
 from sagan_tf.metrics.catalog import metric_of, titles
 from sagan_tf.metrics.metric import blaming
 from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.networks.inference import inference_copy
 from sagan_tf.runs import best, run_files
 from sagan_tf.runs.config import Config
+from sagan_tf.system.errors import renaming
 from sagan_tf.system.run_directory import RunFiles
 from sagan_tf.training.state import State
 
@@ -65,6 +66,20 @@ def score_the_end(config: Config, state: State, dataset, step: int) -> None:
         TrainingScores(config, state, dataset, Reporter(config.workdir, step)).take_up(step)
 
 
+def _real_images(config: Config, dataset) -> RealImages:
+    """The images that a run's scores compare with."""
+    if not config.evaluate_reference:
+        return RealImages(dataset, None, None, config.split)
+    with renaming(reference="evaluate_reference", reference_split="evaluate_reference_split"):
+        return open_real(
+            config.evaluate_reference,
+            config.evaluate_reference_split,
+            is_needed=True,
+            image_size=config.image_size,
+            data_dir=config.data_dir,
+        )
+
+
 class TrainingScores:
     """Called at a step, it scores the EMA generator, reports the scores and keeps the best checkpoints.
 
@@ -73,11 +88,11 @@ class TrainingScores:
     Args:
       config: of the run.
       state: what is trained.
-      dataset: the run's own, whose images are the reference.
+      dataset: the run's own, whose images are the reference if the config names no others.
       reporter: gets the scores, under `scores/`.
 
     Raises:
-      UserError: the network cannot be loaded, or a metric needs more images.
+      UserError: the network or the reference cannot be loaded, or a metric needs more images.
     """
 
     def __init__(self, config: Config, state: State, dataset, reporter: Reporter):
@@ -89,7 +104,7 @@ class TrainingScores:
             self._scorer = make_scorer(
                 config.inception,
                 metrics,
-                RealImages(dataset, None, None, config.split),
+                _real_images(config, dataset),
                 dataset.class_names,
                 num_samples=config.evaluate_samples,
                 folders=[self._folder],

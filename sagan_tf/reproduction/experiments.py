@@ -133,6 +133,18 @@ EXPERIMENTS = {
         "Not in the paper. Huang et al. 2024 claim stable training and better scores, with other networks.",
         {"small": (("hinge", "sn_gd_ttur"), ("relativistic, R1 and R2", "relativistic"))},
     ),
+    "few_images": Experiment(
+        "A thousand images: D steps for each G step, with and without DiffAugment",
+        "Not in the paper. Zhao et al. 2020: with few images D learns them by heart, and G gets worse again;"
+        " differentiable augmentation of real and fake images helps.",
+        {
+            "small": tuple(
+                (f"{ratio}:1{note}", f"few_images{name}{steps}")
+                for note, name in (("", ""), (", DiffAugment", "_augment"))
+                for ratio, steps in ((1, ""), (2, "_d_steps_2"), (5, "_d_steps_5"))
+            )
+        },
+    ),
     "successors": Experiment(
         "Later recipes",
         "Not in the paper. mmgeneration reports FID 12.8 and IS 69.5, BigGAN's paper FID 8.7 and IS 98.8.",

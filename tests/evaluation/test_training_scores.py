@@ -18,6 +18,7 @@ from sagan_tf.monitoring.summaries import Reporter
 from sagan_tf.runs import objects, restoring, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system.devices import make_workers
+from sagan_tf.system.errors import UserError
 from tests.tiny_run import run
 
 TINY = (
@@ -154,6 +155,32 @@ def test_what_was_kept_against_other_images_is_not_compared_with(scores, made, t
     assert [line["metric"] for line in lines] == ["frechet_distance", "classifier_score", "frechet_distance"]
     assert lines[0]["reference_digest"] != lines[2]["reference_digest"]
     assert other._comparable() == [(1, lines[2]["value"])] == run_files.read_best(str(tmp_path))
+
+
+def test_scores_compare_with_the_images_that_are_named(scores, made, network, tmp_path):
+    """As a run that learns those, with the same weights; a file of their statistics says the same."""
+    fid = {"evaluate_metrics": ("fid",), "best_metric": "fid", "evaluate_reference": "digits"}
+    named = scores(**fid, evaluate_reference_split="test")
+    named(1)
+    file = named._scorer.reference.path
+    scores(**fid | {"evaluate_reference": file})(2)
+    scores(**fid | {"evaluate_reference": ""})(3)
+    others = data.open_dataset("digits", split="test", image_size=32)
+    config = Config(
+        **SMALL | fid | {"workdir": str(tmp_path), "inception": network, "evaluate_reference": ""}
+    )
+    TrainingScores(config, made[0], others, Reporter(str(tmp_path), 0))(4)
+    lines = results.read(str(tmp_path / "scores" / "scores.jsonl"))
+    of_name, of_file, own, as_own = [line["value"] for line in lines]
+    assert of_name == of_file == as_own != own
+    assert [line["reference"].split(",")[0] for line in lines[:3]] == ["digits test"] * 2 + ["digits train"]
+    for name, value in (
+        ("evaluate_reference_split", "foo"),
+        ("evaluate_reference", str(tmp_path / "best.h5")),
+    ):
+        with pytest.raises(UserError) as raised:
+            scores(**fid | {name: value})
+        assert raised.value.option == name
 
 
 def test_what_an_earlier_version_kept_by_the_same_measure_counts(scores, tmp_path, capfd):

@@ -84,6 +84,10 @@ def answer(monkeypatch, capsys, command):
         "reproduce --output=o --inception=none": "--inception=none: no such folder; a classifier",
         "sample --workdir=runs/digits --inception=runs": "--inception=runs: is not a SavedModel .*; a",
         "train --workdir=a --dataset=digits --evaluate_every_steps=9 --inception=none": "--inception=none:",
+        "train --workdir=a --dataset=digits --evaluate_every_steps=9 --inception=https://a"
+        " --evaluate_reference=folder:foto": "--evaluate_reference=folder:foto: no such folder",
+        "train --workdir=a --dataset=digits --evaluate_every_steps=9 --inception=https://a"
+        " --evaluate_reference=photos": "--evaluate_reference=photos: no such file, and no dataset; did you",
         "export --workdir=runs/digits --export_dir=runs/digits": "--export_dir=runs/digits: belongs to the"
         " run in"
         " runs/digits; name a directory of its own",

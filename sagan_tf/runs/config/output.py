@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from sagan_tf.data import kinds
 from sagan_tf.metrics import catalog
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
@@ -94,6 +95,16 @@ class OutputOptions:
     evaluate_samples: int = option(
         10_000, "Generated images for a score.", section="Scores", minimum=2, may_change=True
     )
+    evaluate_reference: str = option(
+        "",
+        f"The real images to compare with: a dataset ({kinds.FORMS}), or a file made by"
+        " sagan_tf.make_reference; if empty, the images that are learnt.",
+        section="Scores",
+        may_change=True,
+        is_path=True,
+        placeholder="KIND:PATH",
+    )
+    evaluate_reference_split: str = option("train", "Their split.", section="Scores", may_change=True)
     inception: str = option(
         INCEPTION,
         "The network that sees the images: a TF-Hub handle, or the directory of a SavedModel (also one that"
