@@ -213,13 +213,9 @@ class Options:
         return [name for name in self.metrics if {*needs} <= {*METRICS[name].needs}]
 
 
-def _is_model(place: str) -> bool:
-    return os.path.isfile(os.path.join(place, "saved_model.pb"))
-
-
 def _is_folder(generated: str) -> bool:
     """Whether this is a folder of images, not a SavedModel."""
-    return bool(generated) and not _is_model(generated)
+    return bool(generated) and not paths.is_saved_model(generated)
 
 
 def main(options: Options, given) -> int:

@@ -165,7 +165,7 @@ def check_places(options: Options, given) -> None:
         check_is_run(options.workdir)
         choose_checkpoint(options.workdir, options.checkpoint)
         class_choice.check(options.workdir, options.classes)
-    elif not os.path.isfile(os.path.join(options.savedmodel, "saved_model.pb")):
+    elif not paths.is_saved_model(options.savedmodel):
         raise UserError(_not_a_saved_model(options.savedmodel), option="savedmodel", value=options.savedmodel)
     if options.dataset:
         kinds.check("dataset", options.dataset)

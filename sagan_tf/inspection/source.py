@@ -12,6 +12,7 @@ from sagan_tf.evaluation.compiled import callable_of, on_devices
 from sagan_tf.runs import restoring
 from sagan_tf.system import class_names
 from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system.paths import is_saved_model
 
 _CLASSES_ASSET = os.path.join("assets", "labels.txt")  # as sagan_tf.export writes it
 
@@ -54,7 +55,7 @@ def from_saved_model(path: str, devices: typing.Sequence[str | None] = (None,)) 
       UserError: there is no SavedModel, or no list of classes.
     """
     with naming("savedmodel", path):
-        if not os.path.isfile(os.path.join(path, "saved_model.pb")):
+        if not is_saved_model(path):
             raise UserError(
                 "is no SavedModel (saved_model.pb is missing); of an export give the directory of a version,"
                 " as models/digits/1"

@@ -16,6 +16,7 @@ from sagan_tf.networks import Discriminator, Generator
 from sagan_tf.pictures import to_uint8
 from sagan_tf.runs.config import Config
 from sagan_tf.serving.versions import versions
+from sagan_tf.system.paths import is_saved_model
 from sagan_tf.system.run_directory import is_run
 
 Classes: typing.TypeAlias = "str | int | typing.Sequence[str | int]"
@@ -218,7 +219,7 @@ def _saved_model_in(path: str) -> str:
     """The directory of the SavedModel: the path itself, or its newest version."""
     if not os.path.isdir(path):
         raise ValueError(f"path={path}: no such directory")
-    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+    if is_saved_model(path):
         return path
     numbers = versions(path)
     if not numbers:

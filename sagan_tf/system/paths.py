@@ -55,6 +55,11 @@ def beside(place: str, ending: str) -> str:
     return (os.path.abspath(place) if os.path.basename(place) in ("", ".", "..") else place) + ending
 
 
+def is_saved_model(folder: str) -> bool:
+    """Whether a folder holds a TensorFlow SavedModel."""
+    return os.path.isfile(os.path.join(folder, "saved_model.pb"))
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path, which need not exist, is a folder or lies below it; links are followed."""
     path, folder = os.path.realpath(path), os.path.realpath(folder)

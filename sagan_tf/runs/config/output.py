@@ -7,6 +7,7 @@ from sagan_tf.data import kinds
 from sagan_tf.metrics import catalog
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
+from sagan_tf.system.paths import is_saved_model
 
 INCEPTION = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 TRAINING_METRICS = catalog.while_training()
@@ -14,7 +15,7 @@ TRAINING_METRICS = catalog.while_training()
 
 def check_inception(place: str) -> None:
     """Refuses a place of no network for scores, without TensorFlow. Raises UserError."""
-    if place.startswith(("https://", "http://")) or os.path.isfile(os.path.join(place, "saved_model.pb")):
+    if place.startswith(("https://", "http://")) or is_saved_model(place):
         return
     is_there = os.path.isdir(place)
     problem = "is not a SavedModel (saved_model.pb is missing)" if is_there else "no such folder"
