@@ -116,7 +116,8 @@ class SweepReport:
             "hours a run",
             "paper",
         ]
-        lines = [f"## {about.title}", "", f"Paper: {about.claim}", "", f"| {' | '.join(head)} |"]
+        claim = about.claim if about.claim.startswith("Not in the paper") else f"Paper: {about.claim}"
+        lines = [f"## {about.title}", "", claim, "", f"| {' | '.join(head)} |"]
         lines.append("| --- |" + " ---: |" * (len(head) - 2) + " --- |")
         for label, row in about.rows[self._scale]:
             runs = self._runs.get(row, [])
@@ -249,7 +250,8 @@ class SweepReport:
             axis.grid(alpha=0.3, which="both")
             axis.spines[["top", "right"]].set_visible(False)
         lines = {line.get_label(): line for axis in made.axes for line in axis.get_lines()}
-        made.legend(handles=lines.values(), loc="outside upper center", ncols=4, frameon=False)
+        columns = min(2 * len(keys), 4)  # what fits
+        made.legend(handles=lines.values(), loc="outside upper center", ncols=columns, frameon=False)
         return made
 
     def failures(self) -> list[str]:

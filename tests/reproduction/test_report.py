@@ -145,3 +145,15 @@ def test_scores_of_a_shorter_run_are_not_final(make_sweep, tmp_path):
     shorter.perform(shorter.runs[0], lambda line: None)
     report.write(make_sweep(rows=("sn_gd_ttur",), seeds=(0,), steps=6), ["figure3"], "small", 10, "")
     assert "| 0 of 1 |  | 96 at 4 |" in (tmp_path / "report.md").read_text()
+
+
+def test_the_legend_of_one_panel_fits_into_the_picture(make_sweep):
+    """Six rows, one metric: as wide as the narrowest picture allows."""
+    sweep = make_sweep(rows=flagfiles(["few_images"], "small"), seeds=(0,))
+    for run in sweep.runs:
+        sweep.perform(run, lambda line: None)
+    figure = report.SweepReport(sweep, "small", 10).curves("few_images")
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert len(figure.legends[0].get_texts()) == 6
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
