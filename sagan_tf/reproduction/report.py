@@ -200,8 +200,13 @@ class SweepReport:
         keys = [key for key in keys if any(self.final(row, key) for _, row in rows)]
         if not keys:
             return None
-        made = Figure(figsize=(2 + 3 * len(keys), 1 + 0.45 * len(rows)), layout="constrained")
-        for key, axis in zip(keys, made.subplots(1, len(keys), sharey=True, squeeze=False)[0], strict=True):
+        across = min(len(keys), 3)  # readable on a page
+        down = -(-len(keys) // across)
+        made = Figure(figsize=(2 + 3 * across, (1 + 0.45 * len(rows)) * down), layout="constrained")
+        panels = made.subplots(down, across, sharey=True, squeeze=False).flat
+        for axis in panels[len(keys) :]:
+            axis.remove()
+        for key, axis in zip(keys, panels, strict=False):
             for place, ((_, row), (colour, _)) in enumerate(
                 zip(rows, comparison.styles(len(rows)), strict=True)
             ):
