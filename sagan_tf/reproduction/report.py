@@ -200,8 +200,8 @@ class SweepReport:
         keys = [key for key in keys if any(self.final(row, key) for _, row in rows)]
         if not keys:
             return None
-        across = min(len(keys), 3)  # readable on a page
-        down = -(-len(keys) // across)
+        down = -(-len(keys) // 3)  # more than three in a row are too small on a page
+        across = -(-len(keys) // down)
         made = Figure(figsize=(2 + 3 * across, (1 + 0.45 * len(rows)) * down), layout="constrained")
         panels = made.subplots(down, across, sharey=True, squeeze=False).flat
         for axis in panels[len(keys) :]:
