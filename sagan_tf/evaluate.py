@@ -17,11 +17,12 @@ import os
 from sagan_tf.data import kinds
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Need, blaming
+from sagan_tf.runs import training_data
 from sagan_tf.runs.choice import check_checkpoint, choose
 from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option, check_inception
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.device_option import check_devices, devices_option
-from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system.errors import UserError, naming, renaming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
 from sagan_tf.system.run_directory import RunFiles, check_is_run, is_run
 
@@ -81,7 +82,7 @@ class Options:
     splits: int = option(10, "Parts of the Inception score.", section="Metrics", minimum=1)
     cas_dataset: str = option(
         "",
-        "For cas: the real images to test on; if empty, the reference's dataset.",
+        "For cas: the real images to test on; if empty, the reference's dataset, or else the run's own.",
         section="Metrics",
         is_path=True,
         placeholder="KIND:PATH",
@@ -131,7 +132,9 @@ class Options:
         placeholder="KIND:PATH",
         common=True,
     )
-    reference_split: str = option("train", "Their split.", section="Reference")
+    reference_split: str = option(
+        "", "Their split; if empty, the one that the run names, or train.", section="Reference"
+    )
     data_dir: str = option(
         "", "Where TFDS keeps its data; TFDS's own default if empty.", section="Reference", is_path=True
     )
@@ -159,8 +162,10 @@ class Options:
         if self.generated and not os.path.isdir(self.generated):
             raise UserError(f"--generated={self.generated}: no such folder")
         if self.reference:
-            kinds.check_reference("reference", self.reference)
-        kinds.check_exists("cas_dataset", self.cas_dataset)
+            self._check_reference("reference", self.reference, self.reference_split or "train")
+        if self.cas_dataset:
+            with renaming(split="cas_split"):
+                kinds.check("cas_dataset", self.cas_dataset, self.cas_split or "train")
         if self.generated and not self.reference and (needing := self.needing(Need.REFERENCE)):
             raise UserError(f"--metrics={needing[0]}: needs real images to compare with: give --reference")
         if self.workdir and not (self.watch and not is_run(self.workdir)):
@@ -197,10 +202,16 @@ class Options:
             choose(self.workdir, self.checkpoint)
         if self.needing(Need.REFERENCE) and not self.reference:
             config = from_flagfile(Config, RunFiles(self.workdir).config)
-            if config.evaluate_reference:
-                kinds.check_reference("evaluate_reference", config.evaluate_reference)
-            else:
-                kinds.check_exists("dataset", config.dataset)
+            reference, split = _real_images(self, config)
+            option = "evaluate_reference"
+            if not reference:
+                config = training_data.located(dataclasses.replace(config, workdir=self.workdir))
+                reference, option = config.dataset, "dataset"
+            self._check_reference(option, reference, split)
+
+    def _check_reference(self, option: str, spec: str, split: str) -> None:
+        with renaming(split="reference_split"):
+            kinds.check_reference(option, spec, split)
 
     @property
     def scores_file(self) -> str:
@@ -211,6 +222,18 @@ class Options:
     def needing(self, *needs: Need) -> list[str]:
         """Those of the metrics that have all of these needs."""
         return [name for name in self.metrics if {*needs} <= {*METRICS[name].needs}]
+
+
+def _real_images(options: Options, config: Config | None) -> tuple[str, str]:
+    """The images to compare with, and their split. Without a name they are the run's own dataset.
+
+    A run's scores while it was trained compare with the same, unless --reference names others.
+    """
+    if options.reference or not config:
+        return options.reference, options.reference_split or "train"
+    if config.evaluate_reference:
+        return config.evaluate_reference, options.reference_split or config.evaluate_reference_split
+    return "", options.reference_split or config.split
 
 
 def _is_folder(generated: str) -> bool:
@@ -239,11 +262,7 @@ def _score_run(options: Options, given, devices) -> int:
         wait_for(options.workdir, options.watch_every_seconds)
         options.check_run()
     config = run_files.read_config(options.workdir)
-    reference, split = options.reference, options.reference_split
-    if not {"reference", "reference_split"} & set(given):  # as the run's scores while it was trained
-        reference = config.evaluate_reference
-        split = config.evaluate_reference_split if reference else config.split
-    real = _open_real(options, config.image_size, reference, split, config)
+    real = _open_real(options, config.image_size, config)
     names = run_files.read_class_names(options.workdir) if config.conditional else None
     scorer = _make_scorer(options, devices, real, names, RunFiles(options.workdir).scores_folder)
     run = RunScorer(
@@ -270,7 +289,7 @@ def _score_saved_model(options: Options, given, devices) -> None:
 
     with naming("generated", options.generated):
         generator = samples.from_saved_model(options.generated, devices)
-    real = _open_real(options, generator.image_size, options.reference, options.reference_split)
+    real = _open_real(options, generator.image_size)
     names = None
     if generator.conditional:
         names = read_class_names(options.generated) or real.class_names
@@ -291,7 +310,7 @@ def _score_folder(options: Options, given, devices) -> None:
             f"--num_samples={options.num_samples}: {options.generated} holds {images.count} images"
         )
     options = dataclasses.replace(options, num_samples=images.count)
-    real = _open_real(options, images.image_size, options.reference, options.reference_split)
+    real = _open_real(options, images.image_size)
     images.name_classes(real.class_names)
     names = real.class_names if images.labels is not None else None
     scorer = _make_scorer(options, devices, real, names)
@@ -307,18 +326,19 @@ def _score(options: Options, scorer, images, protocol, digest: str) -> None:
     score_and_keep(scorer, images, protocol.replace(source_digest=digest), output, f"{output}.intra_fid")
 
 
-def _open_real(options: Options, image_size: int, reference: str, split: str, config=None):
+def _open_real(options: Options, image_size: int, config=None):
     """Opens the real images that the metrics need; `config` is that of the run that is scored, if one is."""
     from sagan_tf.evaluation import real_images
 
+    reference, split = _real_images(options, config)
     test = None
     if options.needing(Need.REAL_TEST):
         test = real_images.open_test(
             options.cas_dataset,
             options.cas_split,
             options.cas_epochs,
-            reference=options.reference,
-            reference_split=options.reference_split,
+            reference=reference,
+            reference_split=split,
             image_size=image_size,
             data_dir=options.data_dir,
             config=config,

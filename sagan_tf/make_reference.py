@@ -62,7 +62,7 @@ class Options:
                 raise UserError(f"--{name} is missing (--help lists the options)")
         check_devices(self.devices)
         output.check_new("output", self.output)
-        kinds.check("dataset", self.dataset)
+        kinds.check("dataset", self.dataset, self.split)
         check_inception(self.inception)
         kinds.check_not_among_images("output", self.output, self.dataset)
 

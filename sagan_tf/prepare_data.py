@@ -74,7 +74,7 @@ class Options:
 def check_places(options: Options, given) -> None:
     """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
     del given
-    kinds.check("dataset", options.dataset)
+    kinds.check("dataset", options.dataset, options.split)
 
 
 def main(options: Options, given) -> int:

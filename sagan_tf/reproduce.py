@@ -22,6 +22,7 @@ import sys
 import tempfile
 
 from sagan_tf.reproduction.experiments import EXPERIMENTS, SCALES, flagfiles
+from sagan_tf.runs import places
 from sagan_tf.runs.config import INCEPTION, TRAINING_METRICS, Config, check_inception
 from sagan_tf.system import cli, runtime
 from sagan_tf.system import options as flags
@@ -143,6 +144,9 @@ def main(options: Options, given) -> int:
         samples = options.curve_samples or scale.curve_samples
         report.write(sweep, names, options.scale, samples, shlex.join(sys.orig_argv))
 
+    for run in sweep.missing(options.retry_failed):
+        if run.row in wanted and not is_run(run.config.workdir):
+            _check_can_begin(run)
     OutputFolder(options.output, options, record="reproduce.cfg")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with sweep.locked():
@@ -153,6 +157,14 @@ def main(options: Options, given) -> int:
     failed = [run.name for run in runs if sweep.failure(run)]
     print(f"{options.output}/report.md" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
+
+
+def _check_can_begin(run) -> None:
+    """Refuses a run that would end at once. Raises UserError."""
+    try:
+        places.check(run.config, is_new=True)
+    except UserError as error:
+        raise UserError(f"{run.name} cannot begin: {error}; --overrides can change its options") from error
 
 
 def _perform(sweep, missing, clock, write_report) -> None:

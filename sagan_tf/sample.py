@@ -168,7 +168,7 @@ def check_places(options: Options, given) -> None:
     elif not paths.is_saved_model(options.savedmodel):
         raise UserError(_not_a_saved_model(options.savedmodel), option="savedmodel", value=options.savedmodel)
     if options.dataset:
-        kinds.check("dataset", options.dataset)
+        kinds.check("dataset", options.dataset, options.split)
     if options.inception:
         check_inception(options.inception)
 

@@ -15,12 +15,12 @@ Examples:
 import contextlib
 import os
 
-from sagan_tf.data import kinds
-from sagan_tf.runs.config import Config, check_inception
+from sagan_tf.runs import places
+from sagan_tf.runs.config import Config
 from sagan_tf.system import cli, options, output, runtime
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import write_line
-from sagan_tf.system.run_directory import check_is_run, is_run
+from sagan_tf.system.run_directory import is_run
 
 _EXIT_DIVERGED = 3
 _EXIT_SIGNAL = 128  # plus the number of the signal
@@ -28,21 +28,14 @@ _EXIT_SIGNAL = 128  # plus the number of the signal
 
 def check_places(config: Config, given) -> None:
     """Refuses what is missing, before TensorFlow is imported. Raises UserError."""
-    if config.initialize_from:
-        check_is_run(config.initialize_from, "initialize_from")
-    if config.evaluate_every_steps:
-        check_inception(config.inception)
-        if config.evaluate_reference:
-            kinds.check_reference("evaluate_reference", config.evaluate_reference)
-    if is_run(config.workdir):  # it is taken up, and knows its images
-        return
-    if "dataset" not in given:
+    is_new = not is_run(config.workdir)  # one that is taken up knows its images
+    if is_new and "dataset" not in given:
         raise UserError(
             "--dataset is missing: name the images, e.g. --dataset=folder:photos, or begin with a preset that"
             " does, e.g. --flagfile=flags/digits.cfg"
         )
-    kinds.check("dataset", config.dataset)
-    if not config.dry_run:
+    places.check(config, is_new)
+    if is_new and not config.dry_run:
         output.check_directory("workdir", config.workdir)
 
 

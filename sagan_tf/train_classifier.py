@@ -57,7 +57,7 @@ class Options:
             )
         if self.image_size & (self.image_size - 1):
             raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
-        kinds.check("dataset", self.dataset)
+        kinds.check("dataset", self.dataset, self.split)
         output.check_new("output", self.output)
 
 

@@ -22,7 +22,7 @@ from sagan_tf import evaluate
 from sagan_tf.data import open_dataset
 from sagan_tf.evaluation import pipeline, results
 from sagan_tf.metrics import classification_accuracy, classifier, features, tfgan
-from sagan_tf.runs import objects, run_files
+from sagan_tf.runs import objects, run_files, training_data
 from sagan_tf.runs.config import Config
 from sagan_tf.system.devices import make_workers
 from sagan_tf.system.errors import UserError
@@ -272,14 +272,41 @@ def test_a_run_is_compared_with_the_images_that_it_names(tmp_path, command):
     """As its scores while it was trained; what the user names wins."""
     run = _Run(tmp_path / "run", evaluate_reference="digits", evaluate_reference_split="test", train_steps=9)
     run.save(9)
-    for arguments in ((), ("--reference_split=train",), ("--reference=digits",)):
+    choices = ((), ("--reference=",), ("--reference_split=train",), ("--reference=digits",))
+    for arguments in choices:
         code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid", *arguments)
         assert code == 0, error
-    named, own, given = [line["reference"] for line in run.lines()]
-    assert named.startswith("digits test") and own.startswith("digits train") and given == own
+    named, empty, split, given = [line["reference"] for line in run.lines()]
+    assert named.startswith("digits test") and empty == named
+    assert split.startswith("digits train") and given == split
     changed = dataclasses.replace(run.config, evaluate_reference="folder:gone")
     run_files.write_description(changed, DIGITS)
-    assert "--evaluate_reference=folder:gone: no such folder" in _refusal(command, f"--workdir={run.workdir}")
+    for arguments in choices[:-1]:
+        line = _refusal(command, f"--workdir={run.workdir}", *arguments)
+        assert "--evaluate_reference=folder:gone: no such folder" in line
+
+
+def test_a_run_is_compared_with_its_own_split(tmp_path, command):
+    run = _Run(tmp_path / "run", split="test")
+    run.save(20)
+    for arguments in ((), ("--reference=",), ("--reference_split=train",)):
+        assert command(f"--workdir={run.workdir}", "--metrics=fid", *arguments)[0] == 0
+    splits = [line["reference"].split(",")[0] for line in run.lines()]
+    assert splits == ["digits test", "digits test", "digits train"]
+
+
+def test_images_of_a_run_are_found_from_another_directory(tmp_path, command, monkeypatch):
+    _save_pictures(tmp_path / "real")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run = _Run(tmp_path / "run", dataset="folder:real")
+    dataset = open_dataset("folder:real", image_size=32)
+    training_data.write(run.workdir, training_data.describe(run.config, dataset))
+    run.save(20)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid")
+    assert code == 0, error
+    assert f"folder:{tmp_path}/real" in run.lines()[-1]["reference"]
 
 
 def test_real_images_are_opened_only_for_metrics_that_compare_with_them(tmp_path, command, monkeypatch):
@@ -572,6 +599,12 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
         | network
         | {"reference": str(tmp_path)},
         "--reference=folder:gone: no such folder": workdir | network | {"reference": "folder:gone"},
+        "--reference_split=test: folder:": workdir
+        | network
+        | {"reference": f"folder:{tmp_path}", "reference_split": "test"},
+        "--cas_split=test: folder:": workdir
+        | network
+        | {"cas_dataset": f"folder:{tmp_path}", "cas_split": "test"},
         "--cas_dataset=npz:gone: no such file": workdir | network | {"cas_dataset": "npz:gone"},
         "cannot be written (Not a directory)": workdir | network | {"output": f"{tmp_path}/file/s.jsonl"},
         "cannot be written (Is a directory)": workdir | network | {"output": str(tmp_path)},

@@ -194,14 +194,15 @@ def meant_by(spec: str) -> str:
     return " or ".join(filter(None, found))
 
 
-def check(option: str, spec: str) -> None:
-    """Raises UserError if an option names no dataset, or one whose file or folder is not there.
+def check(option: str, spec: str, split: str = "train") -> None:
+    """Raises UserError if an option names no dataset, one whose file or folder is not there, or no splits.
 
-    Whether TFDS has a set of a name is not known here.
+    What sets TFDS has, and what splits a set has, is not known here.
     """
     with naming(option, spec):
-        split_spec(spec)
+        kind, _ = split_spec(spec)
     check_exists(option, spec)
+    kind.check_split(spec, split)
 
 
 def check_exists(option: str, spec: str) -> None:
@@ -215,11 +216,14 @@ def check_exists(option: str, spec: str) -> None:
         raise UserError(f"no such {what}{suggestions.did_you_mean(meant)}", option=option, value=spec)
 
 
-def check_reference(option: str, spec: str) -> None:
-    """Raises UserError if an option names neither a dataset that may be there nor a file of statistics."""
+def check_reference(option: str, spec: str, split: str) -> None:
+    """Raises UserError if an option names neither a dataset, see `check`, nor a file of statistics."""
     if spec.partition(":")[0] in KINDS:
-        check_exists(option, spec)
-    elif not os.path.isfile(spec):
+        check(option, spec, split)
+    elif os.path.isfile(spec):
+        if split != "train":
+            raise UserError(f"{spec} is a file, which has no splits", option="split", value=split)
+    else:
         raise UserError(
             f"no such file, and no dataset{suggestions.did_you_mean(meant_by(spec))}; allowed are files of"
             f" sagan_tf.make_reference, {FORMS}",

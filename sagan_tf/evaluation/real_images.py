@@ -71,6 +71,7 @@ def open_real(
         return RealImages(None, None, test, split)
     with renaming(dataset="reference" if reference else "dataset", split="reference_split"):
         if reference:
+            data_dir = data_dir or (config.data_dir if config else "")
             dataset = data.open_dataset(reference, split=split, image_size=image_size, data_dir=data_dir)
         else:
             dataset = _open_as_run(config, config.dataset, split, data_dir)
@@ -100,6 +101,7 @@ def open_test(
       UserError: there is no dataset, or the generator learnt these images; or see `data.open_dataset`. The
         options to blame are called cas_dataset and cas_split.
     """
+    reference = "" if os.path.isfile(reference) else reference
     spec = spec or reference or (config.dataset if config else "")
     if not spec or os.path.isfile(spec):
         raise UserError("cas needs real images to test on", remedy={"cas_dataset": "digits"})

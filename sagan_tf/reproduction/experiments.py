@@ -1,4 +1,4 @@
-"""The runs behind the paper's figures and tables, and what the paper says about them."""
+"""The runs behind the paper's figures and tables, and later questions, and what is said about them."""
 
 import typing
 
@@ -8,13 +8,15 @@ class Experiment(typing.NamedTuple):
 
     Attributes:
       title: what is compared.
-      claim: what the paper says about it.
+      claim: what is said about it.
       rows: pairs of a row's name and its flagfile, by scale. Experiments may share flagfiles.
+      source: who says so.
     """
 
     title: str
     claim: str
     rows: dict[str, tuple[tuple[str, str], ...]]
+    source: str = "Paper"
 
 
 class Scale(typing.NamedTuple):
@@ -130,13 +132,14 @@ EXPERIMENTS = {
     ),
     "losses": Experiment(
         "The loss: hinge, and R3GAN's with its penalties",
-        "Not in the paper. Huang et al. 2024 claim stable training and better scores, with other networks.",
+        "training is stable and scores are better, with other networks.",
         {"small": (("hinge", "sn_gd_ttur"), ("relativistic, R1 and R2", "relativistic"))},
+        source="Huang et al. 2024",
     ),
     "few_images": Experiment(
         "A thousand images: D steps for each G step, with and without DiffAugment",
-        "Not in the paper. Zhao et al. 2020: with few images D learns them by heart, and G gets worse again;"
-        " differentiable augmentation of real and fake images helps.",
+        "with few images D learns them by heart, and G gets worse again; differentiable augmentation of real"
+        " and fake images helps.",
         {
             "small": tuple(
                 (f"{ratio}:1{note}", f"few_images{name}{steps}")
@@ -144,10 +147,11 @@ EXPERIMENTS = {
                 for ratio, steps in ((1, ""), (2, "_d_steps_2"), (5, "_d_steps_5"))
             )
         },
+        source="Zhao et al. 2020",
     ),
     "successors": Experiment(
         "Later recipes",
-        "Not in the paper. mmgeneration reports FID 12.8 and IS 69.5, BigGAN's paper FID 8.7 and IS 98.8.",
+        "FID 12.8 and IS 69.5 by mmgeneration, FID 8.7 and IS 98.8 by BigGAN's paper.",
         {
             "full": (
                 ("SAGAN", "attention_64"),
@@ -156,6 +160,7 @@ EXPERIMENTS = {
             ),
             "small": (("SAGAN", "attention_16"), ("BigGAN", "biggan")),
         },
+        source="Reported",
     ),
 }
 

@@ -116,8 +116,7 @@ class SweepReport:
             "hours a run",
             "paper",
         ]
-        claim = about.claim if about.claim.startswith("Not in the paper") else f"Paper: {about.claim}"
-        lines = [f"## {about.title}", "", claim, "", f"| {' | '.join(head)} |"]
+        lines = [f"## {about.title}", "", f"{about.source}: {about.claim}", "", f"| {' | '.join(head)} |"]
         lines.append("| --- |" + " ---: |" * (len(head) - 2) + " --- |")
         for label, row in about.rows[self._scale]:
             runs = self._runs.get(row, [])

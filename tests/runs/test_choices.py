@@ -63,6 +63,23 @@ def test_every_kind_of_data_is_checked_and_opened(name):
             kinds.check("dataset", spec)
 
 
+@pytest.mark.parametrize("name", [name for name, kind in kinds.KINDS.items() if not kind.has_splits])
+def test_a_split_of_what_has_none_is_refused_before_it_is_opened(name, monkeypatch):
+    monkeypatch.setattr(kinds, "check_exists", lambda option, spec: None)
+    kinds.check("dataset", f"{name}:place", "train")
+    for check in (kinds.check, kinds.check_reference):
+        with pytest.raises(UserError, match="has no splits") as raised:
+            check("dataset", f"{name}:place", "test")
+        assert (raised.value.option, raised.value.value) == ("split", "test")
+
+
+def test_a_split_of_a_file_of_statistics_is_refused(tmp_path):
+    (tmp_path / "real.h5").touch()
+    kinds.check_reference("reference", f"{tmp_path}/real.h5", "train")
+    with pytest.raises(UserError, match="--split=test: .*real.h5 is a file, which has no splits"):
+        kinds.check_reference("reference", f"{tmp_path}/real.h5", "test")
+
+
 @pytest.mark.parametrize("spec", ["photos", "folder", "digits:8", "", "zip:a"])
 def test_other_data_is_refused_with_the_kinds_there_are(spec):
     for refuse in (
