@@ -19,7 +19,7 @@ from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Need, blaming
 from sagan_tf.runs import training_data
 from sagan_tf.runs.choice import check_checkpoint, choose
-from sagan_tf.runs.config import INCEPTION, Config, batch_statistics_option, check_inception
+from sagan_tf.runs.config import INCEPTION, NO_DATASET, Config, batch_statistics_option, check_inception
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming, renaming
@@ -133,10 +133,15 @@ class Options:
         common=True,
     )
     reference_split: str = option(
-        "", "Their split; if empty, the one that the run names, or train.", section="Reference"
+        "",
+        "Their split; if empty, train, or without --reference the one that the run names.",
+        section="Reference",
     )
     data_dir: str = option(
-        "", "Where TFDS keeps its data; TFDS's own default if empty.", section="Reference", is_path=True
+        "",
+        "Where TFDS keeps its data; if empty, where the run says, or TFDS's own default.",
+        section="Reference",
+        is_path=True,
     )
 
     output: str = option(
@@ -162,7 +167,7 @@ class Options:
         if self.generated and not os.path.isdir(self.generated):
             raise UserError(f"--generated={self.generated}: no such folder")
         if self.reference:
-            self._check_reference("reference", self.reference, self.reference_split or "train")
+            self._check_reference("reference", *_real_images(self, None))
         if self.cas_dataset:
             with renaming(split="cas_split"):
                 kinds.check("cas_dataset", self.cas_dataset, self.cas_split or "train")
@@ -202,12 +207,17 @@ class Options:
             choose(self.workdir, self.checkpoint)
         if self.needing(Need.REFERENCE) and not self.reference:
             config = from_flagfile(Config, RunFiles(self.workdir).config)
+            config = training_data.located(dataclasses.replace(config, workdir=self.workdir))
             reference, split = _real_images(self, config)
-            option = "evaluate_reference"
-            if not reference:
-                config = training_data.located(dataclasses.replace(config, workdir=self.workdir))
-                reference, option = config.dataset, "dataset"
-            self._check_reference(option, reference, split)
+            if not reference and config.dataset == NO_DATASET:
+                raise UserError("--reference is missing: the run was imported without images")
+            try:
+                if reference:
+                    self._check_reference("evaluate_reference", reference, split)
+                else:
+                    self._check_reference("dataset", config.dataset, split)
+            except UserError as error:
+                raise UserError(f"{error}; --reference names other images than the run's") from error
 
     def _check_reference(self, option: str, spec: str, split: str) -> None:
         with renaming(split="reference_split"):
@@ -225,15 +235,17 @@ class Options:
 
 
 def _real_images(options: Options, config: Config | None) -> tuple[str, str]:
-    """The images to compare with, and their split. Without a name they are the run's own dataset.
+    """The images to compare with, "" for the run's own dataset, and their split.
 
-    A run's scores while it was trained compare with the same, unless --reference names others.
+    What the options leave open is as in the run's scores while it was trained.
     """
-    if options.reference or not config:
-        return options.reference, options.reference_split or "train"
-    if config.evaluate_reference:
-        return config.evaluate_reference, options.reference_split or config.evaluate_reference_split
-    return "", options.reference_split or config.split
+    reference, split = options.reference, "train"
+    if config and not reference:
+        reference, split = config.evaluate_reference, config.evaluate_reference_split
+        split = split if reference else config.split
+    if os.path.isfile(reference):  # of statistics, which has no splits
+        split = "train"
+    return reference, options.reference_split or split
 
 
 def _is_folder(generated: str) -> bool:
@@ -248,13 +260,13 @@ def main(options: Options, given) -> int:
     devices = choose_devices(options.devices)
     with blaming("metrics", options.metrics):
         if options.workdir:
-            return _score_run(options, given, devices)
+            return _score_run(options, devices)
         score = _score_folder if _is_folder(options.generated) else _score_saved_model
         score(options, given, devices)
         return 0
 
 
-def _score_run(options: Options, given, devices) -> int:
+def _score_run(options: Options, devices) -> int:
     from sagan_tf.evaluation.run_scoring import RunScorer, wait_for
     from sagan_tf.runs import run_files
 
@@ -343,10 +355,11 @@ def _open_real(options: Options, image_size: int, config=None):
             data_dir=options.data_dir,
             config=config,
         )
+    is_needed = bool(options.reference or options.needing(Need.REFERENCE))
     return real_images.open_real(
         reference,
         split,
-        is_needed=bool(options.needing(Need.REFERENCE)),
+        is_needed=is_needed,
         image_size=image_size,
         data_dir=options.data_dir,
         config=config,

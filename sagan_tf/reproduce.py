@@ -145,8 +145,8 @@ def main(options: Options, given) -> int:
         report.write(sweep, names, options.scale, samples, shlex.join(sys.orig_argv))
 
     for run in sweep.missing(options.retry_failed):
-        if run.row in wanted and not is_run(run.config.workdir):
-            _check_can_begin(run)
+        if run.row in wanted:
+            _check_places(run)
     OutputFolder(options.output, options, record="reproduce.cfg")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with sweep.locked():
@@ -159,12 +159,12 @@ def main(options: Options, given) -> int:
     return 1 if failed else 0
 
 
-def _check_can_begin(run) -> None:
-    """Refuses a run that would end at once. Raises UserError."""
+def _check_places(run) -> None:
+    """Refuses a run whose images are not there. Raises UserError."""
     try:
-        places.check(run.config, is_new=True)
+        places.check(run.config, is_new=not is_run(run.config.workdir))
     except UserError as error:
-        raise UserError(f"{run.name} cannot begin: {error}; --overrides can change its options") from error
+        raise UserError(f"{run.name} cannot be run: {error}") from error
 
 
 def _perform(sweep, missing, clock, write_report) -> None:
@@ -277,7 +277,12 @@ def _try(run) -> float | None:
 
     with tempfile.TemporaryDirectory() as workdir:
         command = [sys.executable, "-m", "sagan_tf.train", *run.arguments, f"--workdir={workdir}"]
-        command += ["--dataset=digits", f"--train_steps={_TRIAL_STEPS}", "--evaluate_every_steps=0"]
+        command += [
+            "--dataset=digits",
+            "--split=train",
+            f"--train_steps={_TRIAL_STEPS}",
+            "--evaluate_every_steps=0",
+        ]
         command += [f"--summary_every_steps={_TRIAL_STEPS // 3}"]
         ended = subprocess.run(command, capture_output=True, env=environment())
         if ended.returncode:

@@ -13,7 +13,7 @@ import os
 
 from sagan_tf.data import kinds
 from sagan_tf.system import cli, output
-from sagan_tf.system.errors import UserError, naming
+from sagan_tf.system.errors import UserError, naming, renaming
 from sagan_tf.system.options import MAX_SEED, option
 
 
@@ -58,6 +58,8 @@ class Options:
         if self.image_size & (self.image_size - 1):
             raise UserError(f"--image_size={self.image_size}: must be a power of two, from 8 to 512")
         kinds.check("dataset", self.dataset, self.split)
+        with renaming(split="test_split"):
+            kinds.check("dataset", self.dataset, self.test_split or "train")
         output.check_new("output", self.output)
 
 
@@ -117,7 +119,8 @@ def _open(options: Options):
     if test_split:
         if test_split == options.split:
             raise UserError(f"--test_split={test_split}: is the split to learn from; name another")
-        return train, open_split(test_split)
+        with renaming(split="test_split"):
+            return train, open_split(test_split)
     kept_back = max(1, round(options.holdout * train.num_examples))
     if kept_back >= train.num_examples:
         raise UserError(

@@ -23,7 +23,7 @@ from sagan_tf.data import open_dataset
 from sagan_tf.evaluation import pipeline, results
 from sagan_tf.metrics import classification_accuracy, classifier, features, tfgan
 from sagan_tf.runs import objects, run_files, training_data
-from sagan_tf.runs.config import Config
+from sagan_tf.runs.config import NO_DATASET, Config
 from sagan_tf.system.devices import make_workers
 from sagan_tf.system.errors import UserError
 from sagan_tf.training.checkpoint import Checkpoints
@@ -295,6 +295,31 @@ def test_a_run_is_compared_with_its_own_split(tmp_path, command):
     assert splits == ["digits test", "digits test", "digits train"]
 
 
+def test_the_run_s_split_is_not_that_of_a_file(tmp_path, command):
+    """A run may name a dataset with a split at first, and then a file."""
+    run = _Run(tmp_path / "run", evaluate_reference="digits", evaluate_reference_split="test")
+    run.save(20)
+    assert command(f"--workdir={run.workdir}", "--metrics=fid")[0] == 0
+    (file,) = (tmp_path / "run" / "scores").glob("*.h5")
+    changed = dataclasses.replace(run.config, evaluate_reference=str(file))
+    run_files.write_description(changed, DIGITS)
+    code, _, error = command(f"--workdir={run.workdir}", "--metrics=fid")
+    assert code == 0, error
+    first, second = run.lines()
+    assert first["value"] == second["value"] and first["step"] == second["step"]
+    line = _refusal(command, f"--workdir={run.workdir}", "--reference_split=test")
+    assert f"--reference_split=test: {file} is a file, which has no splits" in line
+
+
+def test_a_run_that_was_imported_without_images(tmp_path, command):
+    run = _Run(tmp_path / "run", dataset=NO_DATASET)
+    run.save(20)
+    line = _refusal(command, f"--workdir={run.workdir}", "--metrics=fid")
+    assert "--reference is missing: the run was imported without images" in line
+    assert "cas needs real images" in _refusal(command, f"--workdir={run.workdir}", "--metrics=cas")
+    assert command(f"--workdir={run.workdir}", "--metrics=fid", "--reference=digits")[0] == 0
+
+
 def test_images_of_a_run_are_found_from_another_directory(tmp_path, command, monkeypatch):
     _save_pictures(tmp_path / "real")
     (tmp_path / "elsewhere").mkdir()
@@ -310,14 +335,18 @@ def test_images_of_a_run_are_found_from_another_directory(tmp_path, command, mon
 
 
 def test_real_images_are_opened_only_for_metrics_that_compare_with_them(tmp_path, command, monkeypatch):
-    run = _Run(tmp_path / "run", dataset="folder:/no/such")
+    run = _Run(tmp_path / "run", dataset="folder:/no/such", evaluate_reference="folder:/no/other")
     run.save(20)
     monkeypatch.setattr(classifier, "fit", lambda batches, model, **_: model(next(iter(batches))[0]))
     metrics = ("--metrics=is,agreement,cas", "--cas_dataset=digits")
     code, _, error = command(f"--workdir={run.workdir}", *metrics)
     assert code == 0, error
     assert [line["reference"] for line in run.lines()] == [None] * 3
-    assert "/no/such" in _refusal(command, f"--workdir={run.workdir}", "--metrics=is,fid")
+    line = _refusal(command, f"--workdir={run.workdir}", "--metrics=is,fid")
+    assert "--evaluate_reference=folder:/no/other: no such folder; --reference names other images" in line
+    run_files.write_description(dataclasses.replace(run.config, evaluate_reference=""), DIGITS)
+    line = _refusal(command, f"--workdir={run.workdir}", "--metrics=is,fid")
+    assert "--dataset=folder:/no/such: no such folder; --reference names other images" in line
 
 
 def test_folder(tmp_path, command):

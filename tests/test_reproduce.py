@@ -114,18 +114,18 @@ def test_mistakes_are_one_line(tmp_path, command):
     assert sorted(os.listdir(tmp_path / "out")) == ["mine"]
 
 
-def test_runs_that_cannot_begin_are_told_of_before_the_first(tmp_path, command):
+def test_runs_that_cannot_be_run_are_told_of_before_the_first(tmp_path, command):
     (tmp_path / "images").mkdir()
     (tmp_path / "mine.cfg").write_text("--split=train\n--evaluate_reference=folder:gone\n")
     arguments = [f"--output={tmp_path / 'out'}", "--experiment=figure3,few_images"]
     images, overrides = f"--dataset=folder:{tmp_path}/images", f"--overrides={tmp_path}/mine.cfg"
     for more, expected in (
-        (["--dataset=folder:gone"], "sn_d/seed_0 cannot begin: --dataset=folder:gone: no such folder"),
-        ([images], "few_images/seed_0 cannot begin: --split=train[:1000]: folder:"),
-        ([images, overrides], "sn_d/seed_0 cannot begin: --evaluate_reference=folder:gone: no such"),
+        (["--dataset=folder:gone"], "sn_d/seed_0 cannot be run: --dataset=folder:gone: no such folder"),
+        ([images], "few_images/seed_0 cannot be run: --split=train[:1000]: folder:"),
+        ([images, overrides], "sn_d/seed_0 cannot be run: --evaluate_reference=folder:gone: no such"),
     ):
         line = refusal(command, *arguments, *more)
-        assert expected in line and "--overrides can change its options" in line
+        assert expected in line
     assert not (tmp_path / "out").exists()
 
 

@@ -87,6 +87,7 @@ def test_images_kept_back_are_not_learnt():
         ([], "--output is missing"),
         (["--output=x", "--image_size=48"], "power of two"),
         (["--output=x", "--test_split=train"], "is the split to learn from"),
+        (["--output=x", "--test_split=foo"], "--test_split=foo: "),
         (["--output=x", "--dataset=folder:/nowhere"], "--dataset=folder:/nowhere: no such folder"),
         (["--output=/dev/null/x"], "--output=/dev/null/x: cannot be written"),
     ],

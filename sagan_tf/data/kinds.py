@@ -195,8 +195,9 @@ def meant_by(spec: str) -> str:
 
 
 def check(option: str, spec: str, split: str = "train") -> None:
-    """Raises UserError if an option names no dataset, one whose file or folder is not there, or no splits.
+    """Raises UserError if an option names no dataset, or one whose file or folder is not there.
 
+    Also if there is a split, and a source of this kind has none; then the option to blame is called split.
     What sets TFDS has, and what splits a set has, is not known here.
     """
     with naming(option, spec):

@@ -11,7 +11,7 @@ from sagan_tf.evaluation.pipeline import real_test
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.metrics.metric import RealTest
 from sagan_tf.runs import objects
-from sagan_tf.runs.config import Config
+from sagan_tf.runs.config import NO_DATASET, Config
 from sagan_tf.system.errors import UserError, naming, renaming
 
 _LARGEST_TEST_SIZE = 64  # classifiers of test images learn from no larger ones
@@ -54,7 +54,7 @@ def open_real(
     Args:
       reference: a dataset, see `data.open_dataset`, or a file of statistics; if empty, the run's own dataset.
       split: of the dataset.
-      is_needed: whether a metric compares with the run's own dataset; without one it is not opened.
+      is_needed: whether anything asks for them; otherwise they are not opened.
       image_size: of the images that are scored.
       data_dir: where TFDS keeps its data; if empty, as the run says.
       config: of the run that is scored, if one is.
@@ -64,11 +64,11 @@ def open_real(
       UserError: see `data.open_dataset`. The options to blame are called reference (dataset, for the run's
         own) and reference_split.
     """
+    if not is_needed:
+        return RealImages(None, None, test, split)
     if os.path.isfile(reference):
         with naming("reference", reference):
             return RealImages(None, Reference(reference), test, split)
-    if not reference and not is_needed:
-        return RealImages(None, None, test, split)
     with renaming(dataset="reference" if reference else "dataset", split="reference_split"):
         if reference:
             data_dir = data_dir or (config.data_dir if config else "")
@@ -103,7 +103,7 @@ def open_test(
     """
     reference = "" if os.path.isfile(reference) else reference
     spec = spec or reference or (config.dataset if config else "")
-    if not spec or os.path.isfile(spec):
+    if spec in ("", NO_DATASET):
         raise UserError("cas needs real images to test on", remedy={"cas_dataset": "digits"})
     with renaming(dataset="cas_dataset", split="cas_split"):
         with naming("dataset", spec):

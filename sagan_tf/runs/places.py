@@ -11,10 +11,8 @@ def check(config: Config, is_new: bool) -> None:
 
     Args:
       config: of the run.
-      is_new: whether it begins. A run that is taken up knows its images.
+      is_new: whether it begins. A run that is taken up knows its images and has its weights.
     """
-    if config.initialize_from:
-        check_is_run(config.initialize_from, "initialize_from")
     if config.evaluate_every_steps:
         check_inception(config.inception)
         if config.evaluate_reference:
@@ -22,4 +20,6 @@ def check(config: Config, is_new: bool) -> None:
             with renaming(split="evaluate_reference_split"):
                 kinds.check_reference("evaluate_reference", config.evaluate_reference, split)
     if is_new:
+        if config.initialize_from:
+            check_is_run(config.initialize_from, "initialize_from")
         kinds.check("dataset", config.dataset, config.split)

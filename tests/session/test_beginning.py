@@ -154,7 +154,8 @@ def train(*flags):
 
 
 def test_the_command(source, even, class_map, tmp_path, eagerly):
-    """Options of the networks are the other run's; a run that is taken up does not begin again."""
+    """Options of the networks are the other run's; a run that is taken up does not begin again, nor need it."""
+    source = shutil.copytree(source, tmp_path / "source")
     workdir = tmp_path / "run"
     flags = [
         f"--workdir={workdir}",
@@ -175,6 +176,7 @@ def test_the_command(source, even, class_map, tmp_path, eagerly):
     }
     assert frozen and not frozen & moved
     assert {"block_8/conv_1/kernel", "dense/kernel", "block_16/conv_1/u"} <= moved
+    shutil.rmtree(source)
     code, out, error = train(*flags, "--train_steps=4")
     assert code == 0 and "beginning with" not in out and "from step 2" in out, error
     assert run_files.checkpoints(str(workdir)).steps()[-1] == 4
