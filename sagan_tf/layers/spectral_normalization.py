@@ -294,11 +294,15 @@ class SNConv2D(SpectrallyNormalized):
 
     def convolve(self, x, kernel):
         """The convolution with its resampling, without the bias; `kernel` (height, width, C_in, filters)."""
-        if self.fast and self.resampling and None not in x.shape[1:3]:
+        if self.fast and self.resampling and self._has_fast_form(x.shape[1:3]):
             return FAST_FORMS[self.resampling](x, kernel)
         x = upsample(x) if self.resampling == "up" else x
         x = tf.nn.conv2d(x, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate)
         return downsample(x) if self.resampling == "down" else x
+
+    def _has_fast_form(self, sizes) -> bool:
+        """Whether there is one for maps of this height and width: to be halved, they must be even."""
+        return None not in sizes and (self.resampling == "up" or not any(size % 2 for size in sizes))
 
     def compute_output_shape(self, input_shape, **_):
         batch, *sizes, _ = input_shape

@@ -76,7 +76,7 @@ def evaluate(source: Model | str | os.PathLike, **options) -> list[dict]:
     if isinstance(source, Model):
         if source.path is None:
             raise ValueError("source: a model in memory has no path; train it with a workdir, or export it")
-        given = {"workdir": source.path, "checkpoint": str(source.step)} if source.config else {}
+        given = source.place if source.config else {}
         path = source.path
     else:
         path, given = os.fspath(source), {}
@@ -93,7 +93,8 @@ def _read(config: Config | str | os.PathLike, changes: dict) -> tuple[Config, fr
     if isinstance(config, Config):
         config = replace_options(config, changes)
         defaults = {field.name: field.default for field in dataclasses.fields(Config)}
-        return config, frozenset(n for n, default in defaults.items() if getattr(config, n) != default)
+        given = {name for name, default in defaults.items() if getattr(config, name) != default}
+        return config, frozenset(given | changes.keys())
     path = os.fspath(config)
     if not os.path.isfile(path):
         raise ValueError(f"config={path}: no such file")

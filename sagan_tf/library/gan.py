@@ -66,6 +66,7 @@ class GAN(keras.Model):
         self.ema_generator: Generator = generator.copy(name="ema_generator")
         self._settings: dict = {}
         self._sampler: Model | None = None
+        self._loaded_step: int | None = None
         self.built = True
 
     def compile(
@@ -130,6 +131,8 @@ class GAN(keras.Model):
             state = State(self.generator, self.discriminator, self.optimizer, self.discriminator_optimizer)
         if previous := self.__dict__.get("_state"):  # compiled again: the training goes on
             state.step, state.restores = previous.step, previous.restores
+        elif self._loaded_step is not None:  # with its average
+            state.step.assign(self._loaded_step)
         else:
             self.ema_generator.set_weights(self.generator.get_weights())
         state.ema_generator = self.ema_generator
@@ -224,12 +227,12 @@ class GAN(keras.Model):
 
     def save_own_variables(self, store) -> None:
         super().save_own_variables(store)
-        if self.compiled:
-            store["step"] = np.array(self._state.step.numpy())
+        store["step"] = np.array(self._state.step.numpy() if self.compiled else self._loaded_step or 0)
 
     def load_own_variables(self, store) -> None:
+        self._loaded_step = int(np.array(store["step"])) if "step" in store.keys() else 0  # noqa: SIM118
         if self.compiled:
-            self._state.step.assign(int(np.array(store["step"])))
+            self._state.step.assign(self._loaded_step)
 
     def get_config(self):
         networks = {name: getattr(self, name) for name in ("generator", "discriminator")}
@@ -243,6 +246,8 @@ class GAN(keras.Model):
         return cls(**config | networks)
 
     def get_compile_config(self):
+        if not self.compiled:
+            return None
         optimizers = zip(_OPTIMIZERS, (self.optimizer, self.discriminator_optimizer), strict=True)
         optimizers = {name: keras.saving.serialize_keras_object(value) for name, value in optimizers}
         return self._settings | optimizers

@@ -53,14 +53,21 @@ class Model:
       config, step: of a run: its configuration, and the step of the checkpoint; else None.
     """
 
-    def __init__(self, source: sources.SampleSource, path: str | None, weights: str = "ema"):
+    def __init__(
+        self,
+        source: sources.SampleSource,
+        path: str | None,
+        weights: str = "ema",
+        batch_statistics: str = "moving",
+    ):
         run = source.run
         self.path, self.class_names = path, source.class_names
         self.network: Generator | None = source.network
         self.discriminator: Discriminator | None = run.discriminator if run else None
         self.config: Config | None = run.config if run else None
         self.step: int | None = run.step if run else None
-        self._weights, self._generator = weights, source.generator
+        self._weights, self._batch_statistics = weights, batch_statistics
+        self._generator = source.generator
         self.image_size, self.z_dim = source.generator.image_size, source.generator.z_dim
         self.conditional = source.generator.conditional
 
@@ -130,10 +137,21 @@ class Model:
             raise ValueError(f"path={self.path}: holds no run; only runs are exported")
         if self._weights != "ema":
             raise ValueError(f"weights={self._weights!r}: exports are of the averaged weights, 'ema'")
-        given = {"workdir": self.path, "checkpoint": str(self.step), "export_dir": os.fspath(directory)}
+        given = self.place | {"export_dir": os.fspath(directory)}
+        del given["weights"]
         with as_value_errors():
             export.main(make_options(export.Options, given | options), frozenset(given | options))
         return os.path.join(os.fspath(directory), str(versions(os.fspath(directory))[-1]))
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Of a run: the options that tell a command of these weights."""
+        return {
+            "workdir": self.path,
+            "checkpoint": str(self.step),
+            "weights": self._weights,
+            "batch_statistics": self._batch_statistics,
+        }
 
     def _labels(self, classes, n: int) -> np.ndarray:
         if n < 1:
@@ -197,7 +215,7 @@ def load(
     with as_value_errors():
         if is_run(path):
             source = sources.from_run(path, str(checkpoint), weights == "ema", batch_statistics)
-            return Model(source, path, weights)
+            return Model(source, path, weights, batch_statistics)
         if (checkpoint, weights, batch_statistics) != ("latest", "ema", "moving"):
             raise ValueError(f"path={path}: holds no run; checkpoint, weights and batch_statistics need one")
         if path.endswith(".keras"):

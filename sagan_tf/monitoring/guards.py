@@ -73,10 +73,11 @@ class Guards:
     Args:
       step: the step at which the run begins or goes on.
       limits: where to strike; `Limits()` by default.
+      trained: whether the weights have been trained before step 0, by another run.
     """
 
-    def __init__(self, step: int, limits: Limits | None = None):
-        self.limits = limits or Limits()
+    def __init__(self, step: int, limits: Limits | None = None, trained: bool = False):
+        self.limits, self._trained = limits or Limits(), trained
         self.start(step)
 
     def start(self, step: int) -> None:
@@ -85,9 +86,12 @@ class Guards:
         self._samples_seen, self._kernels_seen, self._growth = step, step, {}
 
     @property
-    def suspicious_since(self) -> int | None:
-        """The last step before the first sign of trouble that still lasts; None if there is no sign."""
-        return min(self._streaks.values(), default=None)
+    def good_until(self) -> set[int]:
+        """The steps that `Diverged.since` may name at the next look: those after them may all be bad.
+
+        They are the last looks at samples and kernels, and the last steps before signs of trouble that last.
+        """
+        return {self._samples_seen, self._kernels_seen, *self._streaks.values()}
 
     def see_losses(self, step: int, count: int, scalars: dict[str, float]) -> None:
         """Takes the means of the scalars over the last `count` steps.
@@ -137,9 +141,10 @@ class Guards:
         """Takes the singular values of all layers."""
         limits, seen, self._kernels_seen = self.limits, self._kernels_seen, step
         before, self._growth = self._growth, {name: kernel.growth for name, kernel in kernels.items()}
+        is_new = seen == 0 and not self._trained
         for name, kernel in kernels.items():
-            # A new run starts at 1. The first look at a run that is taken up has nothing to compare with.
-            known = max(before.get(name, 1.0 if seen == 0 else kernel.growth), 1.0)
+            # A new run starts at 1. The first look at weights that are older has nothing to compare with.
+            known = max(before.get(name, 1.0 if is_new else kernel.growth), 1.0)
             if kernel.growth > (limits.growth_normalized if kernel.normalized else limits.growth):
                 what = f"{kernel.growth:.3g} times what it was at first"
             elif kernel.growth > limits.sudden_growth * known:

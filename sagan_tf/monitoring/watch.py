@@ -73,7 +73,7 @@ class Watch:
     def save(self, step: int, _=None) -> None:
         """Writes a checkpoint. Raises `Diverged` instead if the weights hold NaN or infinity."""
         self.weights(step)
-        self._saved.save(self._checkpoint, step, good_until=self._guards.suspicious_since)
+        self._saved.save(self._checkpoint, step, good_until=self._guards.good_until)
 
     def record(self, error: Diverged) -> int | None:
         """Records a run that is lost: figures, samples, one line to the user.

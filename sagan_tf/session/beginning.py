@@ -26,8 +26,8 @@ def begin(config: Config, state: State, class_names: typing.Sequence[str], repor
     `class_weights`. All others keep their initial values. What was taken and what was not is reported.
 
     Raises:
-      UserError: the other run cannot be read, or has no discriminator to freeze blocks of; or the class map
-        names classes that are not there.
+      UserError: the other run cannot be read, or has not the blocks of the discriminator that are to be
+        frozen; or the class map names classes that are not there.
     """
     old = _restore(config, ema=False)
     weights = class_weights(old.class_names, class_names, config.class_map)
@@ -46,11 +46,26 @@ def begin(config: Config, state: State, class_names: typing.Sequence[str], repor
     else:
         networks.append(("discriminator", old.discriminator, state.discriminator))
     for name, source, target in networks:
-        for line in _take(name, source, target, weights):
+        left, lines = _take(name, source, target, weights)
+        if target is state.discriminator:
+            _check_frozen(config, target, left)
+        for line in lines:
             report(line)
     if state.generator.classes and not _is_identity(weights):
         for line in _describe(weights, old.class_names, class_names):
             report(line)
+
+
+def _check_frozen(config: Config, discriminator, left: list[str]) -> None:
+    """Raises UserError if variables that were not taken cannot learn."""
+    fixed = {_below(variable) for variable in discriminator.non_trainable_variables}
+    new = [path for path in left if path in fixed and not path.endswith("/u")]
+    if new:
+        raise UserError(
+            f"--freeze_discriminator_blocks={config.freeze_discriminator_blocks}: {len(new)} variables of"
+            f" these blocks, as {new[0]}, are not in {config.initialize_from}, or of another shape there, so"
+            " they are new and must learn"
+        )
 
 
 def _restore(config: Config, ema: bool) -> restoring.Run:
@@ -112,8 +127,8 @@ def _is_identity(weights: np.ndarray) -> bool:
     return weights.shape[0] == weights.shape[1] and bool((weights == np.eye(len(weights))).all())
 
 
-def _take(name: str, source, target, weights: np.ndarray) -> typing.Iterator[str]:
-    """Sets the variables of `target`; yields what became of them."""
+def _take(name: str, source, target, weights: np.ndarray) -> tuple[list[str], list[str]]:
+    """Sets the variables of `target`. Returns the paths of those not taken, and lines for the user."""
     theirs = {_below(variable): variable.numpy() for variable in source.variables}
     same, mixed, left = 0, 0, []
     identity = _is_identity(weights)
@@ -134,10 +149,11 @@ def _take(name: str, source, target, weights: np.ndarray) -> typing.Iterator[str
         elif path != "embedding/u":
             left.append(path)
     _set_u_of_embedding(target, left, identity)
-    yield f"{name}: {same} variables as they are, {mixed} by class, {len(left)} not taken"
+    lines = [f"{name}: {same} variables as they are, {mixed} by class, {len(left)} not taken"]
     for path in left:
         there = f"shape {theirs[path].shape} there" if path in theirs else "not there"
-        yield f"  not taken: {path} ({there})"
+        lines.append(f"  not taken: {path} ({there})")
+    return left, lines
 
 
 def _set_u_of_embedding(network, left: list[str], identity: bool) -> None:

@@ -75,7 +75,8 @@ class Chief(Observer):
             _introduce(config, self._reporter, found.grid)
             samples.write_reals(dataset, state.generator.classes, self._reporter)
         self._sampler = samples.Sampler(state, self._reporter, config.seed, dataset)
-        guards = Guards(step, limits_of(objects.make_objective(config).loss))
+        trained = bool(config.initialize_from or run_files.read_import(config.workdir))
+        guards = Guards(step, limits_of(objects.make_objective(config).loss), trained)
         ignore = config.on_divergence == "ignore"
         self._watch = Watch(state, saved, self._reporter, self._sampler, guards, ignore)
         self.events = (

@@ -22,6 +22,7 @@ from sagan_tf.system.progress import write_line
 from sagan_tf.training import loop
 from sagan_tf.training.checkpoint import DamagedCheckpointError
 
+_NONE = -1  # no checkpoint; an imported one may be of step 0
 _LAG_SECONDS, _LOOK_SECONDS = 60.0, 2.0  # how long storage may take to show a file to every host
 
 
@@ -61,13 +62,14 @@ class Session:
         """
         checkpoint, workers = self._state.checkpoint(), self._workers
         newest = self._saved.restore_newest(checkpoint, write_line) if workers.is_chief else None
-        _, self.step = workers.agree(False, newest or 0)
-        if not self.step and self._config.initialize_from:
-            report = write_line if workers.is_chief else (lambda line: None)
-            with workers.strategy.scope():
-                beginning.begin(self._config, self._state, self._dataset.class_names, report)
-        if not self.step:
+        _, step = workers.agree(False, _NONE if newest is None else newest)
+        if step == _NONE:
+            if self._config.initialize_from:
+                report = write_line if workers.is_chief else (lambda line: None)
+                with workers.strategy.scope():
+                    beginning.begin(self._config, self._state, self._dataset.class_names, report)
             return
+        self.step = step
         if not workers.is_chief:
             self._restore_the_chiefs(checkpoint)
         if workers.count > 1:

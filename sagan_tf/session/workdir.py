@@ -49,6 +49,8 @@ def resolve(config: Config, given: set[str]) -> Config:
         if getattr(config, name) == AUTO:  # keep what `auto` became when the run began
             changed.pop(name, None)
     new = dataclasses.replace(old, **changed)
+    if "best_metric" not in given:
+        new = dataclasses.replace(new, best_metric=new.fitting_best_metric())
     options.check(new)
     changes = options.difference(old, new, ignored=_COMPARED_BY_CONTENT)
     if changes:

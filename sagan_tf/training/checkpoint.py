@@ -8,6 +8,7 @@ directory whose name is a number was complete once.
 import json
 import os
 import shutil
+import typing
 
 import tensorflow as tf
 
@@ -46,14 +47,14 @@ class Checkpoints:
         """The directory of a checkpoint."""
         return os.path.join(self.directory, f"{step:08d}")
 
-    def save(self, checkpoint: tf.train.Checkpoint, step: int, good_until: int | None = None) -> None:
+    def save(self, checkpoint: tf.train.Checkpoint, step: int, good_until: typing.Iterable[int] = ()) -> None:
         """Writes a checkpoint and deletes old ones.
 
         Args:
           checkpoint: the objects to save.
           step: its number.
-          good_until: the last step at which the run was certainly well, if it may have gone wrong since.
-            The newest checkpoint up to this step is not deleted.
+          good_until: steps after which the run may have gone wrong. For each, the newest checkpoint up to
+            it is not deleted.
 
         Raises:
           OSError, tf.errors.OpError: it cannot be written. Its files are removed; older checkpoints stay.
@@ -71,14 +72,14 @@ class Checkpoints:
         sync(self.directory)
         if self.keep is not None:
             latest = [step for step in self.steps() if not self.keep_every or step % self.keep_every]
-            good = self.newest(good_until)
+            good = {self.newest(until) for until in good_until}
             for old in latest[: -self.keep]:
-                if old != good:
+                if old not in good:
                     self.delete(old)
 
-    def newest(self, until: int | None) -> int | None:
-        """The step of the newest checkpoint up to step `until`, or None. An `until` of None gives None."""
-        return max((step for step in self.steps() if until is not None and step <= until), default=None)
+    def newest(self, until: int) -> int | None:
+        """The step of the newest checkpoint up to step `until`, or None."""
+        return max((step for step in self.steps() if step <= until), default=None)
 
     def set_aside(self, after: int) -> list[int]:
         """Renames checkpoints after a step to STEP.diverged: no run reads them. Returns their steps."""

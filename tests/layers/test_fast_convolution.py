@@ -60,6 +60,15 @@ def test_both_forms(fast, resampling, height, width):
     assert_alike(convolution(resampling, fast), FORMS[resampling], x, kernel)
 
 
+@pytest.mark.parametrize("size", [7, 11])
+@pytest.mark.parametrize("resampling", FORMS)
+def test_odd_maps(resampling, size):
+    x, kernel = tf.random.stateless_normal((2, size, size, 3), (0, 1)), tf.ones((3, 3, 3, 5))
+    slow, fast = (convolution(resampling, fast)(x, kernel) for fast in (False, True))
+    assert slow.shape[1] == {"up": 2 * size, "down": size // 2, None: size}[resampling]
+    np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("resampling", ["up", "down"])
 def test_the_layers_argument_alone_decides(resampling, monkeypatch):
     """The devices of the process do not."""

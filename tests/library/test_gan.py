@@ -140,6 +140,25 @@ def test_callbacks_saving_and_going_on(digits, tmp_path, eagerly):
     assert largest_difference(weights_of(third), before)[0] == 0 and third._state.step.numpy() == 2
 
 
+def test_what_is_loaded_before_compile_stays(digits, tmp_path, eagerly):
+    """The average and the step, in whatever order it is loaded, compiled and saved."""
+    gan = gan_of(PLAIN, run_eagerly=True)
+    gan.fit(joined(batches_of(digits, PLAIN), 0, 1), verbose=0)
+    wanted = weights_of(gan)
+    assert np.abs(wanted["ema_generator/dense/kernel"] - wanted["generator/dense/kernel"]).max() > 0
+    gan.save(tmp_path / "gan.keras")
+    gan.save_weights(tmp_path / "gan.weights.h5")
+    of_file = keras.saving.load_model(tmp_path / "gan.keras", compile=False)
+    of_file.save(tmp_path / "again.keras")
+    again = keras.saving.load_model(tmp_path / "again.keras", compile=False)
+    of_weights = GAN(objects.make_generator(PLAIN, 10), objects.make_discriminator(PLAIN, 10))
+    of_weights.load_weights(tmp_path / "gan.weights.h5")
+    for loaded in (of_file, again, of_weights):
+        loaded.compile(run_eagerly=True)
+        assert largest_difference(weights_of(loaded), wanted)[0] == 0
+        assert loaded._state.step.numpy() == 1
+
+
 def test_unconditional_and_uint8(eagerly):
     """Images alone; their pixels are scaled."""
     keras.utils.set_random_seed(0)

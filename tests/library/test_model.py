@@ -7,6 +7,8 @@ import pytest
 
 import sagan_tf
 from sagan_tf import export, sample, train
+from sagan_tf.inspection import source as sources
+from sagan_tf.library import commands
 from sagan_tf.runs.config import Config
 from sagan_tf.system import options
 from tests import tiny_run
@@ -82,6 +84,38 @@ def test_evaluate_gives_the_lines_that_it_adds(tmp_path, monkeypatch, capsys):
     assert again["value"] == line["value"]
     (other,) = sagan_tf.evaluate("export/1", output=str(tmp_path / "scores.jsonl"), **arguments)
     assert other["value"] == pytest.approx(line["value"], rel=1e-3)
+
+
+def test_commands_use_the_weights_that_were_loaded(workdir, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sagan_tf.evaluate, "main", lambda options, given: asked.append((options, given)))
+    monkeypatch.setattr(export, "main", lambda options, given: (asked.append((options, given)), 1 / 0))
+    for weights, statistics in (("raw", "moving"), ("ema", "estimated")):
+        monkeypatch.setattr(
+            sources,
+            "from_run",
+            lambda *arguments, found=sources.from_run: found(
+                *arguments[:3],
+                "moving",  # estimating takes long
+            ),
+        )
+        model = sagan_tf.load(workdir, weights=weights, batch_statistics=statistics)
+        sagan_tf.evaluate(
+            model, metrics=["is"], inception=f"{HERE}/classifier", output=str(tmp_path / "scores.jsonl")
+        )
+        options, given = asked[-1]
+        assert (options.weights, options.batch_statistics, options.checkpoint) == (weights, statistics, "8")
+        assert {"weights", "batch_statistics"} <= given
+    with pytest.raises(ZeroDivisionError):
+        model.export(tmp_path / "export")
+    assert asked[-1][0].batch_statistics == "estimated"
+
+
+def test_a_change_counts_also_where_it_is_the_default(tmp_path):
+    config = Config(workdir=str(tmp_path), evaluate_every_steps=300)
+    changed, given = commands._read(config, {"evaluate_every_steps": 0, "train_steps": 1_000_000})
+    assert changed.evaluate_every_steps == 0
+    assert given == {"workdir", "evaluate_every_steps", "train_steps"}
 
 
 @pytest.mark.parametrize(

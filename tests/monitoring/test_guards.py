@@ -98,12 +98,21 @@ def test_of_a_run_taken_up_only_what_it_does_from_then_on_is_sudden():
         guards.see_kernels(5200, kernels(550.0))
 
 
+def test_weights_that_another_run_has_trained_are_not_compared_with_new_ones():
+    guards = Guards(0, trained=True)
+    guards.see_kernels(100, kernels(12.0))
+    with pytest.raises(Diverged, match="11 times what it was 100 steps ago"):
+        guards.see_kernels(200, kernels(132.0))
+    with pytest.raises(Diverged, match="12 times what it was 100 steps ago"):
+        Guards(0).see_kernels(100, kernels(12.0))
+
+
 def test_samples_all_alike():
     guards = Guards(0)
     guards.see_diversity(100, {"class 0": 0.5, "class 1": 0.04})
     guards.see_diversity(200, {"class 0": 0.05, "class 1": 0.5})
     guards.see_diversity(300, {"class 0": 0.05, "class 1": 0.04})
-    assert guards.suspicious_since == 100
+    assert guards.good_until == {0, 100, 200, 300}
     with pytest.raises(Diverged, match=r"class 0: samples vary by 0\.03.*collapsed") as raised:
         guards.see_diversity(400, {"class 0": 0.03, "class 1": 0.04})
     assert raised.value.since == 100
@@ -111,13 +120,32 @@ def test_samples_all_alike():
 
 def test_suspicion_begins_before_what_is_suspicious_and_ends_with_it():
     guards = Guards(40)
-    assert guards.suspicious_since is None
-    play(guards, [0.0, 0.0], first=40)
-    guards.see_diversity(60, {"class 0": 0.01})
-    assert guards.suspicious_since == 40
-    play(guards, [1.0], first=60)
-    guards.see_diversity(70, {"class 0": 0.9})
-    assert guards.suspicious_since is None
-    play(guards, [0.0], first=80)
+    assert guards.good_until == {40}
+    guards.see_kernels(50, kernels(1.0))
+    play(guards, [0.0, 0.0], first=50)
+    guards.see_diversity(90, {"class 0": 0.01})
+    assert guards.good_until == {50, 90, 40}
+    play(guards, [1.0], first=90)
+    guards.see_diversity(110, {"class 0": 0.9})
+    assert guards.good_until == {50, 110}
+    play(guards, [0.0], first=120)
     guards.start(10)
-    assert guards.suspicious_since is None
+    assert guards.good_until == {10}
+
+
+def test_whatever_strikes_names_a_step_that_was_protected_before():
+    """So that the newest checkpoint up to it is there."""
+    for look in (
+        lambda guards, step: guards.see_kernels(step, kernels(2.0 if step < 60 else 30.0)),
+        lambda guards, step: guards.see_diversity(step, {"class 0": 0.5 if step < 60 else 0.01}),
+        lambda guards, step: guards.see_losses(step, 10, HEALTHY | {"loss/discriminator": 0.5}),
+    ):
+        guards, step = Guards(0), 0
+        while True:
+            step += 10
+            protected = guards.good_until
+            try:
+                look(guards, step)
+            except Diverged as error:
+                assert error.since in protected
+                break

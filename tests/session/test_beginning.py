@@ -147,6 +147,15 @@ def test_what_does_not_fit_is_named_and_stays_new(source):
     )
 
 
+@pytest.mark.parametrize("changes", [{"discriminator_channels": 2}, {"image_size": 64}])
+def test_blocks_that_are_new_are_not_frozen(source, changes):
+    changes |= {"generator_attention": (), "discriminator_attention": ()}
+    names = [str(digit) for digit in range(10)]
+    with pytest.raises(UserError, match="^--freeze_discriminator_blocks=1: .*block_.* must learn$"):
+        begun(source, names, freeze_discriminator_blocks=1, **changes)
+    begun(source, names, **changes)
+
+
 def train(*flags):
     of_networks = "--image_size --z_dim --generator --discriminator"
     plain = [flag for flag in tiny_run.TINY if not flag.startswith(tuple(of_networks.split()))]
@@ -154,7 +163,7 @@ def train(*flags):
 
 
 def test_the_command(source, even, class_map, tmp_path, eagerly):
-    """Options of the networks are the other run's; a run that is taken up does not begin again, nor need it."""
+    """Options of the networks are the other run's; a run that is taken up does not need it any more."""
     source = shutil.copytree(source, tmp_path / "source")
     workdir = tmp_path / "run"
     flags = [

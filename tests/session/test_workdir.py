@@ -42,6 +42,18 @@ def test_other_train_steps_change_no_rate(tmp_path):
     assert _rates(_take_up(tmp_path, {"decay_steps"}, train_steps=150)) == wanted
 
 
+def test_another_best_metric_is_chosen_where_the_run_s_is_no_longer_measured(tmp_path):
+    _begin(TINY, tmp_path)
+    given = {"workdir", "evaluate_every_steps", "evaluate_metrics"}
+    changes = {"workdir": str(tmp_path), "evaluate_every_steps": 5, "evaluate_metrics": ("is",)}
+    assert workdir.resolve(dataclasses.replace(TINY, **changes), given).best_metric == "is"
+    both = changes | {"evaluate_metrics": ("is", "fid")}
+    assert workdir.resolve(dataclasses.replace(TINY, **both), given).best_metric == "fid"
+    wrong = dataclasses.replace(TINY, **changes, best_metric="fid")
+    with pytest.raises(UserError, match="^--best_metric=fid: "):
+        workdir.resolve(wrong, given | {"best_metric"})
+
+
 def test_by_default_they_fall_to_0_at_the_first_train_steps(tmp_path):
     wanted = _rates(_begin(LINEAR, tmp_path))
     assert wanted == pytest.approx([1.0, 0.6, 0.5, 0.01])

@@ -130,11 +130,11 @@ def test_the_last_good_one_is_kept_while_the_run_may_have_gone_wrong(tmp_path):
     saved = Checkpoints(str(tmp_path), keep=2)
     state = checkpoint(1.0)
     for step in (10, 20, 30):
-        saved.save(state, step)
+        saved.save(state, step, good_until={15})
     for step in (40, 50, 60):
-        saved.save(state, step, good_until=35)
-    assert saved.steps() == [30, 50, 60]
-    assert (saved.newest(35), saved.newest(60), saved.newest(5), saved.newest(None)) == (30, 60, None, None)
+        saved.save(state, step, good_until={35, 15, 5})
+    assert saved.steps() == [10, 30, 50, 60]
+    assert (saved.newest(35), saved.newest(60), saved.newest(5)) == (30, 60, None)
     saved.save(state, 70)  # all is well after all
     assert saved.steps() == [60, 70]
 

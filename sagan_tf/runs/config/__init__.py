@@ -83,15 +83,19 @@ class Config(OutputOptions, TrainingOptions, NetworkOptions, RunOptions):
         if not self.initialize_from and self.image_size in IMAGE_SIZES and half < 32:
             names = {"generator_attention", "discriminator_attention"} - set(given)
             changes |= {name: (half,) for name in sorted(names)}
-        metrics = [metric for metric in self.evaluate_metrics if metric in TRAINING_METRICS]
-        measured = [key for metric in metrics for key in TRAINING_METRICS[metric]]
-        is_missing = self.best_metric not in measured and "best_metric" not in given
-        if self.evaluate_every_steps and measured and is_missing:
-            changes["best_metric"] = measured[0]
+        if self.best_metric != self.fitting_best_metric() and "best_metric" not in given:
+            changes["best_metric"] = self.fitting_best_metric()
         for name, value in changes.items():
             why = f"--image_size={self.image_size}" if "attention" in name else "--evaluate_metrics"
             print(f"--{name}={format_value(value)}: chosen to fit {why}", file=sys.stderr)
         return dataclasses.replace(self, **changes)
+
+    def fitting_best_metric(self) -> str:
+        """`best_metric`, or the first score of `evaluate_metrics` if that is not measured."""
+        metrics = [metric for metric in self.evaluate_metrics if metric in TRAINING_METRICS]
+        measured = [key for metric in metrics for key in TRAINING_METRICS[metric]]
+        fits = self.best_metric in measured or not self.evaluate_every_steps
+        return self.best_metric if fits or not measured else measured[0]
 
     def with_decay_steps(self) -> "Config":
         """The same with `decay_steps` as a number of steps where learning rates fall.
