@@ -18,7 +18,7 @@ from sagan_tf.data import kinds
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Need, blaming
 from sagan_tf.runs import training_data
-from sagan_tf.runs.choice import check_checkpoint, choose
+from sagan_tf.runs.choice import check_checkpoint, check_fixed, choose
 from sagan_tf.runs.config import INCEPTION, NO_DATASET, Config, batch_statistics_option, check_inception
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.device_option import check_devices, devices_option
@@ -182,8 +182,11 @@ class Options:
                 "give either --workdir (a run) or --generated (a folder of images or a SavedModel)"
             )
         check_checkpoint(self.checkpoint, "latest", "best", "all")
-        if self.batch_statistics == "estimated" and self.generated:
-            raise UserError("--batch_statistics=estimated: needs --workdir; a SavedModel's are fixed")
+        if self.generated:
+            check_fixed(self)
+            newest = paths.newest_version(self.generated)
+            if newest and not paths.is_saved_model(self.generated):
+                raise UserError(f"--generated={self.generated}: is an export; name its version, {newest}")
         if self.watch and self.generated:
             raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
         if not self.metrics:
@@ -350,7 +353,6 @@ def _open_real(options: Options, image_size: int, config=None):
             options.cas_split,
             options.cas_epochs,
             reference=reference,
-            reference_split=split,
             image_size=image_size,
             data_dir=options.data_dir,
             config=config,

@@ -60,6 +60,8 @@ class Options:
         for name in ("dataset", "output"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing (--help lists the options)")
+        if self.num_images == 1:
+            raise UserError("--num_images=1: a reference needs at least 2; 0 for all")
         check_devices(self.devices)
         output.check_new("output", self.output)
         kinds.check("dataset", self.dataset, self.split)

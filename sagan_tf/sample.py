@@ -17,7 +17,7 @@ import os
 
 from sagan_tf.data import kinds
 from sagan_tf.inspection import class_choice
-from sagan_tf.runs.choice import check_checkpoint
+from sagan_tf.runs.choice import check_checkpoint, check_fixed
 from sagan_tf.runs.choice import choose as choose_checkpoint
 from sagan_tf.runs.config import batch_statistics_option, check_inception
 from sagan_tf.system import cli, output, paths, suggestions
@@ -150,8 +150,8 @@ class Options:
         check_devices(self.devices)
         if not self.what:
             raise UserError(f"--what=: is empty; allowed are {', '.join(_KINDS)}")
-        if self.batch_statistics == "estimated" and self.savedmodel:
-            raise UserError("--batch_statistics=estimated: needs --workdir; a SavedModel's are fixed")
+        if self.savedmodel:
+            check_fixed(self)
         if "progress" in self.what and self.savedmodel:
             raise UserError("--what=progress: needs --workdir; a SavedModel has no checkpoints")
         if "neighbours" in self.what and self.savedmodel and not self.dataset:
@@ -177,9 +177,8 @@ def _not_a_saved_model(path: str) -> str:
     """What is wrong with a place that holds no SavedModel, for a message."""
     if not os.path.isdir(path):
         return f"no such folder{suggestions.did_you_mean(suggestions.nearest_path(path, os.path.isdir))}"
-    numbers = [name for name in os.listdir(path) if name.isdecimal()]
-    newest = os.path.join(path, max(numbers, key=int)) if numbers else ""
-    return f"is not a SavedModel (saved_model.pb is missing){suggestions.did_you_mean(newest)}"
+    meant = suggestions.did_you_mean(paths.newest_version(path))
+    return f"is not a SavedModel (saved_model.pb is missing){meant}"
 
 
 def main(options: Options, given) -> int:

@@ -30,7 +30,7 @@ class Options:
     split: str = option("train", "Split to learn from.")
     test_split: str = option(
         "",
-        "Split to test on; if empty: of digits test, of others the --holdout share of --split is kept back.",
+        "Split to test on; if empty, the digits' own, or else the --holdout share of --split is kept back.",
     )
     holdout: float = option(
         0.1, "Share of --split that is tested on, not learnt.", minimum=0.001, maximum=0.9
@@ -115,7 +115,8 @@ def _open(options: Options):
         )
 
     train = open_split(options.split)
-    test_split = options.test_split or ("test" if options.dataset == "digits" else "")
+    has_test = options.dataset == "digits" and options.split == "train"
+    test_split = options.test_split or ("test" if has_test else "")
     if test_split:
         if test_split == options.split:
             raise UserError(f"--test_split={test_split}: is the split to learn from; name another")

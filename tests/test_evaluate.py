@@ -617,6 +617,8 @@ def test_a_run_that_cannot_be_written(run, command, tmp_path):
 def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inception):
     """And so before a network is fetched, a reference computed or an image drawn."""
     (tmp_path / "file").write_text("")
+    (tmp_path / "export" / "7").mkdir(parents=True)
+    (tmp_path / "export" / "7" / "saved_model.pb").touch()
     workdir, network = {"workdir": run.workdir}, {"inception": inception}
     gone = str(tmp_path / "gone")
     mistakes = {
@@ -631,6 +633,11 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
         "--reference_split=test: folder:": workdir
         | network
         | {"reference": f"folder:{tmp_path}", "reference_split": "test"},
+        "--weights=raw: needs --workdir": network | {"generated": str(tmp_path), "weights": "raw"},
+        "--batch_statistics=estimated: needs --workdir": network
+        | {"generated": str(tmp_path), "batch_statistics": "estimated"},
+        f"is an export; name its version, {tmp_path}/export/7": network
+        | {"generated": f"{tmp_path}/export", "reference": "digits"},
         "--cas_split=test: folder:": workdir
         | network
         | {"cas_dataset": f"folder:{tmp_path}", "cas_split": "test"},

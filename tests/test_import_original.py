@@ -381,6 +381,9 @@ def test_mistakes(checkpoint, imported, tmp_path, capfd):
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\n")
     assert "has 2 lines; the checkpoint has 3" in refusal(capfd, given, fresh, f"--class_names={names}")[0]
+    names.write_text("crane\nowl\ncrane\n")
+    line, _ = refusal(capfd, given, fresh, f"--class_names={names}")
+    assert f"--class_names={names}: two classes have the same name, 'crane'" in line
     own = str(next((imported / "checkpoints").iterdir()) / "state")
     assert "not a checkpoint of the 2018 release" in refusal(capfd, f"--checkpoint={own}", fresh)[0]
     assert not list(tmp_path.glob("run*"))

@@ -10,6 +10,11 @@ from tests.metrics.conftest import classifier_folder
 __all__ = ["classifier_folder"]
 
 
+def test_one_image_is_too_few_for_a_reference(capfd):
+    code, _, error = _run(capfd, "--dataset=digits", "--output=x.h5", "--num_images=1")
+    assert code == 2 and "--num_images=1: a reference needs at least 2" in error
+
+
 def _run(capfd, *arguments):
     return run_command(make_reference, *arguments), *capfd.readouterr()
 

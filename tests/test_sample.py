@@ -276,6 +276,8 @@ def test_mistakes_with_a_saved_model(exported, command, tmp_path):
             "a SavedModel takes whole classes; give the run instead (--workdir)",
         ),
         (["--what=progress"], "--what=progress: needs --workdir"),
+        (["--weights=raw"], "--weights=raw: needs --workdir"),
+        (["--checkpoint=best"], "--checkpoint=best: needs --workdir"),
         (["--what=neighbours"], "--dataset is missing"),
         (["--classes=10"], "--classes=10: no such class; allowed are names (0, 1, 2"),
     ):

@@ -81,6 +81,17 @@ def test_images_kept_back_are_not_learnt():
     assert len(pixels[0] & pixels[1]) < 5  # some digits occur twice in the set itself
 
 
+def test_digits_that_are_learnt_are_not_tested_on():
+    """The split all holds the split test."""
+    for split, expected in (("train", (1442, 355)), ("all", (1617, 180))):
+        learnt, test = train_classifier._open(train_classifier.Options(output="x", split=split))
+        assert (learnt.num_examples, test.num_examples) == expected
+    pixels = [
+        {image.tobytes() for images, _ in read_once(part, 500) for image in images} for part in (learnt, test)
+    ]
+    assert len(pixels[0] & pixels[1]) < 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

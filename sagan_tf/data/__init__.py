@@ -66,9 +66,8 @@ def open_dataset(
         )
     preprocessing = f"{images.METHOD}; centre cut from {size}x{size}" if random_crop else images.METHOD
     dataset = Dataset(spec, source, class_names, image_size, preprocessing)
-    if needs_labels:
-        with naming("dataset", spec):
-            dataset.check_labels()
+    if needs_labels and (problem := dataset.without_label()):
+        raise UserError(problem, option="dataset", value=spec)
     return dataset
 
 

@@ -61,8 +61,8 @@ class Dataset:
         """
         return {self.digest.identity, *self.source.other_identities()}
 
-    def check_labels(self) -> None:
-        """Raises UserError if images have no label.
+    def without_label(self) -> str:
+        """How many images have no label, in words; "" if all have one.
 
         Where only the examples know their labels, some of them are looked at.
         """
@@ -71,11 +71,8 @@ class Dataset:
             indices = np.linspace(0, self.num_examples - 1, min(self.num_examples, _LOOKED_AT))
             labels = self.source.read(np.unique(indices.round().astype(np.int64)))[1]
             looked_at = f" looked at, of {self.num_examples:,}"
-        if missing := int(np.sum(labels == NO_LABEL)):
-            raise UserError(
-                f"{missing:,} of {len(labels):,} images{looked_at} have no label; train without classes",
-                remedy={"conditional": False},
-            )
+        missing = int(np.sum(labels == NO_LABEL))
+        return f"{missing:,} of {len(labels):,} images{looked_at} have no label" if missing else ""
 
     def batches(
         self,

@@ -97,6 +97,8 @@ def generator_samples(
             raise UserError("needs real images (a metric that compares with them)")
         if generator.conditional and not agree(scorer.class_names, scorer.reference.class_names):
             raise UserError("needs real images of the generator's classes")
+        if not (scorer.reference.labels >= 0).any():
+            raise UserError("needs real images with labels")
     real_labels = scorer.reference.labels if scorer.reference else None
     classes = max(len(scorer.class_names), 1)
     labels = samples.draw_labels(distribution, num_samples, classes, seed, real_labels)

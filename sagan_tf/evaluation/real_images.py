@@ -14,6 +14,7 @@ from sagan_tf.runs import objects
 from sagan_tf.runs.config import NO_DATASET, Config
 from sagan_tf.system.errors import UserError, naming, renaming
 
+_ALL = "all"  # the split of digits, and of TFDS, that holds every other
 _LARGEST_TEST_SIZE = 64  # classifiers of test images learn from no larger ones
 
 
@@ -57,7 +58,7 @@ def open_real(
       is_needed: whether anything asks for them; otherwise they are not opened.
       image_size: of the images that are scored.
       data_dir: where TFDS keeps its data; if empty, as the run says.
-      config: of the run that is scored, if one is.
+      config: of the run that is scored, if one is; images are opened as it opens its own.
       test: see `open_test`.
 
     Raises:
@@ -70,11 +71,10 @@ def open_real(
         with naming("reference", reference):
             return RealImages(None, Reference(reference), test, split)
     with renaming(dataset="reference" if reference else "dataset", split="reference_split"):
-        if reference:
-            data_dir = data_dir or (config.data_dir if config else "")
-            dataset = data.open_dataset(reference, split=split, image_size=image_size, data_dir=data_dir)
+        if config:
+            dataset = _open_as_run(config, reference or config.dataset, split, data_dir)
         else:
-            dataset = _open_as_run(config, config.dataset, split, data_dir)
+            dataset = data.open_dataset(reference, split=split, image_size=image_size, data_dir=data_dir)
     return RealImages(dataset, None, test, split)
 
 
@@ -84,7 +84,6 @@ def open_test(
     epochs: float,
     *,
     reference: str,
-    reference_split: str,
     image_size: int,
     data_dir: str = "",
     config: Config | None = None,
@@ -95,7 +94,8 @@ def open_test(
       spec: a dataset; if empty, the reference's, or else the run's own.
       split: of it; if empty, test, or all images of a dataset without splits.
       epochs: passes of the classifier over the generated images.
-      reference, reference_split, image_size, data_dir, config: see `open_real`.
+      reference, image_size, data_dir, config: see `open_real`. Without a run, the reference's split train is
+        taken for what the generator learnt.
 
     Raises:
       UserError: there is no dataset, or the generator learnt these images; or see `data.open_dataset`. The
@@ -109,7 +109,8 @@ def open_test(
         with naming("dataset", spec):
             kind, _ = kinds.split_spec(spec)
         split = split or ("test" if kind.has_splits else "train")
-        if (spec, split) == ((config.dataset, config.split) if config else (reference, reference_split)):
+        learnt, of_learnt = (config.dataset, config.split) if config else (reference, "train")
+        if spec == learnt and of_learnt in (split, _ALL):
             raise UserError(
                 f"of {spec} is what the generator learnt; name another split, or other images",
                 option="split",
@@ -120,10 +121,13 @@ def open_test(
             dataset = _open_as_run(config, spec, split, data_dir)
         else:
             dataset = data.open_dataset(spec, split=split, image_size=image_size, data_dir=data_dir)
+        if problem := dataset.without_label():
+            raise UserError(problem, option="dataset", value=spec)
     return real_test(dataset, split, min(image_size, _LARGEST_TEST_SIZE), epochs)
 
 
 def _open_as_run(config: Config, spec: str, split: str, data_dir: str) -> Dataset:
-    """Opens a dataset with the options that a run opened its own with."""
-    data_dir = data_dir or config.data_dir
-    return objects.open_dataset(dataclasses.replace(config, dataset=spec, split=split, data_dir=data_dir))
+    """Opens a dataset as a run opens its own; of other images it learns no crops."""
+    changes = {"dataset": spec, "split": split, "data_dir": data_dir or config.data_dir}
+    changes["random_crop"] = config.random_crop and spec == config.dataset
+    return objects.open_dataset(dataclasses.replace(config, **changes))

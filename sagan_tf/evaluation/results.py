@@ -34,6 +34,8 @@ _DESCRIPTIONS = {"reference_digest": "reference", "real_test_digest": "real_test
 
 # Scores of the generator that sagan_tf.export exports by default have these values.
 EXPORTED = {"weights": "EMA weights", "batch_statistics": "moving", "precision": "float32"}
+# Those that a run makes of itself, and by default sagan_tf.evaluate of it, have these.
+OF_RUN = EXPORTED | {"seed": 0, "truncation": 0.0, "class_distribution": "uniform"}
 
 
 @dataclasses.dataclass(frozen=True)

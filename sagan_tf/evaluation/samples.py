@@ -29,13 +29,13 @@ def draw_labels(
       count: how many.
       classes: number of classes.
       seed: of the draw.
-      real_labels: int (n,).
+      real_labels: int (n,); -1 where an image has none, which does not count.
     """
     if distribution == "balanced":
         return np.arange(count, dtype=np.int32) % classes
     rng = np.random.default_rng(seed)
     if distribution == "reference":
-        return rng.choice(real_labels, count).astype(np.int32)
+        return rng.choice(real_labels[real_labels >= 0], count).astype(np.int32)
     return rng.integers(classes, size=count, dtype=np.int32)
 
 

@@ -59,7 +59,7 @@ def score_the_end(config: Config, state: State, dataset, step: int) -> None:
     if not is_due(config, step):
         return
     lines = results.read(RunFiles(config.workdir).scores)
-    measured = {"step": step, "samples": config.evaluate_samples} | results.EXPORTED
+    measured = {"step": step, "samples": config.evaluate_samples} | results.OF_RUN
     found = {line["metric"] for line in lines if measured.items() <= line.items()}
     wanted = (set(titles(config.evaluate_metrics, inception).values()) for inception in (True, False))
     if not any(found >= names for names in wanted):
@@ -76,7 +76,7 @@ def _real_images(config: Config, dataset) -> RealImages:
             config.evaluate_reference_split,
             is_needed=True,
             image_size=config.image_size,
-            data_dir=config.data_dir,
+            config=config,
         )
 
 

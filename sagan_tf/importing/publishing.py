@@ -5,8 +5,8 @@ import os
 import shutil
 
 from sagan_tf.runs.config import Config
-from sagan_tf.system import files
-from sagan_tf.system.errors import UserError
+from sagan_tf.system import class_names, files
+from sagan_tf.system.errors import UserError, naming
 
 
 def read_class_names(path: str, classes: int) -> list[str]:
@@ -21,7 +21,8 @@ def read_class_names(path: str, classes: int) -> list[str]:
     names = names[: len(names) - (names[-1:] == [""])]
     if len(names) != classes or not all(names):
         raise UserError(f"--class_names={path}: has {len(names)} lines; the checkpoint has {classes} classes")
-    return names
+    with naming("class_names", path):
+        return list(class_names.checked(names))
 
 
 def check(found, whose: str, skip_surplus: bool) -> None:

@@ -13,7 +13,7 @@ from sagan_tf.pictures import figures, to_uint8
 from sagan_tf.pictures.geometry import choose_positions, position_at
 from sagan_tf.runs import objects, restoring
 from sagan_tf.runs.config import Config
-from sagan_tf.system.class_names import same
+from sagan_tf.system.class_names import agree
 from sagan_tf.system.errors import UserError
 
 _BATCH, _BATCH_VALUES = 32, 1 << 25  # the most images at once, and the most values of one layer in them
@@ -173,7 +173,7 @@ def real_images(config: Config, class_names, classes, count: int) -> ShownImages
     # Not in memory: that would decode the whole dataset for a few images. HDF5 knows no other way.
     in_memory = config.in_memory if config.dataset.startswith("hdf5:") else "no"
     dataset = objects.open_dataset(dataclasses.replace(config, in_memory=in_memory))
-    if not same(dataset.class_names, class_names):
+    if not agree(dataset.class_names, class_names):
         raise UserError("has other classes than the run", option="dataset", value=config.dataset)
     if not config.conditional:
         indices = _spread(dataset.num_examples, count)

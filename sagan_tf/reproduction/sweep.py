@@ -67,9 +67,9 @@ class Sweep:
         return max(run_files.checkpoints(run.config.workdir).steps(), default=0)
 
     def scores(self, run: PlannedRun) -> list[dict]:
-        """All lines of the run's scores that an export would mention."""
+        """The lines of the run's scores that were measured as all runs' are."""
         lines = results.read(RunFiles(run.config.workdir).scores)
-        return [line for line in lines if results.EXPORTED.items() <= line.items()]
+        return [line for line in lines if results.OF_RUN.items() <= line.items()]
 
     def is_trained(self, run: PlannedRun) -> bool:
         return self.step(run) >= run.config.train_steps

@@ -40,3 +40,11 @@ def choose(workdir: str, checkpoint: str) -> tuple[str, list[int]]:
     allowed = sorted({*saved, *kept})
     names = "allowed are latest, best" if saved else "only the best are left; allowed are best"
     raise UserError(", ".join([names, *map(str, allowed)]), option="checkpoint", value=checkpoint)
+
+
+def check_fixed(options) -> None:
+    """Refuses options that choose among a run's weights where there is no run. Raises UserError."""
+    for name in ("checkpoint", "weights", "batch_statistics"):
+        value = getattr(options, name)
+        if value != type(options).__dataclass_fields__[name].default:
+            raise UserError("needs --workdir: only a run has several", option=name, value=value)

@@ -52,7 +52,7 @@ def open_dataset(config: Config, needs_labels: bool = False):
             " the option is --reference)"
         )
     config = training_data.located(config)
-    return data.open_dataset(
+    dataset = data.open_dataset(
         config.dataset,
         split=config.split,
         image_size=config.image_size,
@@ -60,8 +60,15 @@ def open_dataset(config: Config, needs_labels: bool = False):
         bad_images=config.bad_images,
         in_memory=config.in_memory,
         random_crop=config.random_crop,
-        needs_labels=needs_labels,
     )
+    if needs_labels and (problem := dataset.without_label()):
+        raise UserError(
+            f"{problem}; train without classes",
+            option="dataset",
+            value=config.dataset,
+            remedy={"conditional": False},
+        )
+    return dataset
 
 
 def resolve_speed(config: Config, environment: runtime.Environment) -> Config:

@@ -67,13 +67,15 @@ def write_description(
 
     Args:
       config: of the run.
-      names: of the classes. Those that are there already stay: labels have their meaning from them.
+      names: of the classes. Those that are there already stay, as labels have their meaning from them; but
+        an imported run's numbers become names.
       directory: where it is written, if that is to become the workdir only later.
       data: what is recorded about the images; None to record nothing.
     """
     paths = RunFiles(directory or config.workdir)
-    if not os.path.isfile(paths.classes):
-        class_names.write(paths.classes, names)
+    if os.path.isfile(paths.classes):
+        names = class_names.better_known(class_names.read(paths.classes), tuple(names))
+    class_names.write(paths.classes, names)
     if data:
         training_data.write(directory or config.workdir, data)
     # Last, so that a directory with a configuration has the rest too.

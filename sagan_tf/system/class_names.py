@@ -40,6 +40,12 @@ def agree(names: typing.Sequence[str], others: typing.Sequence[str]) -> bool:
     return len(names) == len(others) and one_has_numbers and not {*names} & {*others}
 
 
+def better_known(names: typing.Sequence[str], others: typing.Sequence[str]) -> typing.Sequence[str]:
+    """Of two lists that `agree`, the one that has more than numbers; `names` where they do not."""
+    are_numbers = list(names) == [str(label) for label in range(len(names))]
+    return others if are_numbers and agree(names, others) else names
+
+
 def differences(before: typing.Sequence[str], now: typing.Sequence[str]) -> str:
     """What keeps labels of one list from meaning the same by the other, in words; "" if they `agree`."""
     if agree(before, now):

@@ -60,6 +60,13 @@ def is_saved_model(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, "saved_model.pb"))
 
 
+def newest_version(folder: str) -> str:
+    """The newest SavedModel in a folder of numbered versions, as an export is; "" if there is none."""
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    numbers = [name for name in names if name.isdecimal() and is_saved_model(os.path.join(folder, name))]
+    return os.path.join(folder, max(numbers, key=int)) if numbers else ""
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path, which need not exist, is a folder or lies below it; links are followed."""
     path, folder = os.path.realpath(path), os.path.realpath(folder)

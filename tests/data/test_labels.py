@@ -137,10 +137,11 @@ class _Unknown:
 def test_images_without_a_label_are_refused_with_their_number_where_labels_are_needed(opened, monkeypatch):
     dataset = opened(y=_LABELS - 1)
     assert dataset.class_names == ("0", "1")
-    with pytest.raises(UserError, match="^4 of 12 images have no label; train without classes .--nocond"):
-        dataset.check_labels()
+    assert dataset.without_label() == "4 of 12 images have no label"
+    with pytest.raises(UserError, match="^--dataset=.*: 4 of 12 images have no label$"):
+        data.open_dataset(dataset.name, image_size=8, needs_labels=True)
     monkeypatch.setattr(dataset, "source", _Unknown(dataset.source))
-    with pytest.raises(UserError, match="^4 of 12 images looked at, of 12 have no label"):
-        dataset.check_labels()
+    assert dataset.without_label() == "4 of 12 images looked at, of 12 have no label"
+    assert opened(y=_LABELS).without_label() == ""
     with pytest.raises(UserError, match="everywhere"):
         opened(y=np.full(_COUNT, -1))

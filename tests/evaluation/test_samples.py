@@ -65,6 +65,9 @@ def test_distributions_of_classes():
     assert np.bincount(samples.draw_labels("balanced", 10, 4, 0, None)).tolist() == [3, 3, 2, 2]
     as_real = np.bincount(samples.draw_labels("reference", 4000, 4, 0, real), minlength=4)
     assert as_real[1] == as_real[3] == 0 and abs(as_real[0] - 3000) < 150
+    with_unknown = np.array([-1, 0, 0, -1, 0, 2, -1], np.int32)
+    as_known = np.bincount(samples.draw_labels("reference", 4000, 4, 0, with_unknown), minlength=4)
+    assert (as_known == as_real).all()
 
 
 def test_images_are_rounded_as_in_a_file():

@@ -19,7 +19,8 @@ workdir = pathlib.Path(options["workdir"])
 def score(step, samples, metric, value):
     (workdir / "scores").mkdir(parents=True, exist_ok=True)
     line = {"metric": metric, "value": value, "step": step, "samples": samples, "weights": "EMA weights",
-            "batch_statistics": "moving", "precision": "float32",
+            "batch_statistics": "moving", "precision": "float32", "seed": 0, "truncation": 0.0,
+            "class_distribution": "uniform",
             "network": "Inception", "network_fingerprint": "abc", "resize": "to 299x299", "reference": "real"}
     with open(workdir / "scores" / "scores.jsonl", "a") as file:
         file.write(json.dumps(line) + "\n")

@@ -1,10 +1,14 @@
 """From a configuration to the objects of a run."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from sagan_tf.networks import Generator
-from sagan_tf.runs import objects
+from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
+from sagan_tf.system.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -25,3 +29,21 @@ def test_batch_statistics_remember_as_long_as_the_averaged_weights(ema_decay, mo
     assert momenta == {momentum}
     again = Generator.from_config(generator.get_config())
     assert again.last_norm.momentum == momentum
+
+
+def test_a_run_with_classes_needs_labels_and_one_without_does_not(tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.zeros((6, 8, 8, 3), np.uint8), y=np.array([0, 1, -1, 0, 1, -1]))
+    config = Config(dataset=f"npz:{tmp_path}/x.npz", image_size=8)
+    assert objects.open_dataset(config).num_examples == 6
+    with pytest.raises(
+        UserError, match="2 of 6 images have no label; train without .*--nocond"
+    ):
+        objects.open_dataset(config, needs_labels=True)
+
+
+def test_numbers_of_an_imported_run_become_the_names_of_its_images(tmp_path):
+    config = Config(workdir=str(tmp_path), dataset="digits", image_size=32)
+    config = dataclasses.replace(config, generator_attention=(16,), discriminator_attention=(16,))
+    for names, known in (("01", "01"), ("ab", "ab"), ("cd", "ab"), ("01", "ab")):
+        run_files.write_description(config, tuple(names))
+        assert run_files.read_class_names(str(tmp_path)) == tuple(known)

@@ -27,6 +27,14 @@ def test_numbers_agree_with_as_many_names():
     assert not class_names.agree(animals, animals[::-1])
 
 
+def test_numbers_become_the_names_that_they_agree_with():
+    numbers, animals = ("0", "1", "2"), ("ant", "bee", "cat")
+    assert class_names.better_known(numbers, animals) == animals
+    for names in (animals, numbers[:2], ("2", "1", "0")):
+        assert class_names.better_known(names, ("dog", "eel", "fox")) == names
+    assert class_names.better_known(animals, numbers) == animals
+
+
 AWKWARD = [*"/a/abbey .. . .hidden 100% 100%25 %2F a%2Fb Thumbs.db a:b back\\slash größe 猫 CON #1".split()]
 AWKWARD += ["a b", "do\u2028g", "x" * 250]
 

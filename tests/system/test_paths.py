@@ -44,6 +44,15 @@ def test_beside(tmp_path, monkeypatch):
     assert paths.beside("a/b/", ".scores") == "a/b.scores"
 
 
+def test_the_newest_version_of_an_export(tmp_path):
+    for name in ("9", "10", "11", "x"):
+        (tmp_path / name).mkdir()
+    for name in ("9", "10", "x"):
+        (tmp_path / name / "saved_model.pb").touch()
+    assert paths.newest_version(str(tmp_path)) == f"{tmp_path}/10"
+    assert paths.newest_version(f"{tmp_path}/11") == paths.newest_version(f"{tmp_path}/gone") == ""
+
+
 def test_within(tmp_path, monkeypatch):
     (tmp_path / "c" / "cat").mkdir(parents=True)
     os.symlink(tmp_path / "c", tmp_path / "link")

@@ -28,7 +28,7 @@ class IntraFrechetInceptionDistance(Metric):
     def _check_classes(self, labels, class_names, what: str) -> None:
         import numpy as np
 
-        counts = np.bincount(labels, minlength=len(class_names))
+        counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
         if counts.min() < self.minimum:
             few = class_names[int(counts.argmin())]
             raise self.error(
