@@ -10,7 +10,7 @@ says for one pass whether they move. The training step of this project does so i
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers.checks import check_input_shape, check_labels
+from sagan_tf.layers.checks import check_input_shape, checked_labels
 from sagan_tf.layers.spectral_normalization import SNDense
 
 
@@ -70,9 +70,12 @@ class _BatchNormalization(keras.layers.Layer):
         replica = tf.distribute.get_replica_context()
         if self.synchronized and replica is not None and replica.num_replicas_in_sync > 1:
             # Var = E[var_i] + Var[mean_i], in one reduction. Only the second part, the smaller one,
-            # loses digits where means are large against deviations.
-            local = tf.stack([mean, variance, tf.square(mean)])
-            mean, within, mean_of_squares = tf.unstack(replica.all_reduce("MEAN", local))
+            # loses digits where means are large against deviations. The replicas count by their examples:
+            # the last batch of a dataset leaves some with fewer, or none, whose moments are NaN.
+            count = tf.cast(tf.shape(inputs)[0], tf.float32)
+            local = tf.stack([mean, variance, tf.square(mean), tf.ones_like(mean)])
+            *sums, counts = tf.unstack(replica.all_reduce("SUM", tf.math.multiply_no_nan(local, count)))
+            mean, within, mean_of_squares = (total / counts for total in sums)
             variance = within + tf.maximum(mean_of_squares - tf.square(mean), 0.0)
         return mean, variance
 
@@ -120,7 +123,7 @@ class ConditionalBatchNormalization(_BatchNormalization):
 
     Raises:
       ValueError: the channels are unknown, momentum is out of range, or a label is, where labels are known
-        before the layer runs (see `check_labels`).
+        before the layer runs (see `checked_labels`).
 
     >>> layer = ConditionalBatchNormalization(10)
     >>> layer(np.ones((2, 4, 4, 3), "float32"), np.array([7, 0]), training=True).shape
@@ -141,6 +144,7 @@ class ConditionalBatchNormalization(_BatchNormalization):
     def build(self, input_shape):
         check_input_shape(self, input_shape, range(2, 9), "(batch, ..., channels), the channels known")
         channels = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(axes={-1: channels})
         table = (self.classes, channels) if self.classes else (channels,)
         self.gain = self._add_float32("gain", table, "ones")
         self.bias = self._add_float32("bias", table, "zeros")
@@ -155,7 +159,9 @@ class ConditionalBatchNormalization(_BatchNormalization):
     ) -> tf.Tensor:
         gain, bias = self.gain.value, self.bias.value
         if self.classes:
-            check_labels(labels, self.classes)
+            labels = checked_labels(labels, self.classes)
+            if labels.shape.rank not in (1, None):
+                raise ValueError(f"labels of shape {tuple(labels.shape)}: must be (batch,)")
             gain, bias = tf.gather(gain, labels), tf.gather(bias, labels)
         return self._normalize(inputs, gain, bias, training, update_statistics)
 
@@ -211,7 +217,8 @@ class LinearConditionalBatchNormalization(_BatchNormalization):
 
     def build(self, inputs_shape, condition_shape=None):
         check_input_shape(self, inputs_shape, range(2, 9), "(batch, ..., channels), the channels known")
-        if condition_shape is not None and condition_shape[-1] != self.condition_size:
+        self.input_spec = keras.layers.InputSpec(axes={-1: inputs_shape[-1]})
+        if condition_shape is not None and tuple(condition_shape[1:]) != (self.condition_size,):
             raise ValueError(
                 f"{self.name}: condition of shape {tuple(condition_shape)}:"
                 f" must be (batch, {self.condition_size})"
@@ -227,6 +234,7 @@ class LinearConditionalBatchNormalization(_BatchNormalization):
             kernel_initializer=self.kernel_initializer.clone(),
             name=name,
             dtype="float32",
+            trainable=self.trainable,
         )
         layer.build((None, self.condition_size))
         return layer

@@ -90,6 +90,7 @@ class MatchedResidualBlock(keras.layers.Layer):
             kernel_initializer=self.kernel_initializer.clone(),
             name=name,
             dtype=self.dtype_policy,
+            trainable=self.trainable,
         )
         layer.build(input_shape)
         return layer

@@ -109,6 +109,7 @@ class SelfAttention(keras.layers.Layer):
             kernel_initializer=self.kernel_initializer.clone(),  # shared, it gives equal values
             name=name,
             dtype=self.dtype_policy,
+            trainable=self.trainable,
         )
         layer.build(input_shape)
         return layer
@@ -119,6 +120,7 @@ class SelfAttention(keras.layers.Layer):
         channels, form = input_shape[-1], ATTENTION_FORMS[self.form]
         if channels < self.key_ratio:
             raise ValueError(f"key_ratio={self.key_ratio}: is more than the input's channels, {channels}")
+        self.input_spec = keras.layers.InputSpec(axes={-1: channels})
         value_channels = max(1, channels // (form.value_ratio or self.key_ratio))
         self.query = self._projection(channels // self.key_ratio, "query", input_shape)
         self.key = self._projection(channels // self.key_ratio, "key", input_shape)

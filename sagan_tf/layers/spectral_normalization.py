@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.layers.biases import add_bias
-from sagan_tf.layers.checks import check_input_shape, check_labels
+from sagan_tf.layers.checks import check_input_shape, checked_labels
 from sagan_tf.layers.fast_convolution import FAST_FORMS
 from sagan_tf.layers.power_iteration import (
     keep_for_this_step,
@@ -121,6 +121,10 @@ class SpectrallyNormalized(NormalizedKernel, keras.layers.Layer):
         if self.spectral_norm:
             self._add_u(u_size)
 
+    def _check_channels(self, channels: int) -> None:
+        """Lets Keras refuse inputs with other channels than those that the layer is built for."""
+        self.input_spec = keras.layers.InputSpec(axes={-1: channels})
+
     def _add_bias(self, size: int) -> None:
         self.bias = None
         if self.use_bias:
@@ -193,6 +197,7 @@ class SNDense(SpectrallyNormalized):
 
     def build(self, input_shape):
         check_input_shape(self, input_shape, range(1, 9), "(..., channels), the channels known")
+        self._check_channels(input_shape[-1])
         self._add_kernel((input_shape[-1], self.units), self.units)
         self._add_bias(self.units)
 
@@ -285,6 +290,7 @@ class SNConv2D(SpectrallyNormalized):
 
     def build(self, input_shape):
         check_input_shape(self, input_shape, (4,), "(batch, height, width, channels), the channels known")
+        self._check_channels(input_shape[-1])
         self._add_kernel((*_pair(self.kernel_size), input_shape[-1], self.filters), self.filters)
         self._add_bias(self.filters)
 
@@ -355,7 +361,7 @@ class SNEmbedding(SpectrallyNormalized):
     Returns: (B, dimensions).
 
     Raises:
-      ValueError: a label outside the table, where it is known before the layer runs (see `check_labels`).
+      ValueError: a label outside the table, where it is known before the layer runs (see `checked_labels`).
 
     >>> SNEmbedding(10, 4)(np.array([3, 9])).shape
     TensorShape([2, 4])
@@ -381,7 +387,7 @@ class SNEmbedding(SpectrallyNormalized):
         return tf.transpose(self.kernel.value)
 
     def call(self, labels, update_u: bool | None = None, training: bool | None = None) -> tf.Tensor:
-        check_labels(labels, self.classes)
+        labels = checked_labels(labels, self.classes)
         return tf.gather(self.normalized_kernel(update_u, training), labels)
 
     def compute_output_shape(self, labels_shape, **_):

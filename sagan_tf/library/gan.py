@@ -117,6 +117,7 @@ class GAN(keras.Model):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
+            auto_scale_loss=False,  # the step does not scale losses
         )
         self.discriminator_optimizer = discriminator_optimizer or _adam(4e-4)
         self._prepare()
@@ -177,6 +178,12 @@ class GAN(keras.Model):
             raise ValueError(f"images of shape {tuple(images.shape)}: must be (n, {size}, {size}, 3)")
         if images.shape[0] is None:
             raise ValueError("the batch size is unknown: batch the dataset with drop_remainder=True")
+        if images.dtype not in (tf.uint8, tf.float32):
+            raise ValueError(f"images of type {images.dtype.name}: must be uint8 or float32")
+        if labels is not None and (labels.shape.rank != 1 or not labels.dtype.is_integer):
+            raise ValueError(
+                f"labels of shape {tuple(labels.shape)} and type {labels.dtype.name}: must be integers (n,)"
+            )
         if labels is None and self.generator.classes:
             raise ValueError(f"labels are missing: there are {self.generator.classes} classes")
         if labels is None:

@@ -16,6 +16,7 @@ from sagan_tf.networks.network import (
     check_attention_form,
     check_image_size,
     check_initializer,
+    check_inputs,
 )
 
 _CONFIG = (
@@ -30,6 +31,7 @@ _CONFIG = (
     "initializer",
     "shortcut",
     "fast",
+    "frozen_blocks",
 )
 SHORTCUTS = ("raw", "activated")
 CLASS_CONDITIONING = ("projection", "auxiliary_classifier")
@@ -52,6 +54,7 @@ class Discriminator(Network):
         an auxiliary classifier cannot be.
       shortcut: what the blocks' shortcuts start from: "raw" (the input) or "activated" (the input after the
         ReLU; in the first block, which has none, the input).
+      frozen_blocks: how many blocks do not learn, see `freeze_blocks`.
 
     Call arguments:
       images: float32 (B, image_size, image_size, 3) in [-1, 1].
@@ -83,6 +86,7 @@ class Discriminator(Network):
         initializer: str = "glorot",
         shortcut: str = "raw",
         fast: bool = False,
+        frozen_blocks: int = 0,
         name: str = "discriminator",
         **model_arguments,
     ):
@@ -93,6 +97,7 @@ class Discriminator(Network):
         self.attention_key_ratio = attention_key_ratio
         self.spectral_norm, self.class_conditioning = spectral_norm, class_conditioning
         self.initializer, self.fast = check_initializer(initializer), fast
+        self.frozen_blocks = frozen_blocks
         if shortcut not in SHORTCUTS:
             raise ValueError(f"shortcut={shortcut!r}: allowed are {', '.join(SHORTCUTS)}")
         self.shortcut = shortcut
@@ -150,6 +155,8 @@ class Discriminator(Network):
         if self.classifier is not None:
             self.classifier.build((None, shape[-1]))
         self.built = True
+        self.freeze_blocks(self.frozen_blocks)
+        self._stay_frozen()
 
     def call(
         self, images, labels=None, update_u: bool | None = None, training: bool | None = None
@@ -163,7 +170,7 @@ class Discriminator(Network):
         Their u still moves. Call it after `build`. Raises ValueError if there are not so many downsampling
         blocks.
         """
-        frozen = self.blocks[:count]
+        self.frozen_blocks, frozen = count, self.blocks[:count]
         if len(frozen) < count or not all(block.downsampling for block in frozen):
             most = sum(block.downsampling for block in self.blocks)
             raise ValueError(f"freeze_blocks({count}): at most {most} can be frozen")
@@ -182,6 +189,7 @@ class Discriminator(Network):
 
     def features(self, images, update_u: bool | None = None, inside: Look | None = None) -> tf.Tensor:
         """The sum over positions of the last feature map, float32 (B, C); `inside` gets maps and shares."""
+        images = check_inputs("images", tf.convert_to_tensor(images), (self.image_size, self.image_size, 3))
         x = tf.cast(images, self.compute_dtype)
         for block in self.blocks:
             x = self._run(block, x, update_u=update_u)

@@ -17,6 +17,7 @@ from sagan_tf.networks.network import (
     check_attention_form,
     check_image_size,
     check_initializer,
+    check_inputs,
 )
 
 _CONFIG = (
@@ -155,6 +156,7 @@ class Generator(Network):
         self.last_norm.build(shape)
         self.last_conv.build(shape)
         self.built = True
+        self._stay_frozen()
 
     def call(self, z, labels=None, training: bool = False, update_state: bool | None = None) -> tf.Tensor:
         return self._images(z, labels, training, update_state)
@@ -165,7 +167,7 @@ class Generator(Network):
         return inside._replace(output=self._images(z, labels, False, False, inside))
 
     def _images(self, z, labels, training: bool, update_state: bool | None, inside: Look | None = None):
-        z = tf.cast(z, self.compute_dtype)
+        z = check_inputs("z", tf.cast(z, self.compute_dtype), (self.z_dim,))
         z, conditions = self.conditioning.inputs(z, labels, self.embedding)
         x = self.dense(z, update_u=update_state)
         x = tf.reshape(x, (-1, FIRST_RESOLUTION, FIRST_RESOLUTION, self.first_width))

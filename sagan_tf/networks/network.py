@@ -55,12 +55,17 @@ class Network(keras.Model):
         """
         copy = type(self).from_config(self.get_config() | changes)
         copy.build()
-        own = {_below(variable): variable for variable in self.variables}
+        own = {_below(self, variable): variable for variable in self.variables}
         for variable in copy.variables:
-            source = own.get(_below(variable))
+            source = own.get(_below(copy, variable))
             if source is not None and source.shape == variable.shape:
                 variable.assign(source.numpy())
         return copy
+
+    def _stay_frozen(self) -> None:
+        """Freezes the layers of a network that was frozen before it had them, as one that is loaded is."""
+        if not self.trainable:
+            self.trainable = False
 
     def _run(self, block, *tensors, **keywords):
         if self.recompute_blocks:
@@ -103,6 +108,23 @@ class Network(keras.Model):
         return x
 
 
+def check_inputs(what: str, inputs, shape: tuple[int, ...]):
+    """A batch of tensors with its shape known but for the batch. Raises ValueError if it has another one.
+
+    Args:
+      what: what they are, for the message.
+      inputs: the batch; a tensor.
+      shape: of one.
+    """
+    known = inputs.shape
+    if known.rank is None:
+        return tf.ensure_shape(inputs, (None, *shape))
+    if known.rank != len(shape) + 1 or any(a not in (None, b) for a, b in zip(known[1:], shape, strict=True)):
+        wanted = ", ".join(map(str, ("batch", *shape)))
+        raise ValueError(f"{what} of shape {tuple(known)}: must be ({wanted})")
+    return tf.ensure_shape(inputs, (None, *shape)) if None in known[1:] else inputs
+
+
 def check_image_size(image_size: int) -> int:
     """Returns it. Raises ValueError if there is no such network."""
     if image_size not in ARCHITECTURES:
@@ -133,6 +155,6 @@ def check_initializer(initializer: str) -> str:
     return initializer
 
 
-def _below(variable) -> str:
-    """A variable's path below its network's name."""
-    return variable.path.partition("/")[2]
+def _below(network: Network, variable) -> str:
+    """A variable's path below its network's, which may itself be a part of a model."""
+    return variable.path.removeprefix(f"{network.path}/")

@@ -1,5 +1,7 @@
 """Conditional batch norm against NumPy: training, inference, moving averages, one replica and two."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -157,6 +159,27 @@ def test_a_label_out_of_range_is_named(labels):
         made()(inputs_of())
 
 
+@pytest.mark.parametrize(
+    "labels", [np.zeros((4, 1), np.int32), np.zeros((4, 3), np.int32), np.float32([0] * 4)]
+)
+def test_labels_of_another_shape_or_type_are_refused(labels):
+    """Where the batch is as large as an axis, numbers would come out all the same."""
+    problem = "labels of type float32" if labels.ndim == 1 else r"labels of shape .*: must be \(batch,\)"
+    with pytest.raises(ValueError, match=problem):
+        made()(np.ones((4, 4, 4, CHANNELS), np.float32), labels)
+
+
+def test_labels_of_bytes_are_labels():
+    inputs, layer = inputs_of(), made()
+    layer.gain.assign(np.random.default_rng(0).normal(size=layer.gain.shape))
+    np.testing.assert_array_equal(layer(inputs, LABELS.astype(np.uint8)), layer(inputs, LABELS))
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value"):
+        made()(np.ones((4, 3, 2, 1), np.float32), LABELS)
+
+
 @pytest.mark.parametrize("shape", [(4,), (4, None)])
 def test_inputs_without_known_channels_are_refused(shape):
     with pytest.raises(ValueError, match=r"input of shape \(4.*: must be \(batch, ..., channels\)"):
@@ -224,6 +247,12 @@ def test_mixed_bfloat16_with_means_that_are_large_against_deviations(ratio):
         assert error < limit
 
 
+@functools.cache
+def two_replicas():
+    """One for all tests: a second one in a process would number its reductions as the first did."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 def run_on_two_replicas(layer_of, inputs, target):
     """A training pass with half of the batch on each of two replicas.
 
@@ -231,7 +260,7 @@ def run_on_two_replicas(layer_of, inputs, target):
       Outputs and gradients with respect to the inputs, of the whole batch; the gradients of gain and
       bias summed over the replicas, as an optimizer sums them; the layer.
     """
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     with strategy.scope():
         layer = layer_of()
 
@@ -276,6 +305,23 @@ def test_synchronized_replicas_equal_one_with_the_whole_batch(offset):
         np.testing.assert_allclose(value, other, rtol=1e-3, atol=1e-3 if offset else 1e-4)
     np.testing.assert_allclose(averages(layer), averages(single), rtol=1e-3 if offset else 1e-5)
     assert layer.updates.numpy() == 1
+
+
+@pytest.mark.parametrize("images", [7, 5])
+def test_synchronized_replicas_count_by_their_examples(images):
+    """The last batch of a dataset: of 7 in batches of 4 it gives 2 and 1, of 5 it gives 1 and none."""
+    inputs = (inputs_of((images, 3, 2, CHANNELS)) * np.arange(1, images + 1)[:, None, None, None]).astype(
+        "float32"
+    )
+    with two_replicas().scope():
+        layer = ConditionalBatchNormalization(0, synchronized=True, momentum=0.0)
+        model = keras.Sequential([keras.Input((3, 2, CHANNELS)), layer])
+        model.compile("sgd", "mse", jit_compile=False)
+    model.fit(tf.data.Dataset.from_tensor_slices((inputs, inputs)).batch(4), verbose=0)
+    mean, variance = moments(inputs[4:])
+    np.testing.assert_allclose(layer.moving_mean, mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, variance, rtol=1e-4)
+    assert all(np.isfinite(weight).all() for weight in layer.get_weights())
 
 
 def test_other_replicas_are_on_their_own():

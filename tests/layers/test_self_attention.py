@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import ATTENTION_FORMS, SelfAttention, fast_attention
+from sagan_tf.layers import (
+    ATTENTION_FORMS,
+    LinearConditionalBatchNormalization,
+    MatchedResidualBlock,
+    SelfAttention,
+    fast_attention,
+)
 
 SPATIAL = [(6,), (5,), (4, 6), (5, 3), (2, 4, 2), (3, 2, 5)]
 CHANNELS = 16
@@ -264,3 +270,20 @@ def test_layer_contract(run_layer_test, form, spatial, value, projection, spectr
         return SelfAttention(form, 4, spectral_norm, "he_normal", dtype=dtype)
 
     run_layer_test(make, (inputs_of(spatial),), weights)
+
+
+@pytest.mark.parametrize(
+    "layer_of",
+    [
+        SelfAttention,
+        MatchedResidualBlock,
+        lambda **arguments: LinearConditionalBatchNormalization(5, **arguments),
+    ],
+)
+def test_what_is_frozen_before_it_is_built_stays_frozen(layer_of):
+    layer = layer_of(trainable=False)
+    inputs = np.ones((2, 4, 4, 8), np.float32)
+    layer(inputs, *([np.ones((2, 5), np.float32)] if hasattr(layer, "condition_size") else []))
+    assert layer.weights and not layer.trainable_variables
+    layer.trainable = True
+    assert len(layer.trainable_variables) >= 2

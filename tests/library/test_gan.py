@@ -185,6 +185,9 @@ IMAGES, LABELS = np.zeros((4, 32, 32, 3), np.float32), np.zeros(4, np.int32)
         ({"discriminator_steps": 0}, None, "discriminator_steps=0: must be at least 1"),
         ({"discriminator_steps": 3}, (IMAGES, LABELS), "a batch of 4 images: must be a multiple of .* 3"),
         ({}, IMAGES, "labels are missing: there are 10 classes"),
+        ({}, (IMAGES, LABELS[:, None]), r"labels of shape \(4, 1\) and type int32: must be integers"),
+        ({}, (IMAGES, LABELS.astype(np.float32)), "and type float32: must be integers"),
+        ({}, (IMAGES.astype(np.float64), LABELS), "images of type float64: must be uint8 or float32"),
         ({}, (IMAGES[:, :16], LABELS), r"images of shape \(4, 16, 32, 3\): must be \(n, 32, 32, 3\)"),
     ],
 )
@@ -193,6 +196,19 @@ def test_what_does_not_fit_is_named(settings, batch, message, eagerly):
     with pytest.raises(ValueError, match=message):
         gan.compile(run_eagerly=True, **settings)
         gan.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+
+
+def test_the_policy_scales_no_loss_behind_the_step(eagerly):
+    """Gradients of the generator would be divided by a scale that nothing was multiplied by."""
+    gan = GAN(
+        *(network(32, 1, 10, attention=(), dtype="mixed_float16") for network in (Generator, Discriminator))
+    )
+    keras.mixed_precision.set_dtype_policy("mixed_float16")
+    try:
+        gan.compile(run_eagerly=True)
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    assert type(gan.optimizer) is type(gan.discriminator_optimizer)
 
 
 def test_networks_and_batches_that_do_not_fit():

@@ -56,6 +56,37 @@ def test_a_copy_has_the_weights_that_fit(small, inputs_of):
     np.testing.assert_array_equal(same(*inputs), generator(*inputs))
 
 
+def test_a_copy_of_a_part_of_a_model_has_its_weights(small, inputs_of):
+    class Outer(keras.Model):
+        def __init__(self):
+            super().__init__(name="outer")
+            self.network = small(Generator, attention=(16,)).from_config(small(Generator).get_config())
+
+        def call(self, z, labels):
+            return self.network(z, labels)
+
+    outer = Outer()
+    inputs = inputs_of(small(Generator))
+    images = outer(*inputs)
+    assert outer.network.variables[0].path.startswith("outer/")
+    np.testing.assert_array_equal(outer.network.copy()(*inputs), images)
+
+
+def test_frozen_networks_and_blocks_stay_frozen(small, tmp_path):
+    """Also those that are loaded as parts of a model."""
+    discriminator = small(Discriminator, attention=(16,))
+    learning = len(discriminator.trainable_variables)
+    discriminator.freeze_blocks(1)
+    some = len(discriminator.trainable_variables)
+    discriminator.save(tmp_path / "blocks.keras")
+    loaded = keras.saving.load_model(tmp_path / "blocks.keras")
+    assert 0 < len(loaded.trainable_variables) == some < learning
+    for network in (discriminator, small(Generator)):
+        network.trainable = False
+        network.save(tmp_path / "network.keras")
+        assert not keras.saving.load_model(tmp_path / "network.keras").trainable_variables
+
+
 BIGGAN = {"embedding_size": 128, "hierarchical_z": True, "z_dim": 120}
 
 

@@ -274,3 +274,30 @@ def test_frozen_blocks():
     assert {path.split("/")[1] for path in frozen} == {"block_16", "attention_16"}
     with pytest.raises(ValueError, match="at most 2"):
         network.freeze_blocks(3)
+
+
+def test_images_of_unknown_size_pass_through_attention(small):
+    """As images do that a dataset has decoded."""
+    discriminator = small(Discriminator, attention=(16,))
+    images = tf.random.stateless_normal((2, 32, 32, 3), (0, 1))
+    labels = tf.constant([0, 2])
+    for shape in ((None, None, None, 3), None):
+        signature = [tf.TensorSpec(shape), tf.TensorSpec((None,), tf.int32)]
+        traced = tf.function(lambda x, y: discriminator(x, y), input_signature=signature)
+        np.testing.assert_allclose(
+            traced(images, labels), discriminator(images, labels), rtol=1e-4, atol=1e-4
+        )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="compatible"):
+        traced(tf.zeros((2, 64, 64, 3)), labels)
+
+
+@BOTH
+def test_inputs_of_another_shape_are_refused(small, network):
+    instance, what = small(network), {Generator: "z", Discriminator: "images"}[network]
+    shapes = {
+        Generator: [(2, 9), (2, 8, 1), (8,)],
+        Discriminator: [(2, 64, 64, 3), (2, 32, 32, 6), (32, 32, 3)],
+    }
+    for shape in shapes[network]:
+        with pytest.raises(ValueError, match=rf"{what} of shape \({shape[0]},.*: must be \(batch, "):
+            instance(tf.zeros(shape), tf.constant([0, 1]))

@@ -35,9 +35,7 @@ def test_a_run_with_classes_needs_labels_and_one_without_does_not(tmp_path):
     np.savez(tmp_path / "x.npz", images=np.zeros((6, 8, 8, 3), np.uint8), y=np.array([0, 1, -1, 0, 1, -1]))
     config = Config(dataset=f"npz:{tmp_path}/x.npz", image_size=8)
     assert objects.open_dataset(config).num_examples == 6
-    with pytest.raises(
-        UserError, match="2 of 6 images have no label; train without .*--nocond"
-    ):
+    with pytest.raises(UserError, match="2 of 6 images have no label; train without .*--nocond"):
         objects.open_dataset(config, needs_labels=True)
 
 

@@ -37,3 +37,29 @@ def test_gradient_of_an_embedding():
     optimizer.apply([tape.gradient(loss, table.value)], [table])
     np.testing.assert_allclose(table.numpy()[[0, 2, 3]], 1.0)
     np.testing.assert_allclose(table.numpy()[1], 0.9, rtol=1e-5)
+
+
+def _after_four_steps(optimizer, dtype="float32"):
+    variable = keras.Variable(np.linspace(-1, 1, 6), dtype=dtype)
+    optimizer.build([variable])
+    for step in range(4):
+        optimizer.apply([tf.cast(tf.linspace(-1.0, 2.0, 6) * (step + 1), dtype)], [variable])
+    return variable.numpy().astype(np.float64)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_variables_of_other_types(dtype):
+    of_keras, fused = (_after_four_steps(kind(0.1), dtype) for kind in (keras.optimizers.Adam, FusedAdam))
+    np.testing.assert_allclose(fused, of_keras, atol=1e-6 if dtype == "float64" else 0.02)
+
+
+def test_accumulated_gradients():
+    kinds = (keras.optimizers.Adam, FusedAdam)
+    of_keras, fused = (_after_four_steps(kind(0.1, gradient_accumulation_steps=2)) for kind in kinds)
+    np.testing.assert_allclose(fused, of_keras, atol=1e-5)
+    assert np.abs(fused - np.linspace(-1, 1, 6)).max() > 0.1
+
+
+def test_amsgrad_is_refused():
+    with pytest.raises(ValueError, match="amsgrad=True: .*keras.optimizers.Adam"):
+        FusedAdam(amsgrad=True)
