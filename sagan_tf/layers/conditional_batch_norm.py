@@ -73,9 +73,9 @@ class _BatchNormalization(keras.layers.Layer):
             # loses digits where means are large against deviations. The replicas count by their examples:
             # the last batch of a dataset leaves some with fewer, or none, whose moments are NaN.
             count = tf.cast(tf.shape(inputs)[0], tf.float32)
-            local = tf.stack([mean, variance, tf.square(mean), tf.ones_like(mean)])
-            *sums, counts = tf.unstack(replica.all_reduce("SUM", tf.math.multiply_no_nan(local, count)))
-            mean, within, mean_of_squares = (total / counts for total in sums)
+            local = tf.math.multiply_no_nan(tf.concat([mean, variance, tf.square(mean)], 0), count)
+            sums = replica.all_reduce("SUM", tf.concat([local, [count]], 0))
+            mean, within, mean_of_squares = tf.split(sums[:-1] / sums[-1], 3)
             variance = within + tf.maximum(mean_of_squares - tf.square(mean), 0.0)
         return mean, variance
 

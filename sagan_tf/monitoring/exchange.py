@@ -19,17 +19,18 @@ def reduced_bytes(config, generator, discriminator) -> int:
     norms = [layer for layer in generator.inner_layers if isinstance(layer, _NORMS)]
     channels = [norm.moving_mean.shape[0] for norm in norms]
     averages = sum(2 * each + 1 for each in channels)  # mean, variance, number of updates
-    statistics = 3 * _passes(config, channels) if config.sync_batch_norm else 0  # mean, variance, mean^2
+    moments = [3 * each + 1 for each in channels]  # mean, variance, mean^2, number of examples
+    statistics = _passes(config, moments) if config.sync_batch_norm else 0
     return _BYTES * (gradients + averages + statistics)
 
 
-def _passes(config, channels: list[int]) -> int:
-    """Channels of norms in a step: those of all passes through G, forward and back."""
+def _passes(config, values: list[int]) -> int:
+    """The values of all norms in all passes of a step through G, forward and back; `values` are of a pass."""
     parts, fakes = config.accumulation_steps, config.discriminator_steps
     if config.reuse_fakes and parts == 1:  # D's last pass is that of G's update
         fakes -= 1
-    again = channels[:-1] if config.recompute_blocks else []  # all norms but the last are in blocks
-    return parts * ((fakes + 2) * sum(channels) + sum(again))
+    again = values[:-1] if config.recompute_blocks else []  # all norms but the last are in blocks
+    return parts * ((fakes + 2) * sum(values) + sum(again))
 
 
 def _values(variables) -> int:

@@ -211,9 +211,9 @@ def test_names_that_other_programs_take_for_two_lines(tmp_path):
     assert start(tmp_path / "run") == ""
 
 
-def test_imported_runs_have_numbers_for_names(begun):
+def test_imported_runs_have_numbers_for_names_until_they_are_trained(begun):
     (begun / "classes.txt").write_text("0\n1\n")
-    assert start(begun) == "" and (begun / "classes.txt").read_text() == "0\n1\n"
+    assert start(begun) == "" and (begun / "classes.txt").read_text() == "cat\ndog\n"
 
 
 def test_a_home_directory_and_slashes_at_the_end(tmp_path, monkeypatch):

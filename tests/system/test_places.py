@@ -26,6 +26,7 @@ def _there(tmp_path, monkeypatch):
     with open(tmp_path / "runs" / "photos" / "config.cfg", "a") as file:
         file.write("--generator_attention=\n--discriminator_attention=\n")
     (tmp_path / "models" / "digits" / "2").mkdir(parents=True)
+    (tmp_path / "models" / "digits" / "2" / "saved_model.pb").touch()
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "manifest.json").write_text("{}")
