@@ -128,7 +128,7 @@ class Guards:
                 f"the discriminator's loss has been {loss:.6g}, unchanged, for {limits.stuck_steps} steps: it"
                 " is dead, and says the same of every image",
                 self._streaks["stuck"],
-                _LOWER_RATES,
+                _LOWER_RATES | {"raise": ("discriminator_steps",)},
             )
 
     def see_variables(self, step: int, not_finite: typing.Sequence[str]) -> None:

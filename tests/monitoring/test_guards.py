@@ -65,6 +65,7 @@ def test_nobody_wins_where_the_loss_has_no_lower_bound():
 def test_discriminator_that_is_dead():
     step, error = play(Guards(0), [1.5, *[2.0] * 100])
     assert step == 20 + 200 and "dead" in str(error) and error.since == 20
+    assert str(error).endswith("--discriminator_learning_rate or raise --discriminator_steps")
     assert play(Guards(0), [2.0 + 1e-4 * (i % 2) for i in range(100)])[1] is None
 
 
