@@ -3,7 +3,9 @@
 import dataclasses
 import subprocess
 import sys
+import types
 
+import numpy as np
 import pytest
 
 from sagan_tf import evaluate, make_reference
@@ -60,3 +62,16 @@ def test_options_need_no_heavy_library(module):
     command = [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert module in loaded and not HEAVY & set(loaded)
+
+
+def test_a_collapsed_generator_is_precise_and_recalls_nothing():
+    """Each value under its own name: all images are one real image."""
+    real = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    copies = real[:1] + np.float32(1e-3) * np.random.default_rng(1).normal(size=real.shape).astype(np.float32)
+    measurement = types.SimpleNamespace(real_features=real, real_note=lambda: "")
+    gathered = types.SimpleNamespace(rows=lambda: copies)
+    found = {}
+    for name in ("precision_recall", "density_coverage"):
+        found |= {score.key: score.value for score in METRICS[name].compute(measurement, gathered)}
+    assert found["precision"] == 1 and found["recall"] < 0.1
+    assert found["density"] > 1 and found["coverage"] < 0.6
