@@ -8,7 +8,7 @@ from sagan_tf.monitoring.diagnostics import Kernel
 from sagan_tf.monitoring.guards import Diverged, Guards, Limits, limits_of
 from sagan_tf.training.losses import LOSSES
 
-HEALTHY = {"loss/discriminator": 1.2, "loss/generator": 0.6, "logits/real": 0.3}
+HEALTHY = {"loss/discriminator": 1.2, "loss/generator": 0.6, "logits/real": 0.3, "logits/fake": -0.3}
 
 
 def play(guards, losses, count=10, first=0):
@@ -67,6 +67,36 @@ def test_discriminator_that_is_dead():
     assert step == 20 + 200 and "dead" in str(error) and error.since == 20
     assert str(error).endswith("--discriminator_learning_rate or raise --discriminator_steps")
     assert play(Guards(0), [2.0 + 1e-4 * (i % 2) for i in range(100)])[1] is None
+
+
+def play_gaps(gaps, count=50):
+    """Feeds the distance between D's mean logits, `count` steps each; returns what was raised and when."""
+    guards, step = Guards(0), 0
+    for number, gap in enumerate(gaps):
+        step += count
+        try:  # the loss is never twice the same
+            scalars = {"loss/discriminator": 2.0 + 0.001 * (number % 3), "logits/real": gap - 0.2}
+            guards.see_losses(step, count, HEALTHY | scalars | {"logits/fake": -0.2})
+        except Diverged as error:
+            return step, error
+    return step, None
+
+
+def test_discriminator_that_cannot_tell_real_from_fake():
+    """As a run of flags/cifar10.cfg did from step 55,000 on: noise around 0, after 0.4 at the start."""
+    noise = [0.02, -0.02, 0.012, -0.015] * 20
+    step, error = play_gaps([0.4] * 20 + noise)  # 1,000 steps, then 4,000
+    assert error.kind == "dead" and "cannot tell them apart" in error.problem
+    assert step == 4000 and error.since == 1000
+    assert str(error).endswith("raise --discriminator_steps or lower --generator_learning_rate")
+    assert play_gaps([-0.01] * 60)[0] == 3000  # one that never could
+
+
+def test_discriminator_that_hardly_tells_real_from_fake():
+    """A small distance teaches, and so does one that is there now and then."""
+    assert play_gaps([0.4] * 20 + [0.006] * 100)[1] is None
+    assert play_gaps([0.4] * 20 + ([0.0] * 50 + [0.2] * 20) * 3)[1] is None
+    assert play_gaps([400.0] * 20 + [3.0] * 80)[1] is not None  # whatever the unit is
 
 
 def kernels(growth, normalized=True):
@@ -128,7 +158,7 @@ def test_suspicion_begins_before_what_is_suspicious_and_ends_with_it():
     assert guards.good_until == {50, 90, 40}
     play(guards, [1.0], first=90)
     guards.see_diversity(110, {"class 0": 0.9})
-    assert guards.good_until == {50, 110}
+    assert guards.good_until == {50, 110, 40}  # 40: the logits
     play(guards, [0.0], first=120)
     guards.start(10)
     assert guards.good_until == {10}
@@ -140,6 +170,9 @@ def test_whatever_strikes_names_a_step_that_was_protected_before():
         lambda guards, step: guards.see_kernels(step, kernels(2.0 if step < 60 else 30.0)),
         lambda guards, step: guards.see_diversity(step, {"class 0": 0.5 if step < 60 else 0.01}),
         lambda guards, step: guards.see_losses(step, 10, HEALTHY | {"loss/discriminator": 0.5}),
+        lambda guards, step: guards.see_losses(
+            step, 10, HEALTHY | {"loss/discriminator": 1 / step, "logits/real": 0.3 if step < 1500 else -0.3}
+        ),
     ):
         guards, step = Guards(0), 0
         while True:
