@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from sagan_tf.system import files, options
+from sagan_tf.system import files, options, paths
 from sagan_tf.system.errors import UserError, naming, writing
 
 
@@ -12,7 +12,8 @@ class OutputFolder:
 
     Args:
       path: the directory; made if need be.
-      made_by: the command's options, complete; they have `output`. Those that `may_change` do not matter.
+      made_by: the command's options, complete; they have `output`, which is `path`. Those that `may_change`
+        do not matter.
       record: name of the flagfile in it that says what made it.
 
     Raises:
@@ -33,7 +34,14 @@ class OutputFolder:
         if not os.path.isfile(self.file(record)):
             raise UserError("holds other files; name a new or empty directory")
         old = options.from_flagfile(type(made_by), self.file(record))
-        changes = options.difference(dataclasses.replace(old, output=made_by.output), made_by)
+
+        def same_place(before: str, now: str) -> bool:
+            """A run and the folder in it may have been moved or renamed together."""
+            from_here = paths.seen_from(self.path, now)
+            return paths.same(before, now) or paths.seen_from(old.output, before) == from_here
+
+        now = dataclasses.replace(made_by, output=old.output)
+        changes = options.difference(old, now, same_place=same_place)
         if changes:
             raise UserError(f"holds what other options made ({'; '.join(changes)}); name another directory")
 
