@@ -206,11 +206,48 @@ def test_two_at_once_are_kept_apart(folder, tmp_path):
 def test_settings_are_all_compared(folder, tmp_path):
     with contextlib.suppress(KeyboardInterrupt):
         _prepare(folder, tmp_path, workers=1, examples=_Stops(folder, 0))
-    settings = _settings(folder)
+    settings, identity = _settings(folder), FolderExamples(folder).identify().identity
+    state = tmp_path / "preparing.json"
+    before = json.loads(state.read_text())
+    del before["source_identity"]  # of an earlier version
     for field in dataclasses.fields(settings):
+        if field.name == "source_digest":
+            continue
+        if field.name == "source":
+            state.write_text(json.dumps(before))
         other = dataclasses.replace(settings, **{field.name: "other"})
         with pytest.raises(UserError, match=f"{field.name}: .* before, other now"):
-            prepare._claim(str(tmp_path), other)
+            prepare._claim(str(tmp_path), other, identity)
+    for damage in ("", "[]", "3"):
+        state.write_text(damage)
+        with pytest.raises(UserError, match="preparing.json: is damaged .*; remove"):
+            prepare._claim(str(tmp_path), settings, identity)
+
+
+@pytest.mark.parametrize("stops", [20, None])
+@pytest.mark.parametrize("ending", ["bmp", "txt"])
+def test_images_that_changed_are_not_mixed_with_those_before(tmp_path, stops, ending):
+    """Not even if every file is as large as before, as bitmaps are; a folder under another name is the same."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for number in range(30):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(source / f"{number:02d}.bmp")
+    with contextlib.suppress(KeyboardInterrupt):
+        stopped = _Stops(str(source), stops) if stops else None
+        _prepare(str(source), out, workers=1, examples=stopped)
+    before = _contents(out)
+    pixel = (source / "03.bmp").read_bytes()
+    if ending == "bmp":
+        Image.new("RGB", (20, 20), "white").save(source / "03.bmp")
+    else:
+        os.rename(source / "03.bmp", source / "03.txt")
+    with pytest.raises(UserError, match="holds records of other images"):
+        _prepare(str(source), out)
+    assert _contents(out) == before
+    (source / f"03.{ending}").unlink()
+    (source / "03.bmp").write_bytes(pixel)
+    moved = source.rename(tmp_path / "moved")
+    assert _prepare(str(moved), out).num_examples == 30
 
 
 def test_images_without_labels_are_prepared_and_counted(tmp_path):
