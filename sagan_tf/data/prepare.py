@@ -106,7 +106,7 @@ def _prepare(examples, settings, identity, output, workers, report):
             raise UserError(f"cannot be written ({failure_of_the_system(error) or error})") from error
     skipped, short_sides = [], collections.Counter()
     for path in paths:
-        notes = _read_json(_notes_path(path))
+        notes = files.read_json(_notes_path(path))
         skipped += notes["skipped"]
         short_sides.update(notes["short_sides"])
     about = records.Manifest(
@@ -127,10 +127,7 @@ def _claim(output, settings, identity: str) -> records.Manifest | None:
             _refuse_other(_recorded(manifest.settings, manifest.source_identity), settings, identity)
             return manifest
         if _STATE in present:
-            before = _read_json(state)
-            if not isinstance(before, dict):
-                raise ValueError("it holds no settings")
-            _refuse_other(before, settings, identity)
+            _refuse_other(files.read_json(state), settings, identity)
         elif set(present) - {_STATE + files.PARTIAL}:
             raise UserError("holds other files; name a new or an empty directory")
         else:
@@ -267,11 +264,6 @@ def _scan(path) -> Shard:
 
 def _notes_path(path) -> str:
     return f"{path}.notes.json"
-
-
-def _read_json(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
 
 
 def _finish(output, about: records.Manifest, shards, short_sides) -> records.Manifest:

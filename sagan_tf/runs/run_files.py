@@ -1,7 +1,6 @@
 """What stands in a run's directory: configuration, names of the classes, checkpoints."""
 
 import dataclasses
-import json
 import os
 import time
 import typing
@@ -102,12 +101,17 @@ def read_class_names(workdir: str) -> tuple[str, ...]:
 
 
 def read_import(workdir: str) -> dict | None:
-    """Where the weights of an imported run come from and what was decided; None for other runs."""
+    """Where the weights of an imported run come from and what was decided; None for other runs.
+
+    Raises UserError if the file is damaged.
+    """
     path = RunFiles(workdir).imported
     if not os.path.isfile(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is damaged ({error}); put a copy of it back, or import again") from error
 
 
 def has_discriminator(workdir: str) -> bool:

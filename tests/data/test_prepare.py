@@ -227,7 +227,7 @@ def test_settings_are_all_compared(folder, tmp_path):
 @pytest.mark.parametrize("stops", [20, None])
 @pytest.mark.parametrize("ending", ["bmp", "txt"])
 def test_images_that_changed_are_not_mixed_with_those_before(tmp_path, stops, ending):
-    """Not even if every file is as large as before, as bitmaps are; a folder under another name is the same."""
+    """Not even if every file is as large as before, as bitmaps are. A folder may be renamed."""
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
     for number in range(30):
