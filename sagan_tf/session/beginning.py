@@ -30,12 +30,13 @@ def begin(config: Config, state: State, class_names: typing.Sequence[str], repor
       UserError: the other run cannot be read, or has not the blocks of the discriminator that are to be
         frozen; or the class map names classes that are not there.
     """
-    old = _restore(config, ema=False)
+    old = _restore(config, "latest", ema=False)
     weights = class_weights(old.class_names, class_names, config.class_map)
     report(f"beginning with {config.initialize_from} at step {old.step}:")
+    average = _restore(config, str(old.step), ema=True).generator
     networks = [
         ("generator", old.generator, state.generator),
-        ("average of the generator", _restore(config, ema=True).generator, state.ema_generator),
+        ("average of the generator", average, state.ema_generator),
     ]
     if old.discriminator is None:
         if config.freeze_discriminator_blocks:
@@ -70,9 +71,9 @@ def _check_frozen(config: Config, discriminator, left: list[str]) -> None:
         )
 
 
-def _restore(config: Config, ema: bool) -> restoring.Run:
+def _restore(config: Config, checkpoint: str, ema: bool) -> restoring.Run:
     try:
-        return restoring.restore(config.initialize_from, ema=ema)
+        return restoring.restore(config.initialize_from, checkpoint, ema)
     except UserError as error:
         raise UserError(f"--initialize_from={config.initialize_from}: {_reason(error)}") from error
 
