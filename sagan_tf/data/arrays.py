@@ -5,6 +5,7 @@ import hashlib
 import os
 import threading
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from sagan_tf.data.digest import Digest, of_contents, of_files
 from sagan_tf.system.errors import UserError
 
 _TEST_EVERY = 5
+# What NumPy and zipfile raise on damaged .npz files, also on encrypted ones.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _BLOCK = 64  # images read at once where a file has no chunks of its own
 
 
@@ -102,11 +105,11 @@ def open_npz(path: str, split: str) -> ArrayExamples:
     """A file written by `numpy.savez`; it is read into memory. Raises UserError as `_choose`."""
     _check_is_file(path)
     try:
+        if not zipfile.is_zipfile(path):
+            raise UserError("cannot be read: it is no .npz file, as numpy.savez writes them")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        if not zipfile.is_zipfile(path):
-            raise UserError("cannot be read: it is no .npz file, as numpy.savez writes them") from error
+    except _UNREADABLE as error:
         raise UserError(f"cannot be read ({error})") from error
     pixels, numbers, names = _choose(f"npz:{path}", arrays, split)
     return ArrayExamples(path, pixels, numbers, names)

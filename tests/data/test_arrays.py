@@ -101,6 +101,16 @@ def test_array_files_that_cannot_be_used(tmp_path):
     refused("must have one array of labels", a=_PIXELS, b=_LABELS, c=_LABELS)
     refused("must count from 0", a=_PIXELS, b=_LABELS - 2)
     refused("1 or 3 channels", a=np.zeros((5, 4, 4, 7), np.uint8))
+    np.savez_compressed(path, images=_PIXELS, y=_LABELS)
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read .*"):
+        _open(f"npz:{path}")
+    with open(path, "wb") as file:
+        np.save(file, _PIXELS)
+    with pytest.raises(UserError, match="no .npz file, as numpy.savez writes them"):
+        _open(f"npz:{path}")
     path.write_bytes(b"PK\x03\x04 and then nothing")
     (tmp_path / "x.hdf5").write_bytes(b"nothing")
     for kind in ("npz", "hdf5"):

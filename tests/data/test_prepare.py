@@ -184,6 +184,19 @@ def test_damage_is_found(folder, tmp_path, damage):
             data.open_dataset(f"records:{out}", image_size=_SIZE)
 
 
+@pytest.mark.parametrize("encoding", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("in_memory", ["yes", "no"])
+def test_a_damaged_image_in_records_names_the_folder(folder, tmp_path, encoding, in_memory):
+    """As the file is as long as before, this shows only when the image is read."""
+    out = tmp_path / "out"
+    manifest = _prepare(folder, out, encoding=encoding)
+    with np.load(out / records.INDEX) as index, open(out / manifest.shards[0]["file"], "r+b") as file:
+        file.seek(index["offsets"][2])
+        file.write(b"damaged!")
+    with pytest.raises(UserError, match=f"^{out}: an image in it cannot be read.*damaged.*check_data"):
+        data.open_dataset(f"records:{out}", image_size=_SIZE, in_memory=in_memory).source.read(np.arange(9))
+
+
 def test_mistakes(prepared, tmp_path):
     with pytest.raises(UserError, match="no such directory"):
         data.open_dataset(f"records:{tmp_path}/nowhere", image_size=_SIZE)
