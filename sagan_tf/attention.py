@@ -13,7 +13,7 @@ import os
 import re
 
 from sagan_tf.inspection import class_choice
-from sagan_tf.runs.choice import check_checkpoint
+from sagan_tf.runs.choice import all_steps, check_checkpoint
 from sagan_tf.runs.config import Config, batch_statistics_option
 from sagan_tf.system import cli, output
 from sagan_tf.system.errors import UserError, naming, renaming, writing
@@ -170,14 +170,9 @@ def _positions(options: Options) -> tuple[tuple[int, int], ...]:
 
 def _checkpoints(options: Options) -> list[str]:
     """The names of the checkpoints, each once."""
-    from sagan_tf.runs import run_files
-
     names = []
     for name in options.checkpoints:
-        steps = []
-        if name == "all":
-            saved = run_files.checkpoints(options.workdir), run_files.best_checkpoints(options.workdir)
-            steps = sorted({step for where in saved for step in where.steps()})
+        steps = all_steps(options.workdir) if name == "all" else []
         names += [str(step) for step in steps] or ["latest" if name == "all" else name]
     return list(dict.fromkeys(names))
 

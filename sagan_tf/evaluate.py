@@ -18,7 +18,7 @@ from sagan_tf.data import kinds
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Need, blaming
 from sagan_tf.runs import training_data
-from sagan_tf.runs.choice import check_checkpoint, check_fixed, choose
+from sagan_tf.runs.choice import check_checkpoint, check_fixed, check_has_checkpoint, choose
 from sagan_tf.runs.config import INCEPTION, NO_DATASET, Config, batch_statistics_option, check_inception
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.device_option import check_devices, devices_option
@@ -206,7 +206,9 @@ class Options:
     def check_run(self) -> None:
         """Refuses a run that is not there, and a checkpoint or dataset that it does not have."""
         check_is_run(self.workdir)
-        if not self.watch and self.checkpoint != "all":
+        if not self.watch and self.checkpoint == "all":
+            check_has_checkpoint(self.workdir)
+        elif not self.watch:
             choose(self.workdir, self.checkpoint)
         if self.needing(Need.REFERENCE) and not self.reference:
             config = from_flagfile(Config, RunFiles(self.workdir).config)
@@ -293,7 +295,7 @@ def _score_run(options: Options, devices) -> int:
     if options.watch:
         return run.watch(options.watch_every_seconds)
     if options.checkpoint == "all":
-        return run.score_new()
+        return run.score_all()
     run.score(options.checkpoint)
     return 0
 
