@@ -121,7 +121,14 @@ def _open(options: Options):
         if test_split == options.split:
             raise UserError(f"--test_split={test_split}: is the split to learn from; name another")
         with renaming(split="test_split"):
-            return train, open_split(test_split)
+            test = open_split(test_split)
+        shared = data.count_shared(options.dataset, options.split, test_split, options.data_dir)
+        if shared:
+            raise UserError(
+                f"--test_split={test_split}: {shared:,} of its {test.num_examples:,} images are also learnt"
+                f" (--split={options.split}); name splits that share none, or leave --test_split empty"
+            )
+        return train, test
     kept_back = max(1, round(options.holdout * train.num_examples))
     if kept_back >= train.num_examples:
         raise UserError(

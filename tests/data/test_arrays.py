@@ -63,6 +63,19 @@ def test_split_that_no_array_is_named_after_is_refused(tmp_path, kind):
     assert _open(f"{kind}:{path}", split="test")[2].tolist() == _LABELS.tolist()
 
 
+@pytest.mark.parametrize("kind", ["npz", "hdf5"])
+def test_splits_share_images_if_they_are_of_one_array(tmp_path, kind):
+    path = tmp_path / f"x.{kind}"
+    arrays = {"x_test": _PIXELS, "x_train": _PIXELS, "y": _LABELS}
+    if kind == "npz":
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            file.update(arrays)
+    assert data.count_shared(f"{kind}:{path}", "train", "test") == 0
+    assert data.count_shared(f"{kind}:{path}", "x_tr", "train") == 30
+
+
 def test_grey_npz_without_labels_is_one_class(tmp_path):
     np.savez(tmp_path / "x.npz", _PIXELS[..., 0])
     dataset, images, labels = _open(f"npz:{tmp_path}/x.npz")
