@@ -95,6 +95,12 @@ def write_environment(config: Config, step: int, environment: runtime.Environmen
     json_lines.append(RunFiles(config.workdir).environment, line | environment.record())
 
 
+def read_first_step(workdir: str) -> int:
+    """The step at which a run began to train, by `environment.jsonl`; 0 if that is not known."""
+    lines = json_lines.read(RunFiles(workdir).environment)
+    return min((line["step"] for line in lines if "step" in line), default=0)
+
+
 def read_class_names(workdir: str) -> tuple[str, ...]:
     """The names of a run's classes. Raises UserError if they cannot be read."""
     return class_names.read(RunFiles(workdir).classes)
