@@ -187,6 +187,11 @@ class Options:
             newest = paths.newest_version(self.generated)
             if newest and not paths.is_saved_model(self.generated):
                 raise UserError(f"--generated={self.generated}: is an export; name its version, {newest}")
+        if _is_folder(self.generated):
+            for name in ("truncation", "class_distribution"):
+                if (value := getattr(self, name)) != type(self).__dataclass_fields__[name].default:
+                    problem = "needs a generator, the images of a folder are drawn already; leave it out"
+                    raise UserError(problem, option=name, value=value)
         if self.watch and self.generated:
             raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
         if not self.metrics:

@@ -403,6 +403,13 @@ class _Served(tf.Module):
         )
 
 
+@pytest.mark.parametrize("flag", ["--truncation=0.5", "--class_distribution=balanced"])
+def test_what_only_a_generator_has_is_refused_for_a_folder(tmp_path, command, flag):
+    _save_pictures(tmp_path / "pictures", count=3)
+    line = _refusal(command, f"--generated={tmp_path}/pictures", "--reference=digits", flag)
+    assert f"{flag}: needs a generator" in line
+
+
 def test_saved_model(tmp_path, command):
     model = _Served()
     tf.saved_model.save(model, str(tmp_path / "model"), {"serving_default": model.__call__})
