@@ -10,6 +10,7 @@ Examples:
 
 import dataclasses
 import os
+import shlex
 
 from sagan_tf.data import kinds
 from sagan_tf.system import cli, output
@@ -96,7 +97,7 @@ def main(options: Options, given) -> int:
     with naming("output", options.output):
         classifier.save(model, options.output, _about(options, train, test, share))
     print(f"{share:.2%} of {test.num_examples:,} images that it has not seen are classified correctly")
-    print(f"saved; use it with --inception={options.output}")
+    print(f"saved; use it with --inception={shlex.quote(options.output)}")
     return 0
 
 
