@@ -15,23 +15,28 @@ class OutputFolder:
       made_by: the command's options, complete; they have `output`, which is `path`. Those that `may_change`
         do not matter.
       record: name of the flagfile in it that says what made it.
+      compared: the only options that must be the same; None for all.
+      known_by: a file by which a folder is taken that an earlier version made without a record; "" for none.
 
     Raises:
       UserError: it holds something else, or cannot be written.
     """
 
-    def __init__(self, path: str, made_by, record: str):
+    def __init__(
+        self, path: str, made_by, record: str, compared: tuple[str, ...] | None = None, known_by: str = ""
+    ):
         self.path = path
         with naming("output", path), writing("output", path):
             os.makedirs(path, exist_ok=True)
-            self._check(made_by, record)
+            self._check(made_by, record, compared, known_by)
             text = options.to_flagfile(made_by, "The options that made what is here: a flagfile.")
             files.write(self.file(record), text)
 
-    def _check(self, made_by, record: str) -> None:
-        if not os.listdir(self.path):
+    def _check(self, made_by, record: str, compared, known_by: str) -> None:
+        found = [name for name in os.listdir(self.path) if not name.endswith(files.PARTIAL)]
+        if not found or (known_by in found and record not in found):
             return
-        if not os.path.isfile(self.file(record)):
+        if record not in found:
             raise UserError("holds other files; name a new or empty directory")
         old = options.from_flagfile(type(made_by), self.file(record))
 
@@ -41,7 +46,9 @@ class OutputFolder:
             return paths.same(before, now) or paths.seen_from(old.output, before) == from_here
 
         now = dataclasses.replace(made_by, output=old.output)
-        changes = options.difference(old, now, same_place=same_place)
+        names = {field.name for field in dataclasses.fields(old)}
+        ignored = names - set(names if compared is None else compared)
+        changes = options.difference(old, now, ignored, same_place)
         if changes:
             raise UserError(f"holds what other options made ({'; '.join(changes)}); name another directory")
 
