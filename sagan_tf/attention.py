@@ -13,11 +13,12 @@ import os
 import re
 
 from sagan_tf.inspection import class_choice
-from sagan_tf.runs.choice import check_checkpoint
+from sagan_tf.runs.choice import all_steps, check_checkpoint
 from sagan_tf.runs.config import Config, batch_statistics_option
-from sagan_tf.system import cli, output
-from sagan_tf.system.errors import UserError, naming, renaming, writing
+from sagan_tf.system import cli, output, paths
+from sagan_tf.system.errors import UserError, naming, renaming
 from sagan_tf.system.options import MAX_SEED, from_flagfile, option
+from sagan_tf.system.output_folder import OutputFolder
 from sagan_tf.system.run_directory import RunFiles, check_is_run
 
 _CLASSES = 24  # the most classes to show if the user names none
@@ -158,7 +159,7 @@ def main(options: Options, given) -> int:
     page = os.path.join(directory, _PAGE)
     title = os.path.basename(os.path.abspath(options.workdir))
     size = write_page(page, title, run.class_names, [looks[step] for step in sorted(looks)])
-    for look in looks.values():  # after the page, by which a later command recognizes the folder
+    for look in looks.values():
         _write_figures(look, run.class_names, directory)
     print(f"{page}: {size / 1e6:.1f} MB, open it in a browser")
     return 0
@@ -170,14 +171,9 @@ def _positions(options: Options) -> tuple[tuple[int, int], ...]:
 
 def _checkpoints(options: Options) -> list[str]:
     """The names of the checkpoints, each once."""
-    from sagan_tf.runs import run_files
-
     names = []
     for name in options.checkpoints:
-        steps = []
-        if name == "all":
-            saved = run_files.checkpoints(options.workdir), run_files.best_checkpoints(options.workdir)
-            steps = sorted({step for where in saved for step in where.steps()})
+        steps = all_steps(options.workdir) if name == "all" else []
         names += [str(step) for step in steps] or ["latest" if name == "all" else name]
     return list(dict.fromkeys(names))
 
@@ -193,14 +189,17 @@ def _restore(options: Options, checkpoint: str):
 
 def _make_output(options: Options) -> str:
     """Makes the directory. Raises UserError if it holds something else, or cannot be written."""
-    directory = options.output or RunFiles(options.workdir).attention
+    own = RunFiles(options.workdir).attention
+    directory = options.output or own
     output.check_directory("output", directory)
-    with writing("output", directory):
-        os.makedirs(directory, exist_ok=True)
-        found = os.listdir(directory)
-    if set(found) - {f"{_PAGE}.partial"} and _PAGE not in found:
-        raise UserError(f"--output={directory}: holds other files; name a new or empty directory")
-    return directory
+    folder = OutputFolder(
+        directory,
+        dataclasses.replace(options, output=directory),
+        record="attention.cfg",
+        compared=("workdir",),
+        known_by=_PAGE if paths.same(directory, own) else "",
+    )
+    return folder.path
 
 
 def _real_images(options: Options, config, class_names, classes):

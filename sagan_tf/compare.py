@@ -10,7 +10,7 @@ Examples:
 
 import dataclasses
 
-from sagan_tf.system import cli
+from sagan_tf.system import cli, paths
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.options import option
 from sagan_tf.system.run_directory import check_is_run
@@ -40,9 +40,11 @@ class Options:
         """Refuses what is missing. Raises UserError."""
         if not self.runs:
             raise UserError("no runs: name their directories, e.g. sagan_tf.compare runs/a runs/b")
-        for run in self.runs:
-            if self.runs.count(run) > 1:
-                raise UserError(f"--runs: {run} is named twice")
+        for number, run in enumerate(self.runs):
+            for other in self.runs[:number]:
+                if paths.same(run, other):
+                    also = f", also as {other}" if other != run else ""
+                    raise UserError(f"--runs: {run} is named twice{also}; name each run once")
         if not self.curves:
             raise UserError("--curves=: is empty, e.g. --curves=loss,scores")
 

@@ -18,7 +18,7 @@ from sagan_tf.data import kinds
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.metric import Need, blaming
 from sagan_tf.runs import training_data
-from sagan_tf.runs.choice import check_checkpoint, check_fixed, choose
+from sagan_tf.runs.choice import check_checkpoint, check_fixed, check_has_checkpoint, choose
 from sagan_tf.runs.config import INCEPTION, NO_DATASET, Config, batch_statistics_option, check_inception
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.device_option import check_devices, devices_option
@@ -187,6 +187,11 @@ class Options:
             newest = paths.newest_version(self.generated)
             if newest and not paths.is_saved_model(self.generated):
                 raise UserError(f"--generated={self.generated}: is an export; name its version, {newest}")
+        if _is_folder(self.generated):
+            for name in ("truncation", "class_distribution"):
+                if (value := getattr(self, name)) != type(self).__dataclass_fields__[name].default:
+                    problem = "needs a generator, the images of a folder are drawn already; leave it out"
+                    raise UserError(problem, option=name, value=value)
         if self.watch and self.generated:
             raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
         if not self.metrics:
@@ -206,7 +211,9 @@ class Options:
     def check_run(self) -> None:
         """Refuses a run that is not there, and a checkpoint or dataset that it does not have."""
         check_is_run(self.workdir)
-        if not self.watch and self.checkpoint != "all":
+        if not self.watch and self.checkpoint == "all":
+            check_has_checkpoint(self.workdir)
+        elif not self.watch:
             choose(self.workdir, self.checkpoint)
         if self.needing(Need.REFERENCE) and not self.reference:
             config = from_flagfile(Config, RunFiles(self.workdir).config)
@@ -293,7 +300,7 @@ def _score_run(options: Options, devices) -> int:
     if options.watch:
         return run.watch(options.watch_every_seconds)
     if options.checkpoint == "all":
-        return run.score_new()
+        return run.score_all()
     run.score(options.checkpoint)
     return 0
 

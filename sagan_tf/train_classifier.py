@@ -10,6 +10,7 @@ Examples:
 
 import dataclasses
 import os
+import shlex
 
 from sagan_tf.data import kinds
 from sagan_tf.system import cli, output
@@ -96,7 +97,7 @@ def main(options: Options, given) -> int:
     with naming("output", options.output):
         classifier.save(model, options.output, _about(options, train, test, share))
     print(f"{share:.2%} of {test.num_examples:,} images that it has not seen are classified correctly")
-    print(f"saved; use it with --inception={options.output}")
+    print(f"saved; use it with --inception={shlex.quote(options.output)}")
     return 0
 
 
@@ -121,7 +122,14 @@ def _open(options: Options):
         if test_split == options.split:
             raise UserError(f"--test_split={test_split}: is the split to learn from; name another")
         with renaming(split="test_split"):
-            return train, open_split(test_split)
+            test = open_split(test_split)
+        shared = data.count_shared(options.dataset, options.split, test_split, options.data_dir)
+        if shared:
+            raise UserError(
+                f"--test_split={test_split}: {shared:,} of its {test.num_examples:,} images are also learnt"
+                f" (--split={options.split}); name splits that share none, or leave --test_split empty"
+            )
+        return train, test
     kept_back = max(1, round(options.holdout * train.num_examples))
     if kept_back >= train.num_examples:
         raise UserError(

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import io
+import shutil
 
 import h5py
 import numpy as np
@@ -352,6 +353,32 @@ def test_other_files_are_not_mixed_with(corner_run, command, tmp_path):
     assert f"--output={tmp_path}: holds other files; name a new or empty directory" in error
     error = refusal(command, f"--workdir={corner_run}", output=tmp_path / "letter.txt" / "out")
     assert "cannot be written" in error
+
+
+def test_another_run_s_page_is_not_written_over(corner_run, varied_run, command, tmp_path):
+    assert command(f"--workdir={corner_run}")[0] == 0
+    before = (tmp_path / "out" / "attention.html").read_bytes()
+    error = refusal(command, f"--workdir={varied_run}")
+    assert f"--output={tmp_path / 'out'}: holds what other options made (--workdir" in error
+    assert (tmp_path / "out" / "attention.html").read_bytes() == before
+    code, _, error = command(
+        f"--workdir={corner_run}", "--num_samples=2", "--num_positions=1"
+    )  # of the same run
+    assert code == 0, error
+    assert (tmp_path / "out" / "attention.html").read_bytes() != before
+
+
+def test_a_page_of_an_earlier_version_is_written_over_in_the_run_s_own_folder_only(
+    corner_run, command, tmp_path
+):
+    workdir = shutil.copytree(corner_run, tmp_path / "copy")
+    for folder in (workdir / "attention", tmp_path / "other"):
+        folder.mkdir()
+        (folder / "attention.html").write_text("a page")
+    assert "holds other files" in refusal(command, f"--workdir={workdir}", output=tmp_path / "other")
+    code, _, error = command(f"--workdir={workdir}", output=workdir / "attention")
+    assert code == 0, error
+    assert (workdir / "attention" / "attention.html").read_text() != "a page"
 
 
 def test_after_a_checkpoint_that_fails_the_same_folder_can_be_taken(tmp_path, command):

@@ -64,6 +64,27 @@ def test_hours_are_those_of_the_steps():
     np.testing.assert_allclose(comparison.training_hours(lines), np.array([50, 75, 125]) / 3600)
 
 
+def test_hours_of_an_imported_run_begin_where_it_began(tmp_path):
+    """Its weights came with the steps of another training, which this run has not done."""
+    workdir = make_run(tmp_path / "a", scores=[("fid", 80, 9.0, 10), ("fid", 90, 8.0, 10)])
+    path = tmp_path / "a" / "environment.jsonl"
+    path.write_text('{"step": 80}\n{"step": 200}\n')
+    (run,) = comparison.read_runs([workdir])
+    np.testing.assert_allclose(run.hours, np.array([10, 35, 135]) / 3600)
+    (scores,) = comparison.panels([run], ["scores"])
+    np.testing.assert_allclose(scores.curves["a"][1], np.array([0, 5]) / 3600)
+    path.write_text('{"step": 200}\n')  # an earlier version began it, which wrote no such file
+    (run,) = comparison.read_runs([workdir])
+    np.testing.assert_allclose(run.hours, np.array([50, 75, 175]) / 3600)
+
+
+def test_a_single_line_of_metrics_is_seen(tmp_path):
+    runs = comparison.read_runs([make_run(tmp_path / "a", speeds=(2.0,)), make_run(tmp_path / "b")])
+    figure = comparison.figure(runs, comparison.panels(runs, ["loss"]))
+    for axis in figure.axes:
+        assert {line.get_label(): line.get_marker() for line in axis.lines} == {"a": "o", "b": "None"}
+
+
 def test_short_names_tell_runs_apart():
     assert comparison.short_names(["runs/a", "runs/b/"]) == ["a", "b"]
     assert comparison.short_names(["x/run", "y/run", "b"]) == ["x/run", "y/run", "b"]
@@ -163,6 +184,9 @@ def test_mistakes_are_one_line(tmp_path, command):
     assert "no runs: name their directories" in refusal(command, output)
     assert "holds no run" in refusal(command, run, str(tmp_path), output)
     assert "is named twice" in refusal(command, run, run, output)
+    (tmp_path / "link").symlink_to("a")
+    for same in (f"{tmp_path}/link", f"{tmp_path}/./a", f"{tmp_path}/out/../a"):
+        assert f"{same} is named twice, also as {run}" in refusal(command, run, same, output)
     line = refusal(command, run, "--curves=lost", output)
     assert "--curves=lost: no run has reported it; allowed are gamma, loss, scores, speed" in line
     assert "no run has been scored" in refusal(command, run, "--curves=scores", output)

@@ -164,6 +164,29 @@ def test_all_and_again_only_what_is_new(run, command):
     ]
 
 
+def test_all_says_that_there_is_nothing_to_do(run, command):
+    arguments = (f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is")
+    assert "scored already" not in _evaluated(command, *arguments)
+    assert f"2 checkpoints scored already, in {run.scores}\n" in _evaluated(command, *arguments)
+
+
+def test_all_of_a_run_without_checkpoints_is_refused(tmp_path, command):
+    run = _Run(tmp_path / "run")
+    line = _refusal(command, f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is")
+    assert f"--workdir={run.workdir}: has no checkpoint yet" in line
+
+
+def test_all_are_also_those_that_are_kept_for_their_scores(run, command):
+    """The best may be the only ones that are left."""
+    arguments = (f"--workdir={run.workdir}", "--checkpoint=all", "--metrics=is")
+    os.makedirs(os.path.join(run.workdir, "best"))
+    os.rename(*(os.path.join(run.workdir, folder, "00000010") for folder in ("checkpoints", "best")))
+    _evaluated(command, *arguments)
+    assert [line["step"] for line in run.lines()] == [10, 20]
+    shutil.rmtree(os.path.join(run.workdir, "checkpoints"))
+    assert "1 checkpoint scored already" in _evaluated(command, *arguments)
+
+
 def test_killed_at_any_result_nothing_is_skipped_or_repeated(run, command, monkeypatch):
     arguments = (f"--workdir={run.workdir}", "--watch", "--watch_every_seconds=0.1", "--metrics=is,fid")
     append, left = results.append, [3]
@@ -378,6 +401,13 @@ class _Served(tf.Module):
         return tf.tile(
             tf.tanh(z[:, None, None, :3] + tf.cast(labels, tf.float32)[:, None, None, None]), (1, 32, 32, 1)
         )
+
+
+@pytest.mark.parametrize("flag", ["--truncation=0.5", "--class_distribution=balanced"])
+def test_what_only_a_generator_has_is_refused_for_a_folder(tmp_path, command, flag):
+    _save_pictures(tmp_path / "pictures", count=3)
+    line = _refusal(command, f"--generated={tmp_path}/pictures", "--reference=digits", flag)
+    assert f"{flag}: needs a generator" in line
 
 
 def test_saved_model(tmp_path, command):

@@ -355,7 +355,10 @@ def test_damaged_npz(arrays, tmp_path, capfd):
     (tmp_path / "flipped.npz").write_bytes(content[:middle] + flipped + content[middle + 1 :])
     np.savez(tmp_path / "nan.npz", **arrays | {"g_bn/beta": np.full(SMALL.g, np.nan, np.float32)})
     np.savez(tmp_path / "twice.npz", **arrays, **{"a/g_bn/beta": arrays["g_bn/beta"]})
-    expected = {"short": "cannot be read", "flipped": "cannot be read", "absent": "cannot be read"}
+    with open(tmp_path / "array.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    expected = {"array": "cannot be read"}
+    expected |= {"short": "cannot be read", "flipped": "cannot be read", "absent": "cannot be read"}
     expected |= {"nan": "g_bn/beta holds values that are not finite", "twice": "holds g_bn/beta twice"}
     for name, text in expected.items():
         line, _ = refusal(capfd, f"--checkpoint={tmp_path}/{name}.npz", f"--workdir={tmp_path}/run")

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 
 import numpy as np
@@ -157,7 +158,7 @@ SMALL_FILES = f"--checkpoint={SMALL}_G.pth", f"--discriminator={SMALL}_D.pth"
 @pytest.fixture(scope="module")
 def run_of_both(tmp_path_factory):
     """A run of a generator and a discriminator, by the command, and what was printed."""
-    workdir = tmp_path_factory.mktemp("both") / "run"
+    workdir = tmp_path_factory.mktemp("both") / "their run"
     return workdir, imported(workdir, *SMALL_FILES)
 
 
@@ -186,7 +187,9 @@ def test_the_command_makes_a_run(run_of_both):
         record["decisions"]
         == [line[2:] for line in out.splitlines() if line.startswith("# ")][: len(record["decisions"])]
     )
-    assert os.listdir(workdir.parent) == ["run"]
+    assert os.listdir(workdir.parent) == ["their run"]
+    (line,) = [line for line in out.splitlines() if line.startswith("python -m ")]
+    assert shlex.split(line)[2:] == ["sagan_tf.sample", f"--workdir={workdir}"]  # as a shell reads it
 
 
 def test_sources_in_the_command_are_those_that_are_read():

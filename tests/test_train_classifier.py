@@ -93,6 +93,16 @@ def test_digits_that_are_learnt_are_not_tested_on():
 
 
 @pytest.mark.parametrize(
+    ("split", "test_split", "shared"),
+    [("all", "test", "355 of its 355 "), ("train", "all", "1,442 of its 1,797 ")],
+)
+def test_splits_that_share_images_are_refused(split, test_split, shared, capfd, tmp_path):
+    flags = [f"--output={tmp_path}/new", f"--split={split}", f"--test_split={test_split}"]
+    code, _, error = _run(capfd, *flags)
+    assert code == 2 and f"--test_split={test_split}: {shared}" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "--output is missing"),

@@ -3,7 +3,7 @@
 from sagan_tf.data import kinds
 from sagan_tf.system.errors import UserError, naming
 
-__all__ = ["open_dataset", "open_examples", "read_class_names"]
+__all__ = ["count_shared", "open_dataset", "open_examples", "read_class_names"]
 
 _CROP_MARGIN = 8  # random crops are cut from images that are larger by 1 / 8
 
@@ -83,7 +83,8 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
 
     Returns:
       An object with `class_names`, `labels` (int32, or None if not known beforehand), `__len__`,
-      `get(index)` -> (image, label), `describe(index)`, `digest()` and `identify()`.
+      `get(index)` -> (image, label), `describe(index)`, `digest()` and `identify()`; and, if the kind has
+      splits, `places()`, by which two splits are compared.
 
     Raises:
       UserError: the source is missing, empty or laid out wrongly.
@@ -94,6 +95,22 @@ def open_examples(spec: str, split: str = "train", data_dir: str = ""):
             raise UserError("is prepared already; name the source")
         kind.check_split(spec, split)
         return kind.open(place, split, data_dir)
+
+
+def count_shared(spec: str, split: str, other: str, data_dir: str = "") -> int:
+    """How many images are in both of two splits of a source; no image is decoded.
+
+    Args: see `open_examples`; `other` is the other split.
+
+    Raises:
+      UserError: as `open_examples`.
+    """
+    import numpy as np
+
+    if split == other:
+        return len(open_examples(spec, split, data_dir))
+    ours, theirs = (open_examples(spec, each, data_dir).places() for each in (split, other))
+    return sum(len(np.intersect1d(ours[place], theirs[place])) for place in ours.keys() & theirs.keys())
 
 
 def read_class_names(spec: str, split: str = "train", data_dir: str = "") -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import threading
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from sagan_tf.data.digest import Digest, of_contents, of_files
 from sagan_tf.system.errors import UserError
 
 _TEST_EVERY = 5
+# What NumPy and zipfile raise on damaged .npz files, also on encrypted ones.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _BLOCK = 64  # images read at once where a file has no chunks of its own
 
 
@@ -24,17 +27,20 @@ class ArrayExamples:
       class_names: a name for each class.
     """
 
-    def __init__(self, name: str, pixels, labels: np.ndarray, class_names, block: int | None = None):
+    def __init__(
+        self, name: str, pixels, labels: np.ndarray, class_names, places: dict, block: int | None = None
+    ):
         """
         Args:
           name: for messages.
           pixels: uint8 (n, h, w), (n, h, w, 1 or 3) or (n, 1 or 3, h, w).
           labels: integer (n,).
           class_names: a name for each class.
+          places: see `places`.
           block: how many images to read at once, for arrays in files; None for arrays in memory.
         """
         self._name, self._pixels, self.class_names = name, pixels, tuple(class_names)
-        self.labels = np.asarray(labels, np.int32)
+        self.labels, self._places = np.asarray(labels, np.int32), places
         self._channels_first = len(pixels.shape) == 4 and pixels.shape[-1] not in (1, 3)
         self._block, self._lock = block, threading.Lock()
         self._read_block = functools.lru_cache(2)(
@@ -58,6 +64,10 @@ class ArrayExamples:
     def describe(self, index: int) -> str:
         """File and number of an image."""
         return f"{self._name}, image {index}"
+
+    def places(self) -> dict[str, np.ndarray]:
+        """Where the images stand: numbers, int64, in each of the set's arrays. Two splits may share some."""
+        return self._places
 
     def digest(self) -> str:
         """SHA-256 of shape and labels, and of the pixels where they are in memory."""
@@ -95,21 +105,23 @@ def open_digits(split: str) -> ArrayExamples:
             rank_in_class[digits == digit] = np.arange(np.sum(digits == digit))
         chosen = (rank_in_class % _TEST_EVERY == _TEST_EVERY - 1) == (split == "test")
     pixels = np.rint(values[chosen].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return ArrayExamples("digits", pixels, digits[chosen], [str(digit) for digit in range(10)])
+    names, places = [str(digit) for digit in range(10)], {"digits": np.flatnonzero(chosen)}
+    return ArrayExamples("digits", pixels, digits[chosen], names, places)
 
 
 def open_npz(path: str, split: str) -> ArrayExamples:
     """A file written by `numpy.savez`; it is read into memory. Raises UserError as `_choose`."""
     _check_is_file(path)
     try:
+        if not zipfile.is_zipfile(path):
+            raise UserError("cannot be read: it is no .npz file, as numpy.savez writes them")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        if not zipfile.is_zipfile(path):
-            raise UserError("cannot be read: it is no .npz file, as numpy.savez writes them") from error
+    except _UNREADABLE as error:
         raise UserError(f"cannot be read ({error})") from error
-    pixels, numbers, names = _choose(f"npz:{path}", arrays, split)
-    return ArrayExamples(path, pixels, numbers, names)
+    array, numbers, names = _choose(f"npz:{path}", arrays, split)
+    pixels = arrays[array]
+    return ArrayExamples(path, pixels, numbers, names, {array: np.arange(len(pixels))})
 
 
 def open_hdf5(path: str, split: str) -> ArrayExamples:
@@ -124,8 +136,10 @@ def open_hdf5(path: str, split: str) -> ArrayExamples:
     except OSError as error:
         raise UserError(f"cannot be read ({error})") from error
     arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
-    pixels, numbers, names = _choose(f"hdf5:{path}", arrays, split)
-    return ArrayExamples(path, pixels, numbers, names, block=pixels.chunks[0] if pixels.chunks else _BLOCK)
+    array, numbers, names = _choose(f"hdf5:{path}", arrays, split)
+    pixels = arrays[array]
+    block = pixels.chunks[0] if pixels.chunks else _BLOCK
+    return ArrayExamples(path, pixels, numbers, names, {array: np.arange(len(pixels))}, block)
 
 
 def _check_is_file(path):
@@ -134,7 +148,7 @@ def _check_is_file(path):
 
 
 def _choose(spec, arrays, split):
-    """Finds images, labels and names among arrays by their shapes. Raises UserError."""
+    """Finds the name of the images, labels and class names among arrays by their shapes. Raises UserError."""
     shapes = ", ".join(f"{name} {array.dtype}{tuple(array.shape)}" for name, array in arrays.items())
     images = {name: array for name, array in arrays.items() if len(array.shape) in (3, 4)}
     if images and split != "train" and not any(split in name for name in images):
@@ -144,7 +158,8 @@ def _choose(spec, arrays, split):
             option="split",
             value=split,
         )
-    pixels = _the_one(f"array of images (3 or 4 dimensions) among {shapes}", images, split)
+    name_of_images = _name_of_the_one(f"array of images (3 or 4 dimensions) among {shapes}", images, split)
+    pixels = images[name_of_images]
     if pixels.dtype != np.uint8 or not len(pixels):
         raise UserError(f"images must be uint8, at least one: it has {shapes}")
     if len(pixels.shape) == 4 and not {pixels.shape[1], pixels.shape[3]} & {1, 3}:
@@ -161,7 +176,7 @@ def _choose(spec, arrays, split):
         len(pixels),
         lambda candidates: _name_of_the_one(shown, candidates, split),
     )
-    return pixels, found.values, found.class_names
+    return name_of_images, found.values, found.class_names
 
 
 def _name_of_the_one(what, candidates, split) -> str:
@@ -173,7 +188,3 @@ def _name_of_the_one(what, candidates, split) -> str:
             f"must have one {what}; the split chooses by name, as x_train", remedy={"split": None}
         )
     return next(iter(chosen))
-
-
-def _the_one(what, candidates, split):
-    return candidates[_name_of_the_one(what, candidates, split)]

@@ -15,11 +15,11 @@ from PIL import Image
 
 from sagan_tf.data import images, records, tfrecord
 from sagan_tf.data.labels import NO_LABEL
-from sagan_tf.system import files
+from sagan_tf.system import files, paths
 from sagan_tf.system.errors import UserError, failure_of_the_system, naming
 from sagan_tf.system.progress import Progress
 
-_STATE = "preparing.json"  # the settings, while the records are incomplete
+_STATE = "preparing.json"  # settings and identity of the source, while the records are incomplete
 _IMAGES_IN_FLIGHT = 32  # for each worker
 
 
@@ -61,7 +61,7 @@ def prepare(examples, settings: records.Settings, output: str, workers: int, rep
     """
     identity = examples.identify().identity
     with naming("output", output), _lock(output):
-        finished = _claim(output, settings)
+        finished = _claim(output, settings, identity)
         if finished:
             report(f"{output}: complete already, {finished.num_examples:,} images")
             return finished
@@ -106,7 +106,7 @@ def _prepare(examples, settings, identity, output, workers, report):
             raise UserError(f"cannot be written ({failure_of_the_system(error) or error})") from error
     skipped, short_sides = [], collections.Counter()
     for path in paths:
-        notes = _read_json(_notes_path(path))
+        notes = files.read_json(_notes_path(path))
         skipped += notes["skipped"]
         short_sides.update(notes["short_sides"])
     about = records.Manifest(
@@ -117,21 +117,21 @@ def _prepare(examples, settings, identity, output, workers, report):
     return manifest
 
 
-def _claim(output, settings) -> records.Manifest | None:
+def _claim(output, settings, identity: str) -> records.Manifest | None:
     """Makes the directory ours, or returns the manifest if the work is done. Raises UserError."""
     try:
         present = os.listdir(output)
         state = os.path.join(output, _STATE)
         if records.MANIFEST in present:
             manifest = records.read_manifest(output)
-            _refuse_other(dataclasses.asdict(manifest.settings), settings)
+            _refuse_other(_recorded(manifest.settings, manifest.source_identity), settings, identity)
             return manifest
         if _STATE in present:
-            _refuse_other(_read_json(state), settings)
+            _refuse_other(files.read_json(state), settings, identity)
         elif set(present) - {_STATE + files.PARTIAL}:
             raise UserError("holds other files; name a new or an empty directory")
         else:
-            files.write(state, json.dumps(dataclasses.asdict(settings)))
+            files.write(state, json.dumps(_recorded(settings, identity)))
     except OSError as error:
         raise UserError(f"cannot be written ({error.strerror})") from error
     except ValueError as error:
@@ -139,13 +139,31 @@ def _claim(output, settings) -> records.Manifest | None:
     return None
 
 
-def _refuse_other(before, settings) -> None:
+def _recorded(settings: records.Settings, identity: str) -> dict:
+    return dataclasses.asdict(settings) | {"source_identity": identity}
+
+
+def _refuse_other(before: dict, settings: records.Settings, identity: str) -> None:
+    """Raises UserError if records were begun with other settings, or of images that have changed since."""
     now = dataclasses.asdict(settings)
+    del now["source_digest"]  # names and sizes, which the identity has too
+    if before.get("source_identity"):  # the images count, not their place
+        is_same = before["source_identity"] == identity
+        del now["source"]
+    else:  # an earlier version began
+        is_same = before.get("source_digest") == settings.source_digest
+        if paths.same(str(before.get("source")), settings.source):
+            now["source"] = before["source"]
     changed = [
         f"{key}: {before.get(key)} before, {now[key]} now" for key in now if before.get(key) != now[key]
     ]
     if changed:
         raise UserError(f"holds records of other settings ({'; '.join(changed)}); name another folder")
+    if not is_same:
+        raise UserError(
+            "holds records of other images: the source has changed since (names, sizes or contents of files);"
+            " name another folder, or remove this one"
+        )
 
 
 def _write_shard(path, examples, indices, settings, pool, in_flight, progress) -> None:
@@ -246,11 +264,6 @@ def _scan(path) -> Shard:
 
 def _notes_path(path) -> str:
     return f"{path}.notes.json"
-
-
-def _read_json(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
 
 
 def _finish(output, about: records.Manifest, shards, short_sides) -> records.Manifest:

@@ -137,7 +137,7 @@ class RecordSource:
     def __init__(self, directory: str, image_size: int):
         """Raises UserError if the records are missing, damaged, or smaller than `image_size`."""
         self._manifest = manifest = read_manifest(directory)
-        self._size = manifest.settings.image_size
+        self._directory, self._size = directory, manifest.settings.image_size
         if self._size != image_size:
             raise UserError(
                 f"holds images of {self._size} x {self._size}, and {image_size} is needed (random crops need"
@@ -210,7 +210,13 @@ class RecordSource:
         lengths = self._lengths[indices].tolist()
         places = zip(self._places(indices), lengths, strict=True)
         data = [self._reader.read(file, offset, length) for (file, offset), length in places]
-        return _decode(tf.constant(data), self._encoding, self._size).numpy()
+        try:
+            return _decode(tf.constant(data), self._encoding, self._size).numpy()
+        except tf.errors.InvalidArgumentError as error:
+            raise UserError(
+                f"{self._directory}: an image in it cannot be read, so a file is damaged; a full look by"
+                " sagan_tf.check_data says which; prepare the records again"
+            ) from error
 
     def _places(self, indices):
         return zip(self._files[indices].tolist(), self._offsets[indices].tolist(), strict=True)

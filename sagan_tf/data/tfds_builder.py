@@ -62,6 +62,13 @@ class TfdsExamples:
         """Set, split and number of a record."""
         return f"{self._name}, example {index}"
 
+    def places(self) -> dict[str, np.ndarray]:
+        """Where the records lie: offsets, int64, in each file of the set. Two splits may share some."""
+        offsets = {path: [] for path in self._paths}
+        for number, path in enumerate(self._paths):
+            offsets[path].append(self._offsets[self._files == number])
+        return {path: np.concatenate(parts) for path, parts in offsets.items()}
+
     def digest(self) -> str:
         """SHA-256 of the version and of where the records lie."""
         digest = hashlib.sha256(self._version.encode())

@@ -12,7 +12,7 @@ from sagan_tf.evaluation.compiled import callable_of, on_devices
 from sagan_tf.evaluation.pipeline import score_and_keep
 from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.monitoring import summaries
-from sagan_tf.runs import restoring, run_end, run_files
+from sagan_tf.runs import choice, restoring, run_end, run_files
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.run_directory import RunFiles, is_run
 
@@ -60,7 +60,7 @@ class RunScorer:
             precision="float32",  # as `restoring.restore` gives them
         )
         self._devices, self._copies, self._generator = devices, [], None
-        self._failed = set()
+        self._failed, self._num_scored = set(), 0
 
     def score(self, checkpoint: str, metrics: typing.Sequence[str] | None = None) -> None:
         """Scores a checkpoint (latest, best, or a step) by `metrics`, or by all of the scorer's.
@@ -107,16 +107,25 @@ class RunScorer:
         Returns:
           The exit code: 1 if some checkpoint had to be left out, which is reported.
         """
-        for step in run_files.checkpoints(self._workdir).steps():
+        for step in choice.all_steps(self._workdir):
             missing = self._missing(step) if step not in self._failed else []
             if not missing:
                 continue
             try:
                 self.score(str(step), missing)
+                self._num_scored += 1
             except UserError as error:  # damaged, or deleted in the meantime by the process that trains
                 self._failed.add(step)
                 print(f"evaluate: step {step} is left out: {error}", file=sys.stderr, flush=True)
         return 1 if self._failed else 0
+
+    def score_all(self) -> int:
+        """As `score_new`, and says so if all of them have been scored already."""
+        code = self.score_new()
+        if not self._num_scored and not self._failed:
+            count = len(choice.all_steps(self._workdir))
+            print(f"{count} checkpoint{'' if count == 1 else 's'} scored already, in {self._output}")
+        return code
 
     def watch(self, every_seconds: float) -> int:
         """Scores checkpoints as they appear, until the run ends for good; returns as `score_new`."""

@@ -82,6 +82,7 @@ class GeneratorSamples:
 
         Values are rounded to 8 bits as in an image file, so a folder of saved samples scores the same.
         """
+        batch_size = min(batch_size, self.count)
         generator, starts = self._generator, range(0, self.count, batch_size)
         copies = (generator.generate, *generator.others)
 

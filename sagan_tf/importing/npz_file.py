@@ -11,8 +11,9 @@ from sagan_tf.importing.stored import Stored
 from sagan_tf.system.errors import UserError
 
 _SLACK = 64 << 20  # bytes that a compressed file may have beyond four times its own size
-_FAILURES = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, NotImplementedError)
-_FAILURES += (zipfile.BadZipFile, zlib.error, SyntaxError, TypeError)
+# What NumPy and zipfile raise on damaged files, and on a .npy under this name.
+FAILURES = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, NotImplementedError)
+FAILURES += (zipfile.BadZipFile, zlib.error, SyntaxError, TypeError)
 
 
 def read(path: str) -> dict[str, Stored]:
@@ -23,7 +24,7 @@ def read(path: str) -> dict[str, Stored]:
             if sum(info.file_size for info in infos) > 4 * os.path.getsize(path) + _SLACK:
                 raise UserError(f"{path}: cannot be read (compressed to less than a quarter)")
             return {info.filename.removesuffix(".npy"): _describe(path, archive, info) for info in infos}
-    except _FAILURES as error:
+    except FAILURES as error:
         raise _refusal(path, error) from error
 
 
@@ -52,5 +53,5 @@ def _load(path: str, name: str) -> np.ndarray:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(name) as member:
             return np.lib.format.read_array(member, allow_pickle=False)
-    except _FAILURES as error:
+    except FAILURES as error:
         raise _refusal(path, error) from error

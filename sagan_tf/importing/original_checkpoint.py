@@ -11,12 +11,11 @@ import os
 import re
 import typing
 import zipfile
-import zlib
 
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.importing import original
+from sagan_tf.importing import npz_file, original
 from sagan_tf.system.errors import UserError
 
 _COUNTERS = ("global_step", "d_step", "g_step")
@@ -104,7 +103,7 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             marked = [name for name in file.files if name.startswith("w:")]
             return {name.removeprefix("w:"): file[name] for name in marked or file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except npz_file.FAILURES as error:
         raise UserError(f"--checkpoint={path}: cannot be read ({_one_line(error)})") from error
 
 

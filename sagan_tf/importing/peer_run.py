@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import shlex
 import typing
 
 import keras
@@ -109,10 +110,11 @@ def import_weights(options, given, weights: Weights) -> int:
 
 def _say_what_next(config: Config, classes: int, step: int, has_discriminator: bool) -> None:
     print(f"{config.workdir}: a run of {classes} classes at step {step}; to look at it:")
-    print(f"python -m sagan_tf.sample --workdir={config.workdir}")
+    place = shlex.quote(config.workdir)
+    print(f"python -m sagan_tf.sample --workdir={place}")
     if not has_discriminator:
         print("there is no discriminator: it cannot be trained further, but another run can begin with it:")
-        print(f"python -m sagan_tf.train --initialize_from={config.workdir} --workdir=... --dataset=...")
+        print(f"python -m sagan_tf.train --initialize_from={place} --workdir=... --dataset=...")
 
 
 def _networks(weights: Weights) -> dict[str, matching.SourceNetwork]:

@@ -1,6 +1,7 @@
 """A checkpoint of the 2018 release (brain-research/self-attention-gan) becomes a run."""
 
 import dataclasses
+import shlex
 
 from sagan_tf.runs.config import Config
 from sagan_tf.system import runtime
@@ -49,7 +50,8 @@ def import_release(options, given) -> int:
     _fill(state, contents, config, options.skip_surplus)
     publishing.write(config, names, state.checkpoint(), contents.step)
     print(f"{config.workdir}: a run of {classes} classes at step {contents.step}; to train it further:")
-    print(f"python -m sagan_tf.train --workdir={config.workdir} --dataset={config.dataset}")
+    flags = f"--workdir={shlex.quote(config.workdir)} --dataset={shlex.quote(config.dataset)}"
+    print(f"python -m sagan_tf.train {flags}")
     return 0
 
 

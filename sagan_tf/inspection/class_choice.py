@@ -63,9 +63,22 @@ def _label(text: str, class_names) -> int:
     label = label_of(text, class_names)
     if label is not None:
         return label
-    listed = ", ".join(class_names[:_NAMED]) + (", ..." if len(class_names) > _NAMED else "")
     raise UserError(
-        f"no such class; allowed are names ({listed}) and numbers from 0 to {len(class_names) - 1}",
+        f"no such class; allowed are names ({_listed(class_names)}){_numbers(class_names)}",
         option="classes",
         value=text,
     )
+
+
+def _numbers(class_names) -> str:
+    """Which numbers name classes besides the names, for a message; see `class_names.label_of`."""
+    texts, names = list(map(str, range(len(class_names)))), set(class_names)
+    taken = [not name.isdecimal() or text in names for text, name in zip(texts, class_names, strict=True)]
+    if all(taken):
+        return f" and numbers from 0 to {len(class_names) - 1}"
+    others = [text for text, is_taken in zip(texts, taken, strict=True) if is_taken and text not in names]
+    return f" and the numbers {_listed(others)}" if others else ""
+
+
+def _listed(texts) -> str:
+    return ", ".join(texts[:_NAMED]) + (", ..." if len(texts) > _NAMED else "")

@@ -29,6 +29,7 @@ class ReportedRun(typing.NamedTuple):
       config: the run's configuration.
       lines: lines of metrics.jsonl, by rising step, without those that hold only scores.
       scores: lines of scores.jsonl.
+      first_step: the step at which it began to learn; not 0 for an imported run.
       hours: float (n,), hours of training up to each of `lines`, see `training_hours`.
     """
 
@@ -36,6 +37,7 @@ class ReportedRun(typing.NamedTuple):
     config: typing.Any
     lines: list[dict]
     scores: list[dict]
+    first_step: int
     hours: np.ndarray
 
 
@@ -68,7 +70,10 @@ def _read_run(workdir: str, name: str) -> ReportedRun:
         raise UserError("metrics.jsonl holds no metrics yet", option="runs", value=workdir)
     scores = results.read(RunFiles(workdir).scores)
     scores = [line for line in scores if line.get("step") is not None]
-    return ReportedRun(name, config, lines, scores, training_hours(lines))
+    first_step = run_files.read_first_step(workdir)
+    if first_step > lines[0]["step"]:  # an earlier version began it, which did not record this
+        first_step = 0
+    return ReportedRun(name, config, lines, scores, first_step, training_hours(lines, first_step))
 
 
 def short_names(paths: typing.Sequence[str]) -> list[str]:
@@ -81,11 +86,14 @@ def short_names(paths: typing.Sequence[str]) -> list[str]:
     return [os.path.abspath(path) for path in paths]
 
 
-def training_hours(lines: typing.Sequence[dict]) -> np.ndarray:
-    """Hours of training up to each line, from steps and speed. Pauses, samples and scores do not count."""
+def training_hours(lines: typing.Sequence[dict], first_step: int = 0) -> np.ndarray:
+    """Hours of training from `first_step` up to each line, from steps and speed.
+
+    Pauses, samples and scores do not count.
+    """
     steps = np.array([line["step"] for line in lines], float)
     speed = np.array([line[run_files.SPEED] for line in lines], float)
-    return np.cumsum(np.diff(steps, prepend=0.0) / speed) / 3600.0
+    return np.cumsum(np.diff(steps, prepend=first_step) / speed) / 3600.0
 
 
 def panels(runs: typing.Sequence[ReportedRun], wanted: typing.Sequence[str]) -> list[Panel]:
@@ -153,8 +161,8 @@ def _score_curves(runs: dict[str, ReportedRun], of_runs: dict) -> dict:
     curves = {}
     for name, values in of_runs.items():
         steps, values = np.array(sorted(values.items()), float).T
-        known = [line["step"] for line in runs[name].lines]
-        hours = np.interp(steps, [0, *known], [0.0, *runs[name].hours])
+        known = [runs[name].first_step, *(line["step"] for line in runs[name].lines)]
+        hours = np.interp(steps, known, [0.0, *runs[name].hours])
         curves[name] = (steps, hours, values)
     return curves
 
@@ -188,7 +196,8 @@ def figure(runs: typing.Sequence[ReportedRun], shown: typing.Sequence[Panel]):
     for panel, row in zip(shown, axes, strict=True):
         for name, (steps, hours, values) in panel.curves.items():
             colour, line = style[name]
-            marker = "o" if panel.larger_is_better is not None else None  # scores are few
+            # Scores are few; a line through a single value is not seen.
+            marker = "o" if panel.larger_is_better is not None or len(values) == 1 else None
             for axis, x in zip(row, (steps, hours), strict=True):
                 axis.plot(
                     x, values, line, color=colour, label=name, linewidth=1.2, marker=marker, markersize=3

@@ -77,7 +77,7 @@ def draw(
     generator: samples.SampledGenerator, z: np.ndarray, labels: np.ndarray, batch_size: int
 ) -> np.ndarray:
     """Images uint8 (n, size, size, 3) of z float32 (n, z_dim) and labels int32 (n,)."""
-    images = []
+    images, batch_size = [], min(batch_size, len(z))
     for start in range(0, len(z), batch_size):
         # A short last batch is filled up, because another shape would be traced and compiled anew.
         rows = np.arange(start, start + batch_size) % len(z)

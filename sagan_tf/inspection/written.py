@@ -15,7 +15,7 @@ from sagan_tf.inspection import nearest
 from sagan_tf.inspection.artist import Artist
 from sagan_tf.inspection.sample_folder import Folder
 from sagan_tf.inspection.source import SampleSource
-from sagan_tf.runs import restoring, run_files
+from sagan_tf.runs import choice, restoring
 from sagan_tf.system.errors import UserError
 from sagan_tf.system.progress import Progress
 
@@ -87,9 +87,8 @@ def training(
     Raises:
       UserError: no checkpoint can be read.
     """
-    saved = run_files.checkpoints(workdir), run_files.best_checkpoints(workdir)
     frames = []
-    for step in sorted({step for checkpoints in saved for step in checkpoints.steps()}):
+    for step in choice.all_steps(workdir):
         try:
             run = restoring.restore(workdir, str(step), ema, batch_statistics)
         except UserError as error:  # damaged, or deleted in the meantime by the process that trains

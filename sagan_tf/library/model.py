@@ -96,7 +96,7 @@ class Model:
         labels = self._labels(classes, n)
         _check_drawing(truncation, batch_size)
         drawn = GeneratorSamples(self._generator, labels, seed, truncation)
-        return np.concatenate(list(drawn.batches(min(batch_size, n))))
+        return np.concatenate(list(drawn.batches(batch_size)))
 
     def attention(
         self, classes: Classes = (), n: int = 8, seed: int = 0, truncation: float = 0.0

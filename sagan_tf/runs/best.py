@@ -5,6 +5,7 @@ import os
 import typing
 
 from sagan_tf.system import files
+from sagan_tf.system.errors import UserError
 
 _FILE = "best.json"
 
@@ -68,13 +69,17 @@ def write(folder: str, entries: typing.Iterable[Entry], measure: dict | None) ->
 def read(folder: str, steps: typing.Container[int]) -> tuple[list[Entry], dict | None]:
     """Reads what `write` wrote, and keeps only the entries of these steps; no entries without a file.
 
-    Earlier versions wrote the entries alone: then the measure is None.
+    Earlier versions wrote the entries alone: then the measure is None. Raises UserError if it is damaged.
     """
     path = os.path.join(folder, _FILE)
     if not os.path.isfile(path):
         return [], None
-    with open(path, encoding="utf-8") as file:
-        content = json.load(file)
-    if isinstance(content, list):
-        content = {"measure": None, "entries": content}
-    return [Entry(*entry) for entry in content["entries"] if entry[0] in steps], content["measure"]
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        if isinstance(content, list):
+            content = {"measure": None, "entries": content}
+        entries = [Entry(*entry) for entry in content["entries"]]
+        return [entry for entry in entries if entry.step in steps], content["measure"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is damaged ({error!r}); remove it: which are best is then open") from error

@@ -11,6 +11,18 @@ def check_checkpoint(checkpoint: str, *names: str, option: str = "checkpoint") -
         raise UserError(f"allowed are {', '.join(names)}, or a step", option=option, value=checkpoint)
 
 
+def all_steps(workdir: str) -> list[int]:
+    """Steps of a run's checkpoints, lowest first; also of those that are only kept for their scores."""
+    paths = RunFiles(workdir)
+    return sorted({*steps_in(paths.checkpoints), *steps_in(paths.best)})
+
+
+def check_has_checkpoint(workdir: str) -> None:
+    """Raises UserError if a run has no checkpoint."""
+    if not all_steps(workdir):
+        raise UserError("has no checkpoint yet", option="workdir", value=workdir)
+
+
 def choose(workdir: str, checkpoint: str) -> tuple[str, list[int]]:
     """The folder of the checkpoint, and the steps to try there, the best choice last.
 
@@ -30,16 +42,14 @@ def choose(workdir: str, checkpoint: str) -> tuple[str, list[int]]:
                 f"--workdir={workdir}: has no best checkpoint (--evaluate_every_steps keeps them)"
             )
         return paths.best, [entries[0].step]
-    if not saved and not kept:
-        raise UserError(f"--workdir={workdir}: has no checkpoint yet")
+    check_has_checkpoint(workdir)
     if checkpoint == "latest" and saved:
         return paths.checkpoints, saved
     for folder, steps in ((paths.checkpoints, saved), (paths.best, kept)):
         if checkpoint.isdigit() and int(checkpoint) in steps:
             return folder, [int(checkpoint)]
-    allowed = sorted({*saved, *kept})
     names = "allowed are latest, best" if saved else "only the best are left; allowed are best"
-    raise UserError(", ".join([names, *map(str, allowed)]), option="checkpoint", value=checkpoint)
+    raise UserError(", ".join([names, *map(str, all_steps(workdir))]), option="checkpoint", value=checkpoint)
 
 
 def check_fixed(options) -> None:

@@ -1,6 +1,7 @@
 """From a run's directory back to its networks."""
 
 import dataclasses
+import sys
 import typing
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ from sagan_tf.runs.choice import choose
 from sagan_tf.runs.config import Config
 from sagan_tf.runs.objects import make_discriminator, make_generator
 from sagan_tf.runs.run_files import has_discriminator, read_class_names, read_config
-from sagan_tf.system.errors import UserError
+from sagan_tf.system.errors import UserError, printable
 from sagan_tf.training.checkpoint import Checkpoints, DamagedCheckpointError
 from sagan_tf.training.state import named_variables
 
@@ -39,7 +40,8 @@ def restore(
 
     Args:
       workdir: the run's directory.
-      checkpoint: "latest" (the newest sound one), "best" (see --best_metric) or a step.
+      checkpoint: "latest" (the newest sound one; damaged ones after it are named on standard error), "best"
+        (see --best_metric) or a step.
       ema: whether `generator` has the averaged weights.
       batch_statistics: "moving" (the generator's moving averages, as training left them) or "estimated"
         (from samples, for these very weights; the same every time).
@@ -57,13 +59,21 @@ def restore(
         discriminator = networks["discriminator"] = make_discriminator(in_float32, len(class_names))
     objects = {name: named_variables(network) for name, network in networks.items()}
     saved = Checkpoints(folder)
-    problem = None
+    problems = {}
     for step in reversed(steps):
         try:
             saved.restore(tf.train.Checkpoint(**objects), step, partial=True)
             if batch_statistics == "estimated":
                 estimate_statistics(generator, random_inputs(generator, seed=0))
+            _warn(problems, step)
             return Run(config, class_names, step, generator, discriminator)
         except DamagedCheckpointError as error:
-            problem = error
-    raise UserError(f"--workdir={workdir}: checkpoint is damaged: {problem}")
+            problems[step] = error
+    raise UserError(f"--workdir={workdir}: checkpoint is damaged: {'; '.join(map(str, problems.values()))}")
+
+
+def _warn(problems: dict[int, DamagedCheckpointError], used: int) -> None:
+    """Names the damaged checkpoints on standard error, and the one that is used instead."""
+    for step, problem in problems.items():
+        line = f"warning: checkpoint of step {step} is damaged ({problem}); step {used} is used instead"
+        print(printable(line), file=sys.stderr, flush=True)

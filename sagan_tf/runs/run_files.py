@@ -1,7 +1,6 @@
 """What stands in a run's directory: configuration, names of the classes, checkpoints."""
 
 import dataclasses
-import json
 import os
 import time
 import typing
@@ -96,18 +95,29 @@ def write_environment(config: Config, step: int, environment: runtime.Environmen
     json_lines.append(RunFiles(config.workdir).environment, line | environment.record())
 
 
+def read_first_step(workdir: str) -> int:
+    """The step at which a run began to train, by `environment.jsonl`; 0 if that is not known."""
+    lines = json_lines.read(RunFiles(workdir).environment)
+    return min((line["step"] for line in lines if "step" in line), default=0)
+
+
 def read_class_names(workdir: str) -> tuple[str, ...]:
     """The names of a run's classes. Raises UserError if they cannot be read."""
     return class_names.read(RunFiles(workdir).classes)
 
 
 def read_import(workdir: str) -> dict | None:
-    """Where the weights of an imported run come from and what was decided; None for other runs."""
+    """Where the weights of an imported run come from and what was decided; None for other runs.
+
+    Raises UserError if the file is damaged.
+    """
     path = RunFiles(workdir).imported
     if not os.path.isfile(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: is damaged ({error}); put a copy of it back, or import again") from error
 
 
 def has_discriminator(workdir: str) -> bool:

@@ -17,6 +17,7 @@ _CLASS_AXES = (
     (r"classifier/(kernel|u)", 1),
     (r"classifier/bias", 0),
 )
+_LISTED = 20  # how many classes get a line of their own
 
 
 def begin(config: Config, state: State, class_names: typing.Sequence[str], report=print) -> None:
@@ -29,12 +30,13 @@ def begin(config: Config, state: State, class_names: typing.Sequence[str], repor
       UserError: the other run cannot be read, or has not the blocks of the discriminator that are to be
         frozen; or the class map names classes that are not there.
     """
-    old = _restore(config, ema=False)
+    old = _restore(config, "latest", ema=False)
     weights = class_weights(old.class_names, class_names, config.class_map)
     report(f"beginning with {config.initialize_from} at step {old.step}:")
+    average = _restore(config, str(old.step), ema=True).generator
     networks = [
         ("generator", old.generator, state.generator),
-        ("average of the generator", _restore(config, ema=True).generator, state.ema_generator),
+        ("average of the generator", average, state.ema_generator),
     ]
     if old.discriminator is None:
         if config.freeze_discriminator_blocks:
@@ -51,7 +53,8 @@ def begin(config: Config, state: State, class_names: typing.Sequence[str], repor
             _check_frozen(config, target, left)
         for line in lines:
             report(line)
-    if state.generator.classes and not _is_identity(weights):
+    as_they_were = list(old.class_names) == list(class_names) and _is_identity(weights)
+    if state.generator.classes and not as_they_were:
         for line in _describe(weights, old.class_names, class_names):
             report(line)
 
@@ -68,9 +71,9 @@ def _check_frozen(config: Config, discriminator, left: list[str]) -> None:
         )
 
 
-def _restore(config: Config, ema: bool) -> restoring.Run:
+def _restore(config: Config, checkpoint: str, ema: bool) -> restoring.Run:
     try:
-        return restoring.restore(config.initialize_from, ema=ema)
+        return restoring.restore(config.initialize_from, checkpoint, ema)
     except UserError as error:
         raise UserError(f"--initialize_from={config.initialize_from}: {_reason(error)}") from error
 
@@ -84,19 +87,30 @@ def class_weights(old: typing.Sequence[str], new: typing.Sequence[str], path: st
 
     Args:
       old, new: names of the classes.
-      path: of the class map, see --class_map. Without one, as many classes stay as they are (in the order of
-        the names, if the names are the same), and another number of classes are all the mean of the old ones.
+      path: of the class map, see --class_map. Without one, a class begins as the old one of the same name,
+        or as the mean of all old ones. Where the names tell nothing (none is in both lists, or numbers stand
+        in the place of names), as many classes keep their order, and all others are the mean.
 
     Raises:
       UserError: the map cannot be read, or names a class that is not there.
     """
     if path:
         return _from_map(list(old), list(new), path)
-    if len(old) != len(new):
-        return np.full((len(new), len(old)), 1 / len(old), np.float32)
-    same = sorted(old) == sorted(new) and len(set(old)) == len(old)
-    order = [list(old).index(name) for name in new] if same else range(len(old))
-    return np.eye(len(old), dtype=np.float32)[list(order)]
+    mean = np.full(len(old), 1 / len(old), np.float32)
+    rows = np.eye(len(old), dtype=np.float32)
+    if _names_tell(old, new):
+        by_name = dict(zip(old, rows, strict=True))
+        return np.stack([by_name.get(name, mean) for name in new])
+    return rows if len(old) == len(new) else np.tile(mean, (len(new), 1))
+
+
+def _names_tell(old: typing.Sequence[str], new: typing.Sequence[str]) -> bool:
+    """Whether a name that is in both lists is the same class in both.
+
+    Labels in the place of names (0, 1, 2, ...) tell nothing about another number of classes.
+    """
+    is_unnamed = any(list(names) == list(map(str, range(len(names)))) for names in (old, new))
+    return bool({*old} & {*new}) and len({*old}) == len(old) and (len(old) == len(new) or not is_unnamed)
 
 
 def _from_map(old: list[str], new: list[str], path: str) -> np.ndarray:
@@ -174,10 +188,21 @@ def _class_axis(path: str, shape) -> int | None:
 
 
 def _describe(weights: np.ndarray, old, new) -> typing.Iterator[str]:
-    averaged = [name for row, name in zip(weights, new, strict=True) if (row > 0).all() and len(old) > 1]
+    """Lines that say what each class of `new` begins as."""
+    averaged, same, others = [], 0, []
     for row, name in zip(weights, new, strict=True):
-        if name not in averaged:
-            yield f"class {name} begins as {', '.join(old[index] for index in np.flatnonzero(row))}"
+        begins_as = [old[index] for index in np.flatnonzero(row)]
+        if (row > 0).all() and len(old) > 1:
+            averaged.append(name)
+        elif begins_as == [name]:
+            same += 1
+        else:
+            others.append(f"class {name} begins as {', '.join(begins_as)}")
+    yield from others[:_LISTED]
+    if others[_LISTED:]:
+        yield f"... and {len(others) - _LISTED} classes more"
+    if same:
+        yield f"{same} classes begin as those of the same names"
     if averaged:
         yield f"{len(averaged)} classes begin as the mean of all {len(old)}: {', '.join(averaged[:10])}" + (
             ", ..." if len(averaged) > 10 else ""

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 import sys
 import typing
@@ -51,6 +52,15 @@ def whole(path: str, mode: str = "w"):
 def open_to_read(path: str) -> typing.BinaryIO:
     """Opens a file for reading bytes; a pipe that nobody writes to is empty, it is not waited for."""
     return open(path, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+
+
+def read_json(path: str) -> dict:
+    """Reads a file that holds a JSON object. Raises OSError; ValueError if it holds anything else."""
+    with open(path, encoding="utf-8") as file:
+        content = json.load(file)
+    if not isinstance(content, dict):
+        raise ValueError(f"a JSON object was expected, not {type(content).__name__}")
+    return content
 
 
 def write(path: str, content: str | bytes) -> None:

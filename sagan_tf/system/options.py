@@ -361,16 +361,17 @@ def from_flagfile(cls, path: str):
     return parse(cls, [f"--flagfile={path}"])[0]
 
 
-def difference(old, new, ignored=()) -> list[str]:
+def difference(old, new, ignored=(), same_place=paths.same) -> list[str]:
     """One line for every option that differs, e.g. `--seed: 0 before, 1 now`.
 
-    Options that may change, and the names in `ignored`, are left out. Two paths of one place are the same.
+    Options that may change, and the names in `ignored`, are left out. `same_place` tells whether two paths
+    name one place.
     """
     changed = [
         field.name
         for field in dataclasses.fields(old)
         if not (field.metadata["may_change"] or field.name in ignored)
-        and _compared(field, old) != _compared(field, new)
+        and not _is_same(field, getattr(old, field.name), getattr(new, field.name), same_place)
     ]
     return [
         f"--{name}: {format_value(getattr(old, name))!r} before, {format_value(getattr(new, name))!r} now"
@@ -378,6 +379,9 @@ def difference(old, new, ignored=()) -> list[str]:
     ]
 
 
-def _compared(field: dataclasses.Field, options):
-    value = getattr(options, field.name)
-    return paths.normal(value) if field.metadata["is_path"] and isinstance(value, str) else value
+def _is_same(field: dataclasses.Field, value, other, same_place) -> bool:
+    if not field.metadata["is_path"]:
+        return value == other
+    if isinstance(value, tuple):
+        return len(value) == len(other) and all(map(same_place, value, other))
+    return same_place(value, other)

@@ -58,13 +58,25 @@ def outlasting(name: str):
     `name` is the command's, for the line on standard error.
     """
     before = sys.stdout, sys.stderr
-    sys.stderr = errors = Outlasting(before[1], lambda line: None)
-    sys.stdout = Outlasting(before[0], lambda line: print(f"{name}: {line}", file=errors))
+    _open_closed()
+    # Python's own stream is None if its descriptor was closed.
+    out, error = (stream or open(os.devnull, "w") for stream in before)
+    sys.stderr = errors = Outlasting(error, lambda line: None)
+    sys.stdout = Outlasting(out, lambda line: print(f"{name}: {line}", file=errors))
     try:
         yield
         sys.stdout.flush()
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _open_closed() -> None:
+    """Opens what a shell has closed (`>&-`): otherwise the next file would get the number 1, and our text."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def check_directory(option: str, path: str) -> None:

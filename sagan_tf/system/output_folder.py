@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from sagan_tf.system import files, options
+from sagan_tf.system import files, options, paths
 from sagan_tf.system.errors import UserError, naming, writing
 
 
@@ -12,28 +12,43 @@ class OutputFolder:
 
     Args:
       path: the directory; made if need be.
-      made_by: the command's options, complete; they have `output`. Those that `may_change` do not matter.
+      made_by: the command's options, complete; they have `output`, which is `path`. Those that `may_change`
+        do not matter.
       record: name of the flagfile in it that says what made it.
+      compared: the only options that must be the same; None for all.
+      known_by: a file by which a folder is taken that an earlier version made without a record; "" for none.
 
     Raises:
       UserError: it holds something else, or cannot be written.
     """
 
-    def __init__(self, path: str, made_by, record: str):
+    def __init__(
+        self, path: str, made_by, record: str, compared: tuple[str, ...] | None = None, known_by: str = ""
+    ):
         self.path = path
         with naming("output", path), writing("output", path):
             os.makedirs(path, exist_ok=True)
-            self._check(made_by, record)
+            self._check(made_by, record, compared, known_by)
             text = options.to_flagfile(made_by, "The options that made what is here: a flagfile.")
             files.write(self.file(record), text)
 
-    def _check(self, made_by, record: str) -> None:
-        if not os.listdir(self.path):
+    def _check(self, made_by, record: str, compared, known_by: str) -> None:
+        found = [name for name in os.listdir(self.path) if not name.endswith(files.PARTIAL)]
+        if not found or (known_by in found and record not in found):
             return
-        if not os.path.isfile(self.file(record)):
+        if record not in found:
             raise UserError("holds other files; name a new or empty directory")
         old = options.from_flagfile(type(made_by), self.file(record))
-        changes = options.difference(dataclasses.replace(old, output=made_by.output), made_by)
+
+        def same_place(before: str, now: str) -> bool:
+            """A run and the folder in it may have been moved or renamed together."""
+            from_here = paths.seen_from(self.path, now)
+            return paths.same(before, now) or paths.seen_from(old.output, before) == from_here
+
+        now = dataclasses.replace(made_by, output=old.output)
+        names = {field.name for field in dataclasses.fields(old)}
+        ignored = names - set(names if compared is None else compared)
+        changes = options.difference(old, now, ignored, same_place)
         if changes:
             raise UserError(f"holds what other options made ({'; '.join(changes)}); name another directory")
 

@@ -46,6 +46,25 @@ def absolute(place: str, kinds: tuple[str, ...] = ()) -> str:
     return os.path.abspath(place)
 
 
+def same(place: str, other: str) -> bool:
+    """Whether two places are one, however they are written: `a`, `./a`, its absolute path, a link to it."""
+    return _map_path(os.path.realpath, place) == _map_path(os.path.realpath, other)
+
+
+def seen_from(folder: str, place: str) -> str:
+    """The way from a folder to a place: it stays the same if both are moved together. URLs stay."""
+    return _map_path(lambda path: os.path.relpath(path, folder), place)
+
+
+def _map_path(function, place: str) -> str:
+    """Applies a function to the path in a place, also in KIND:PATH; URLs and "" stay."""
+    place = normal(place)
+    if not place or "://" in place:
+        return place
+    kind, path = _split(place)
+    return kind + function(path)
+
+
 def beside(place: str, ending: str) -> str:
     """The path of what lies beside a file or folder and has its name and an ending: a/b -> a/b.ENDING.
 

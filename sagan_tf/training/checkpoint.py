@@ -13,7 +13,7 @@ import typing
 import tensorflow as tf
 
 from sagan_tf.system.errors import UserError
-from sagan_tf.system.files import sha256, sync
+from sagan_tf.system.files import read_json, sha256, sync
 from sagan_tf.system.paths import for_tensorflow
 from sagan_tf.system.run_directory import steps_in
 
@@ -116,9 +116,10 @@ class Checkpoints:
         """Raises DamagedCheckpointError, which names the file, if a checkpoint has changed."""
         directory = self.path(step)
         try:
-            with open(os.path.join(directory, MANIFEST)) as file:
-                files = json.load(file)["files"]
-        except (OSError, ValueError, KeyError) as error:
+            files = read_json(os.path.join(directory, MANIFEST)).get("files")
+            if not files or not isinstance(files, dict):
+                raise ValueError("it names no files")
+        except (OSError, ValueError) as error:
             raise DamagedCheckpointError(f"{directory}/{MANIFEST}: {error}") from error
         for name, expected in files.items():
             path = os.path.join(directory, name)

@@ -63,6 +63,19 @@ def test_split_that_no_array_is_named_after_is_refused(tmp_path, kind):
     assert _open(f"{kind}:{path}", split="test")[2].tolist() == _LABELS.tolist()
 
 
+@pytest.mark.parametrize("kind", ["npz", "hdf5"])
+def test_splits_share_images_if_they_are_of_one_array(tmp_path, kind):
+    path = tmp_path / f"x.{kind}"
+    arrays = {"x_test": _PIXELS, "x_train": _PIXELS, "y": _LABELS}
+    if kind == "npz":
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            file.update(arrays)
+    assert data.count_shared(f"{kind}:{path}", "train", "test") == 0
+    assert data.count_shared(f"{kind}:{path}", "x_tr", "train") == 30
+
+
 def test_grey_npz_without_labels_is_one_class(tmp_path):
     np.savez(tmp_path / "x.npz", _PIXELS[..., 0])
     dataset, images, labels = _open(f"npz:{tmp_path}/x.npz")
@@ -101,6 +114,16 @@ def test_array_files_that_cannot_be_used(tmp_path):
     refused("must have one array of labels", a=_PIXELS, b=_LABELS, c=_LABELS)
     refused("must count from 0", a=_PIXELS, b=_LABELS - 2)
     refused("1 or 3 channels", a=np.zeros((5, 4, 4, 7), np.uint8))
+    np.savez_compressed(path, images=_PIXELS, y=_LABELS)
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read .*"):
+        _open(f"npz:{path}")
+    with open(path, "wb") as file:
+        np.save(file, _PIXELS)
+    with pytest.raises(UserError, match="no .npz file, as numpy.savez writes them"):
+        _open(f"npz:{path}")
     path.write_bytes(b"PK\x03\x04 and then nothing")
     (tmp_path / "x.hdf5").write_bytes(b"nothing")
     for kind in ("npz", "hdf5"):

@@ -184,6 +184,19 @@ def test_damage_is_found(folder, tmp_path, damage):
             data.open_dataset(f"records:{out}", image_size=_SIZE)
 
 
+@pytest.mark.parametrize("encoding", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("in_memory", ["yes", "no"])
+def test_a_damaged_image_in_records_names_the_folder(folder, tmp_path, encoding, in_memory):
+    """As the file is as long as before, this shows only when the image is read."""
+    out = tmp_path / "out"
+    manifest = _prepare(folder, out, encoding=encoding)
+    with np.load(out / records.INDEX) as index, open(out / manifest.shards[0]["file"], "r+b") as file:
+        file.seek(index["offsets"][2])
+        file.write(b"damaged!")
+    with pytest.raises(UserError, match=f"^{out}: an image in it cannot be read.*damaged.*check_data"):
+        data.open_dataset(f"records:{out}", image_size=_SIZE, in_memory=in_memory).source.read(np.arange(9))
+
+
 def test_mistakes(prepared, tmp_path):
     with pytest.raises(UserError, match="no such directory"):
         data.open_dataset(f"records:{tmp_path}/nowhere", image_size=_SIZE)
@@ -206,11 +219,48 @@ def test_two_at_once_are_kept_apart(folder, tmp_path):
 def test_settings_are_all_compared(folder, tmp_path):
     with contextlib.suppress(KeyboardInterrupt):
         _prepare(folder, tmp_path, workers=1, examples=_Stops(folder, 0))
-    settings = _settings(folder)
+    settings, identity = _settings(folder), FolderExamples(folder).identify().identity
+    state = tmp_path / "preparing.json"
+    before = json.loads(state.read_text())
+    del before["source_identity"]  # of an earlier version
     for field in dataclasses.fields(settings):
+        if field.name == "source_digest":
+            continue
+        if field.name == "source":
+            state.write_text(json.dumps(before))
         other = dataclasses.replace(settings, **{field.name: "other"})
         with pytest.raises(UserError, match=f"{field.name}: .* before, other now"):
-            prepare._claim(str(tmp_path), other)
+            prepare._claim(str(tmp_path), other, identity)
+    for damage in ("", "[]", "3"):
+        state.write_text(damage)
+        with pytest.raises(UserError, match="preparing.json: is damaged .*; remove"):
+            prepare._claim(str(tmp_path), settings, identity)
+
+
+@pytest.mark.parametrize("stops", [20, None])
+@pytest.mark.parametrize("ending", ["bmp", "txt"])
+def test_images_that_changed_are_not_mixed_with_those_before(tmp_path, stops, ending):
+    """Not even if every file is as large as before, as bitmaps are. A folder may be renamed."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for number in range(30):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(source / f"{number:02d}.bmp")
+    with contextlib.suppress(KeyboardInterrupt):
+        stopped = _Stops(str(source), stops) if stops else None
+        _prepare(str(source), out, workers=1, examples=stopped)
+    before = _contents(out)
+    pixel = (source / "03.bmp").read_bytes()
+    if ending == "bmp":
+        Image.new("RGB", (20, 20), "white").save(source / "03.bmp")
+    else:
+        os.rename(source / "03.bmp", source / "03.txt")
+    with pytest.raises(UserError, match="holds records of other images"):
+        _prepare(str(source), out)
+    assert _contents(out) == before
+    (source / f"03.{ending}").unlink()
+    (source / "03.bmp").write_bytes(pixel)
+    moved = source.rename(tmp_path / "moved")
+    assert _prepare(str(moved), out).num_examples == 30
 
 
 def test_images_without_labels_are_prepared_and_counted(tmp_path):

@@ -49,6 +49,20 @@ def data_dir(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize(
+    ("split", "other", "shared"),
+    [
+        ("train", "test", 0),
+        ("train[:10]", "train[10:]", 0),
+        ("train[:10]", "train[8:]", 2),
+        ("all", "test", 7),
+        ("train[20:]+train[:3]", "train[2:21]", 2),
+    ],
+)
+def test_splits_that_share_images(data_dir, split, other, shared):
+    assert data.count_shared("tfds:tiny_shapes", split, other, data_dir) == shared
+
+
 @pytest.mark.parametrize("split", ["train", "test", "train[4:20]", "train[50%:]+test"])
 @pytest.mark.parametrize("in_memory", ["yes", "no"])
 def test_same_examples_as_tfds(data_dir, split, in_memory):

@@ -31,10 +31,25 @@ def test_unconditional():
         choose(("cat",), (), False)
 
 
-@pytest.mark.parametrize("text", ["cow", "4", "-1", "1.0"])
+@pytest.mark.parametrize("text", ["cow", "2", "4", "-1", "1.0"])
 def test_classes_that_do_not_exist(text):
-    with pytest.raises(UserError, match=rf"--classes={text}: no such class.*cat, dog, 0, owl.*0 to 3"):
+    """Allowed numbers are those that are taken: not that of a class which has a number for its name."""
+    allowed = r"allowed are names \(cat, dog, 0, owl\) and the numbers 1, 3$"
+    with pytest.raises(UserError, match=rf"--classes={text}: no such class; {allowed}"):
         choose((text,), NAMES, True)
+    for number in (1, 3):
+        assert choose((str(number),), NAMES, True) == [number]
+
+
+def test_the_numbers_that_are_allowed():
+    for names, allowed in (
+        (("0", "1", "2"), r" and numbers from 0 to 2$"),
+        (("cat", "dog"), r" and numbers from 0 to 1$"),
+        (("0", "1", "10", "2"), r"names \(0, 1, 10, 2\)$"),
+        ([f"a{number}" for number in range(50)] + ["7"], r" and the numbers 0, 1, 2, .*, 20, \.\.\.$"),
+    ):
+        with pytest.raises(UserError, match=f"no such class; allowed are .*{allowed}"):
+            choose(("99",), names, True)
 
 
 def test_names_in_both_unicode_forms():

@@ -43,6 +43,20 @@ def test_batches_do_not_matter_and_rows_stay_in_place():
         assert_pictures_agree(images[:, 1, 1], expected)
 
 
+def test_no_more_images_are_drawn_than_are_wanted():
+    sizes = []
+
+    def generate(z, labels):
+        sizes.append(len(z))
+        return tf.zeros((len(z), 2, 2, 3))
+
+    generator = samples.SampledGenerator(generate, 4, 2, True)
+    draw(generator, z_of(2), np.zeros(2, np.int32), 5000)
+    list(samples.GeneratorSamples(generator, np.zeros(2, np.int32), 0, 0.0).batches(5000))
+    draw(generator, z_of(5), np.zeros(5, np.int32), 4)
+    assert sizes == [2, 2, 4, 4]
+
+
 @pytest.mark.parametrize("arguments", [{}, {"embedding_size": 5, "hierarchical_z": True}])
 def test_an_unmixed_class_is_the_class(arguments):
     whole = network(**arguments)

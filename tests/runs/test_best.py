@@ -1,7 +1,10 @@
 """Which checkpoints are kept for their scores, and the file that says so."""
 
+import pytest
+
 from sagan_tf.runs import best
 from sagan_tf.runs.best import Best, Entry
+from sagan_tf.system.errors import UserError
 
 
 def test_best_keeps_the_best():
@@ -38,3 +41,10 @@ def test_the_file_of_the_best_tells_the_measure(tmp_path):
     assert best.read(folder, [10]) == ([Entry(10, 5.0)], measure)  # a checkpoint is gone
     (tmp_path / "best.json").write_text("[[20, 4.0], [10, 5.0]]")  # of an earlier version
     assert best.read(folder, [10, 20]) == (entries, None)
+
+
+@pytest.mark.parametrize("text", ["", "3", "{}", '{"entries": 3, "measure": null}', "[3]", "[[1]]"])
+def test_a_damaged_file_of_the_best_is_named(tmp_path, text):
+    (tmp_path / "best.json").write_text(text)
+    with pytest.raises(UserError, match="best.json: is damaged .*; remove it"):
+        best.read(str(tmp_path), [1, 3])

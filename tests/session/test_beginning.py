@@ -86,6 +86,50 @@ def test_the_same_names_in_another_order_keep_their_rows():
     np.testing.assert_array_equal(beginning.class_weights(["a", "b"], ["x", "y"]), np.eye(2))
 
 
+def test_shared_names_keep_their_rows_and_others_begin_as_the_mean():
+    """One class is another one: the names after it do not shift, whatever the number of classes."""
+    cats = ["cat", "dog", "owl"]
+    third = np.float32(1 / 3)
+    for new, expected in (
+        (["ant", "cat", "dog"], [[third] * 3, [1, 0, 0], [0, 1, 0]]),
+        (["cat", "owl"], [[1, 0, 0], [0, 0, 1]]),
+        (["ant", "cat", "dog", "owl"], [[third] * 3, *np.eye(3)]),
+    ):
+        np.testing.assert_array_equal(beginning.class_weights(cats, new), expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (["0", "1", "2"], ["ant", "cat", "dog"], np.eye(3)),
+        (["ant", "cat", "dog"], ["0", "1", "2"], np.eye(3)),
+        (["0", "1", "2", "3"], ["0", "1"], np.full((2, 4), 0.25)),
+        (["0", "1", "10", "2"], ["0", "1"], np.full((2, 4), 0.25)),
+        (["0", "1", "2"], ["1", "2", "3"], [[0, 1, 0], [0, 0, 1], np.full(3, np.float32(1 / 3))]),
+    ],
+)
+def test_numbers_in_place_of_names(old, new, expected):
+    """Numbers that an import or a file without names has given are no names."""
+    np.testing.assert_array_equal(beginning.class_weights(old, new), expected)
+
+
+def test_other_names_are_reported_even_if_classes_keep_their_order(source):
+    names = ["nought", *map(str, range(1, 9)), "nine"]
+    _, lines = begun(source, names)
+    assert "8 classes begin as those of the same names" in lines
+    assert "2 classes begin as the mean of all 10: nought, nine" in lines
+    _, lines = begun(source, [f"digit {number}" for number in range(10)])
+    assert [line for line in lines if line.startswith("class ")] == [
+        f"class digit {number} begins as {number}" for number in range(10)
+    ]
+
+
+def test_many_classes_are_not_all_listed():
+    old, new = ([f"{letter}{number}" for number in range(1000)] for letter in "ab")
+    lines = list(beginning._describe(np.eye(1000), old, new))
+    assert len(lines) == 21 and lines[-1] == "... and 980 classes more"
+
+
 def test_other_numbers_of_classes_begin_as_the_mean(source):
     state, lines = begun(source, EVEN)
     run = restoring.restore(source, ema=False)

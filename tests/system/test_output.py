@@ -73,6 +73,31 @@ def test_a_pipe_that_is_closed_and_an_encoding_with_few_letters():
     assert ended.stderr.endswith("done\n") and ended.stderr.count("is lost") == 1
 
 
+WRITING = """
+import dataclasses, sys
+from sagan_tf.system import cli
+def main(options, given):
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        print("text", flush=True)
+        print("text", file=sys.stderr, flush=True)
+        file.write(b"data")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    pass
+cli.run(main, Options, "", program="sagan_tf.say", argv=[], tensorflow=False)
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_descriptors_end_nothing_and_are_not_taken_by_files(tmp_path, closed):
+    path = tmp_path / "file"
+    command = f'"{sys.executable}" -c "$0" "$1" {closed}'
+    ended = subprocess.run(["bash", "-c", command, WRITING, path], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0 and "Traceback" not in ended.stderr
+    assert path.read_bytes() == b"data"
+    assert (ended.stdout == "text\n") == (closed in ("2>&-", "<&-"))
+
+
 def test_every_error_of_the_system_is_one_line(capsys):
     def fails(error):
         def main(options, given):

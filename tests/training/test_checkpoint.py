@@ -82,6 +82,16 @@ def test_missing_manifest_is_damage(saved):
         saved.verify(30)
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "{}", '{"files": 3}', '{"files": []}', '{"files": {}}', '{"files": {"x": 1}}']
+)
+def test_malformed_manifest_is_damage(saved, text):
+    with open(os.path.join(saved.path(30), "manifest.json"), "w") as file:
+        file.write(text)
+    with pytest.raises(DamagedCheckpointError, match="00000030"):
+        saved.restore(checkpoint(0), 30)
+
+
 @pytest.mark.parametrize("moment", ["_fingerprint", "verify"])
 def test_deleted_while_it_is_read_is_damage(saved, monkeypatch, moment):
     """As by a training process, from which `evaluate --watch` reads: between two reads it is gone."""

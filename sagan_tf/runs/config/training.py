@@ -122,7 +122,8 @@ class TrainingOptions:
     class_map: str = option(
         "",
         "File of lines NEW=OLD, names of classes: a new class begins as the old one, or as the mean of those"
-        " of several lines. Classes without a line begin as the mean of all old ones.",
+        " of several lines. Classes without a line begin as the mean of all old ones. Without a file, a class"
+        " begins as the one of the same name; if no name is in both runs, as many classes keep their order.",
         section="Start from another run",
         is_path=True,
     )
