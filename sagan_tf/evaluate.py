@@ -188,14 +188,20 @@ class Options:
             if newest and not paths.is_saved_model(self.generated):
                 raise UserError(f"--generated={self.generated}: is an export; name its version, {newest}")
         if _is_folder(self.generated):
-            for name in ("truncation", "class_distribution"):
-                if (value := getattr(self, name)) != type(self).__dataclass_fields__[name].default:
-                    problem = "needs a generator, the images of a folder are drawn already; leave it out"
-                    raise UserError(problem, option=name, value=value)
+            problem = "needs a generator, the images of a folder are drawn already; leave it out"
+            self._refuse_given(("truncation", "class_distribution"), problem)
+        if "cas" not in self.metrics:
+            problem = "belongs to the metric cas: add that to --metrics, or leave this out"
+            self._refuse_given(("cas_dataset", "cas_split", "cas_epochs"), problem)
         if self.watch and self.generated:
             raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
         if not self.metrics:
             raise UserError(f"--metrics=: is empty; allowed are {', '.join(METRICS)}")
+
+    def _refuse_given(self, names: tuple[str, ...], problem: str) -> None:
+        for name in names:
+            if (value := getattr(self, name)) != type(self).__dataclass_fields__[name].default:
+                raise UserError(problem, option=name, value=value)
 
     def _check_output(self) -> None:
         if _is_folder(self.generated):

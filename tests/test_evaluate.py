@@ -650,6 +650,7 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
     (tmp_path / "export" / "7").mkdir(parents=True)
     (tmp_path / "export" / "7" / "saved_model.pb").touch()
     workdir, network = {"workdir": run.workdir}, {"inception": inception}
+    cas = {"metrics": ("cas",)}
     gone = str(tmp_path / "gone")
     mistakes = {
         "holds no run": {"workdir": gone},
@@ -670,8 +671,10 @@ def test_mistakes_are_seen_before_tensorflow_is_imported(run, tmp_path, inceptio
         | {"generated": f"{tmp_path}/export", "reference": "digits"},
         "--cas_split=test: folder:": workdir
         | network
+        | cas
         | {"cas_dataset": f"folder:{tmp_path}", "cas_split": "test"},
-        "--cas_dataset=npz:gone: no such file": workdir | network | {"cas_dataset": "npz:gone"},
+        "--cas_dataset=npz:gone: no such file": workdir | network | cas | {"cas_dataset": "npz:gone"},
+        "--cas_epochs=5.0: belongs to the metric cas": workdir | network | {"cas_epochs": 5.0},
         "cannot be written (Not a directory)": workdir | network | {"output": f"{tmp_path}/file/s.jsonl"},
         "cannot be written (Is a directory)": workdir | network | {"output": str(tmp_path)},
         f"--inception={gone}: no such folder": workdir | {"inception": gone},

@@ -137,11 +137,14 @@ def many_files(tmp_path):
 def few_more_files():
     """Lets the process open 20 more files at most, before it raises its own limit."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.open(os.devnull, os.O_RDONLY)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 20, before[1]))
+    highest = max(map(int, os.listdir("/dev/fd")))
+    taken = len(os.listdir("/dev/fd")) - 1  # but for the one that lists them
+    places = [os.open(os.devnull, os.O_RDONLY) for _ in range(highest + 1 - taken)]  # no gaps below
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(places, default=highest) + 21, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    for place in places:
+        os.close(place)
 
 
 def test_more_files_than_the_soft_limit(many_files, few_more_files):
