@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sagan_tf.networks import Generator
 from sagan_tf.runs import objects, run_files
@@ -29,6 +30,29 @@ def test_batch_statistics_remember_as_long_as_the_averaged_weights(ema_decay, mo
     assert momenta == {momentum}
     again = Generator.from_config(generator.get_config())
     assert again.last_norm.momentum == momentum
+
+
+def test_each_network_is_trained_by_adam_with_the_numbers_of_its_run():
+    """Two updates by the formula, in the steps that warm the rate up. D is updated twice a step."""
+    config = Config(
+        **{"image_size": 32, "z_dim": 8, "generator_channels": 1, "discriminator_channels": 1},
+        **{"generator_attention": (), "discriminator_attention": (), "precision": "float32"},
+        **{"generator_learning_rate": 0.1, "discriminator_learning_rate": 0.3, "warmup_steps": 4},
+        **{"beta1": 0.3, "beta2": 0.7, "adam_epsilon": 0.01, "discriminator_steps": 2},
+    )
+    state = objects.make_state(config, 2, tf.distribute.get_strategy())
+    for network, optimizer, rates in (
+        (state.generator, state.generator_optimizer, (0.1 * 1 / 4, 0.1 * 2 / 4)),
+        (state.discriminator, state.discriminator_optimizer, (0.3 * 1 / 4, 0.3 * 1 / 4)),
+    ):
+        variables = network.trainable_variables
+        expected, m, v = variables[0].numpy().astype(np.float64), 0.0, 0.0
+        for update, (gradient, rate) in enumerate(zip((0.05, -0.02), rates, strict=True), 1):
+            optimizer.apply([tf.fill(variable.shape, gradient) for variable in variables], variables)
+            m, v = 0.3 * m + 0.7 * gradient, 0.7 * v + 0.3 * gradient**2
+            rate *= np.sqrt(1 - 0.7**update) / (1 - 0.3**update)
+            expected -= rate * m / (np.sqrt(v) + 0.01)
+        np.testing.assert_allclose(variables[0].numpy(), expected, atol=1e-5)
 
 
 def test_a_run_with_classes_needs_labels_and_one_without_does_not(tmp_path):
