@@ -131,6 +131,15 @@ def test_ignored_is_told_once_of_a_kind_but_nan_is_not_ignored(made, tmp_path, c
         run.watch.losses(2510, 10, HEALTHY | {"loss/generator": np.nan})
 
 
+def test_weights_that_blow_up(run):
+    kernel = run.state.generator.dense.kernel
+    run.watch.diagnose(10, {})
+    kernel.assign(50 * kernel.value)
+    with pytest.raises(Diverged, match="of generator/dense is .* times .* 10 steps ago") as raised:
+        run.watch.diagnose(20, {})
+    assert (raised.value.kind, raised.value.since) == ("blow-up", 10)
+
+
 def test_a_generator_that_has_died(run):
     """Nothing passes its last norm: every sample is the same grey."""
     run.watch.sample(10)

@@ -79,8 +79,17 @@ def test_scalars_are_means_since_the_event_before():
     assert means == [pytest.approx(3.0), pytest.approx(8.0)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number, signals_are_heard):
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU]
+
+
+@pytest.fixture(params=SIGNALS)
+def number(request):
+    before = signal.signal(request.param, lambda *_: None)  # by itself it would end the tests
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number):
     before = signal.getsignal(number)
     with loop.Interrupt() as interrupt:
         calls = Calls()
@@ -88,6 +97,22 @@ def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number, signals_
         assert run(calls, [event], agree=lambda count: 0 if interrupt.signal else count) == 4
         assert interrupt.signal == number
     assert signal.getsignal(number) == before
+
+
+def test_a_second_signal_ends_the_process_as_it_would_by_itself(signals_are_heard):
+    with loop.Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_ignored_signal_stays_ignored(signals_are_heard):
+    """As under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with loop.Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGHUP)
+        assert interrupt.signal is None
 
 
 def test_losses_are_told_at_the_first_call_and_at_the_end(capsys):
@@ -116,3 +141,10 @@ def test_histograms_are_averaged_as_scalars_are():
     mean.add({"h": np.array([0.0, 1.0])}, 1, 1.0)
     mean.add({"h": np.array([0.5, 0.5])}, 3, 1.0)
     np.testing.assert_allclose(mean.result()["h"], [0.375, 0.625])
+
+
+def test_speed_is_of_all_steps_since_the_event_before():
+    mean = loop.Mean()
+    mean.add({}, 1, 2.0)
+    mean.add({}, 5, 1.0)
+    assert mean.result() == {"speed/steps_per_second": 2.0}
