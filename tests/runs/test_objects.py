@@ -10,6 +10,8 @@ from sagan_tf.networks import Generator
 from sagan_tf.runs import objects, run_files
 from sagan_tf.runs.config import Config
 from sagan_tf.system.errors import UserError
+from tests.conftest import without_values
+from tests.training.game import TINY
 
 
 @pytest.mark.parametrize(
@@ -32,11 +34,38 @@ def test_batch_statistics_remember_as_long_as_the_averaged_weights(ema_decay, mo
     assert again.last_norm.momentum == momentum
 
 
+def test_networks_are_those_of_the_configuration():
+    config = Config(
+        **{"image_size": 64, "z_dim": 20, "generator_channels": 2, "discriminator_channels": 3},
+        **{"generator_attention": (16,), "discriminator_attention": (8,), "attention_form": "paper_v1"},
+        **{"attention_key_ratio": 2, "generator_spectral_norm": False, "sync_batch_norm": True},
+        **{"generator_embedding": 6, "hierarchical_z": True, "initializer": "orthogonal"},
+        **{"class_conditioning": "auxiliary_classifier", "discriminator_shortcut": "activated"},
+        **{"fast_forms": "no", "precision": "bfloat16"},
+    )
+    with without_values():
+        generator = objects.make_generator(config, 7)
+        discriminator = objects.make_discriminator(config, 7)
+    both = {"image_size": 64, "classes": 7, "attention_form": "paper_v1", "attention_key_ratio": 2}
+    both |= {"initializer": "orthogonal", "fast": False}
+    of_generator = {"channels": 2, "z_dim": 20, "attention": (16,), "spectral_norm": False}
+    of_generator |= {"synchronized": True, "embedding_size": 6, "hierarchical_z": True}
+    of_discriminator = {"channels": 3, "attention": (8,), "spectral_norm": True}
+    of_discriminator |= {"class_conditioning": "auxiliary_classifier", "shortcut": "activated"}
+    for network, expected in ((generator, of_generator), (discriminator, of_discriminator)):
+        found = network.get_config()
+        assert {name: found[name] for name in both | expected} == both | expected
+        assert network.compute_dtype == "bfloat16"
+    with without_values():
+        others = {"conditional": False, "sync_batch_norm": False}
+        generator = objects.make_generator(dataclasses.replace(TINY, **others), 7)
+    assert generator.classes == 0 and not generator.synchronized
+
+
 def test_each_network_is_trained_by_adam_with_the_numbers_of_its_run():
     """Two updates by the formula, in the steps that warm the rate up. D is updated twice a step."""
-    config = Config(
-        **{"image_size": 32, "z_dim": 8, "generator_channels": 1, "discriminator_channels": 1},
-        **{"generator_attention": (), "discriminator_attention": (), "precision": "float32"},
+    config = dataclasses.replace(
+        TINY,
         **{"generator_learning_rate": 0.1, "discriminator_learning_rate": 0.3, "warmup_steps": 4},
         **{"beta1": 0.3, "beta2": 0.7, "adam_epsilon": 0.01, "discriminator_steps": 2},
     )
