@@ -41,7 +41,7 @@ def test_networks_are_those_of_the_configuration():
         **{"attention_key_ratio": 2, "generator_spectral_norm": False, "sync_batch_norm": True},
         **{"generator_embedding": 6, "hierarchical_z": True, "initializer": "orthogonal"},
         **{"class_conditioning": "auxiliary_classifier", "discriminator_shortcut": "activated"},
-        **{"fast_forms": "no", "precision": "bfloat16"},
+        **{"fast_forms": "no", "precision": "bfloat16", "freeze_discriminator_blocks": 1},
     )
     with without_values():
         generator = objects.make_generator(config, 7)
@@ -56,6 +56,8 @@ def test_networks_are_those_of_the_configuration():
         found = network.get_config()
         assert {name: found[name] for name in both | expected} == both | expected
         assert network.compute_dtype == "bfloat16"
+    first, second, *_ = discriminator.blocks
+    assert second.trainable_variables and not first.trainable_variables
     with without_values():
         others = {"conditional": False, "sync_batch_norm": False}
         generator = objects.make_generator(dataclasses.replace(TINY, **others), 7)
@@ -82,6 +84,14 @@ def test_each_network_is_trained_by_adam_with_the_numbers_of_its_run():
             rate *= np.sqrt(1 - 0.7**update) / (1 - 0.3**update)
             expected -= rate * m / (np.sqrt(v) + 0.01)
         np.testing.assert_allclose(variables[0].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("recompute", [True, False])
+def test_both_networks_recompute_their_blocks_if_asked_to(recompute):
+    strategy = tf.distribute.get_strategy()
+    state = objects.make_state(TINY, 2, strategy)
+    objects.make_step(dataclasses.replace(TINY, recompute_blocks=recompute), state, strategy)
+    assert state.generator.recompute_blocks == state.discriminator.recompute_blocks == recompute
 
 
 def test_a_run_with_classes_needs_labels_and_one_without_does_not(tmp_path):
