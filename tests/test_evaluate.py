@@ -44,6 +44,7 @@ CONFIG = Config(
     devices="cpu:1",
 )
 DIGITS = tuple("0123456789")
+BALANCED = "--class_distribution=balanced"
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +116,7 @@ def _refusal(command, *arguments):
 
 
 def test_scores_the_newest_checkpoint(run, command):
-    code, out, error = command(
-        f"--workdir={run.workdir}", "--metrics=is,fid,intra_fid", "--class_distribution=balanced"
-    )
+    code, out, error = command(f"--workdir={run.workdir}", "--metrics=is,fid,intra_fid", BALANCED)
     assert code == 0, error
     for part in (
         "step 20, EMA weights",
@@ -139,9 +138,10 @@ def test_scores_the_newest_checkpoint(run, command):
     assert len(os.listdir(os.path.join(run.workdir, "tensorboard", "evaluate"))) == 1
 
 
-def test_same_score_whatever_the_batch_size_and_another_with_other_weights(run, command):
+def test_same_score_whatever_the_batch_size_and_another_with_other_weights_or_samples(run, command):
     arguments = (f"--workdir={run.workdir}", "--metrics=fid")
-    for more in ("--batch_size=60", "--batch_size=7", "--weights=raw", "--checkpoint=10", "--seed=1"):
+    others = ("--weights=raw", "--checkpoint=10", "--seed=1", "--truncation=0.5", BALANCED)
+    for more in ("--batch_size=60", "--batch_size=7", *others):
         assert command(*arguments, more)[0] == 0
     first, same, *others = [line["value"] for line in run.lines()]
     assert same == pytest.approx(first, rel=1e-4)
@@ -746,7 +746,7 @@ def test_classes_that_are_only_numbers_agree_with_as_many_names(run, command, tm
     for number, name in enumerate(sorted(os.listdir(tmp_path / "real"))):
         os.rename(tmp_path / "real" / name, tmp_path / "real" / ("abcdefghij"[number]))
     arguments = (f"--workdir={run.workdir}", f"--reference=folder:{tmp_path}/real", "--metrics=intra_fid")
-    out = _evaluated(command, *arguments, "--class_distribution=balanced")
+    out = _evaluated(command, *arguments, BALANCED)
     assert "note: one side has only numbers for names of classes" in out
 
 

@@ -115,10 +115,11 @@ def test_damaged_checkpoints_are_passed_over(finished_run, tmp_path, eagerly):
     workdir = tmp_path / "run"
     shutil.copytree(finished_run[0], workdir)
     damage(workdir)
-    code, out, error = run(f"--workdir={workdir}", "--train_steps=10")
+    few = ("--keep_checkpoints=1", "--keep_every_steps=4")
+    code, out, error = run(f"--workdir={workdir}", "--train_steps=10", *few)
     assert code == 0 and "Traceback" not in error, error
     assert "checkpoint of step 8 is damaged" in out and "checkpoint of step 6 is damaged" in out
-    assert "from step 4" in out and saved_steps(workdir)[-1] == 10
+    assert "from step 4" in out and saved_steps(workdir) == [4, 8, 10]
 
 
 @pytest.fixture

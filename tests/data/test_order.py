@@ -25,8 +25,10 @@ def test_any_range_equals_that_part_of_the_stream():
         np.testing.assert_array_equal(again.flips(start, stop), flips[start:stop])
 
 
-def test_seeds_differ():
-    assert not np.array_equal(ShuffledOrder(100, 0).indices(0, 100), ShuffledOrder(100, 1).indices(0, 100))
+@pytest.mark.parametrize("kind", ["indices", "flips", "crops"])
+def test_every_seed_and_every_epoch_has_its_own_draws(kind):
+    epochs = [getattr(ShuffledOrder(100, seed), kind)(0, 200).reshape(2, -1) for seed in (0, 1)]
+    assert len({epoch.tobytes() for epoch in np.concatenate(epochs)}) == 4
 
 
 def test_places_are_uniform():
@@ -62,6 +64,13 @@ def test_balanced_classes_are_equally_frequent():
         of_class = found[_LABELS[found] == label]
         for start in range(0, 100 - count + 1, count):  # within a class still every example once an epoch
             assert sorted(of_class[start : start + count]) == np.flatnonzero(_LABELS == label).tolist()
+
+
+def test_balanced_classes_of_every_seed_and_every_epoch_are_in_their_own_order():
+    found = [BalancedOrder(_LABELS, seed).indices(0, 300) for seed in (0, 1)]
+    assert (_LABELS[found[0]] != _LABELS[found[1]]).any()
+    largest = [each[_LABELS[each] == 0].reshape(2, 50) for each in found]  # its epochs have 50 examples
+    assert len({epoch.tobytes() for epoch in np.concatenate(largest)}) == 4
 
 
 def test_balanced_order_can_be_taken_up_anywhere():

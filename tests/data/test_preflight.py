@@ -70,6 +70,28 @@ def test_every_fault_is_found(tmp_path):
     assert len(found.warnings) == 6 and "duplicates: 5 images" in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("small", "large", "twice", "warnings"),
+    [
+        (32, 3, 1, ["has 33 images, the smallest 3:", "2.8% of the images", "92% of the images"]),
+        (20, 20, 0, []),
+        (3, 30, 0, []),
+    ],
+)
+def test_what_is_just_enough_for_a_warning(tmp_path, small, large, twice, warnings):
+    """More than ten to one, more than 1% the same, more than half too small."""
+    _folder(tmp_path / "x", {"dog": small}, size=(20, 48))
+    _folder(tmp_path / "x", {"cat": large})
+    dogs = tmp_path / "x" / "dog"
+    for number in range(twice):
+        os.link(dogs / f"{number:04d}.png", dogs / f"again{number}.png")
+    dataset = data.open_dataset(f"folder:{tmp_path}/x", image_size=32)
+    found = preflight(dataset, str(tmp_path / "out"), lambda line: None).warnings
+    found = [line for line in found if "fewer than 50 images" not in line]
+    assert len(found) == len(warnings)
+    assert all(text in line for text, line in zip(warnings, found, strict=True))
+
+
 def test_one_class(tmp_path):
     found = preflight(_folder(tmp_path / "x", {"all": 60}), str(tmp_path / "out"), lambda line: None)
     assert len(found.warnings) == 1 and "one class" in found.warnings[0]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 
@@ -86,8 +87,12 @@ def test_jpeg_is_decoded_as_pillow_does(folder, tmp_path):
     files = sorted(str(path) for path in (tmp_path / "out").glob("*.tfrecord"))
     examples = [tf.train.Example.FromString(item.numpy()) for item in tf.data.TFRecordDataset(files)]
     pixels, labels = next(iter(dataset.once(_COUNT)))
+    again = io.BytesIO()
+    Image.fromarray(pixels[0].numpy()).save(again, "JPEG", quality=95)
+    wanted = Image.open(again)
     for image, label, example in zip(pixels, labels, examples, strict=True):
         stored = example.features.feature["image"].bytes_list.value[0]
+        assert Image.open(io.BytesIO(stored)).quantization == wanted.quantization
         np.testing.assert_array_equal(image, images.decode(stored, _SIZE))
         assert int(label) == example.features.feature["label"].int64_list.value[0]
 

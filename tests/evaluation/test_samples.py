@@ -40,6 +40,17 @@ def test_more_samples_begin_with_the_same_ones():
 
 def test_seed_matters():
     assert (_draw(23)[0] != _draw(23, seed=4)[0]).any()
+    for distribution in ("uniform", "reference"):
+        first, second = (samples.draw_labels(distribution, 50, 4, seed, np.arange(4)) for seed in (3, 4))
+        assert (first != second).any()
+
+
+def test_images_are_of_truncated_z():
+    images, drawn = _draw(23, truncation=0.5)
+    largest = (np.tanh(drawn.labels[:, None] + 0.5) + 1) * 127.5
+    smallest = (np.tanh(drawn.labels[:, None] - 0.5) + 1) * 127.5
+    shades = images[:, 0, 0]
+    assert (smallest - 1 < shades).all() and (shades < largest + 1).all()
 
 
 def test_z_is_normal_and_independent():

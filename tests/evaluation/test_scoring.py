@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sagan_tf.evaluation import pipeline, reference, samples
 from sagan_tf.evaluation.scoring import Scorer
 from sagan_tf.metrics.catalog import METRICS
 from sagan_tf.metrics.density_coverage import density_coverage
 from sagan_tf.metrics.frechet import frechet_distance
+from sagan_tf.metrics.inception_score import split_scores
 from sagan_tf.metrics.kernel_distance import kernel_distance
 from sagan_tf.metrics.metric import Batch, Measurement
 from sagan_tf.metrics.moments import gaussian
@@ -47,13 +49,16 @@ def _values(scorer, images):
 def test_equals_each_metric_by_itself(network, real):
     images = _Images()
     features, logits = network(images._pixels)
-    values = _values(_scorer(network, real, splits=1), images)
+    found = {score.key: score for score in _scorer(network, real, splits=1).score(images)}
+    values = {key: score.value for key, score in found.items()}
     assert values["fid"] == pytest.approx(frechet_distance(real.gaussian(), gaussian(features)), rel=1e-6)
     classes = [frechet_distance(gaussian(real.class_features(c)), gaussian(features[c::3])) for c in range(3)]
     assert values["intra_fid"] == pytest.approx(np.mean(classes), rel=1e-6)
+    assert found["intra_fid"].spread == pytest.approx(np.std(classes), rel=1e-6)
     real_features = real.features(64, 0)
     assert len(real_features) == 64  # as many as generated ones
-    assert values["kid"] == pytest.approx(kernel_distance(real_features, features, 0)[0], rel=1e-4)
+    kid = found["kid"].value, found["kid"].spread
+    assert kid == pytest.approx(kernel_distance(real_features, features, 0), rel=1e-4)
     pairs = (("precision", "recall"), precision_recall), (("density", "coverage"), density_coverage)
     for keys, function in pairs:
         assert [values[key] for key in keys] == pytest.approx(function(real_features, features), abs=0.02)
@@ -61,6 +66,41 @@ def test_equals_each_metric_by_itself(network, real):
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     kl = np.sum(p * np.log(p / p.mean(axis=0)), axis=1)
     assert values["is"] == pytest.approx(np.exp(kl.mean()), rel=1e-5)
+
+
+def test_inception_score_is_the_mean_and_the_spread_over_its_splits(network, real):
+    images = _Images()
+    (score,) = _scorer(network, real, ("is",), splits=4).score(images)
+    of_splits = split_scores(network(images._pixels)[1], 4, seed=0)
+    assert score.value == pytest.approx(np.mean(of_splits), rel=1e-5)
+    assert score.spread == pytest.approx(np.std(of_splits), rel=1e-3) and score.spread > 0
+
+
+def test_a_distance_from_no_more_images_than_features_is_marked(network, real):
+    notes = {}
+    for count in (network.num_features, network.num_features + 1):
+        (score,) = _scorer(network, real, ("fid",)).score(_Images(count))
+        notes[count - network.num_features] = score.note
+    assert "biased" in notes[0] and not notes[1]
+
+
+def test_images_are_those_that_are_asked_for(network):
+    """Of this seed, truncation and distribution; a generator whose images show z and label."""
+
+    def generate(z, labels):
+        shades = tf.tanh(z[:, :3] + tf.cast(labels, tf.float32)[:, None])
+        return tf.tile(shades[:, None, None, :], (1, 16, 16, 1))
+
+    generator = samples.SampledGenerator(generate, 4, 16, True)
+    how = {"seed": 3, "truncation": 0.5, "distribution": "balanced"}
+    drawn = pipeline.generator_samples(
+        Scorer(network, None, ["is"], CLASSES), generator, num_samples=9, **how
+    )
+    labels = np.array([0, 1, 2] * 3, np.int32)
+    z = samples.draw_z(np.arange(9), 3, 4, 0.5)
+    expected = (generate(z, labels).numpy() + 1) * 127.5
+    np.testing.assert_array_equal(drawn.labels, labels)
+    np.testing.assert_allclose(np.concatenate(list(drawn.batches(5))), expected, atol=1)
 
 
 def test_batch_size_does_not_matter(network, real):

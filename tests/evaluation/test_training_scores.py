@@ -91,10 +91,11 @@ def scores(made, network, tmp_path):
 
 
 def test_every_replica_of_the_training_draws_and_sees(made, network, tmp_path):
-    """With the weights of the step that is scored, not those with which the scores were made."""
+    """With the average at the step that is scored, not the raw weights, nor those of the beginning."""
     state = objects.make_state(Config(**SMALL), 10, make_workers("cpu:2").strategy)
     assert (state.devices, made[0].devices) == (("CPU:0", "CPU:1"), ("CPU:0",))
     values, initial = [], made[0].ema_generator.get_weights()
+    raw = made[0].generator.get_weights()
     options = SMALL | {"inception": network, "evaluate_metrics": ("fid",), "best_metric": "fid"}
     options["evaluate_samples"] = 70  # in batches of 64: one for each replica
     for count, trained in ((1, made[0]), (2, state)):
@@ -102,10 +103,12 @@ def test_every_replica_of_the_training_draws_and_sees(made, network, tmp_path):
         scores = TrainingScores(config, trained, made[1], Reporter(config.workdir, 0))
         assert [copy.variables[0].value.device[-5:] for copy in scores._copies] == [*trained.devices]
         trained.ema_generator.set_weights([weight + 0.1 for weight in initial])
+        trained.generator.set_weights([weight + 0.1 * count for weight in raw])
         scores(1)
         (line,) = results.read(f"{config.workdir}/scores/scores.jsonl")
         values.append(line["value"])
     made[0].ema_generator.set_weights(initial)
+    made[0].generator.set_weights(raw)
     assert values[0] == values[1] > 0
 
 
@@ -136,8 +139,15 @@ def test_what_another_measure_kept_is_not_compared_with(scores, tmp_path, capfd)
         assert capfd.readouterr().out.count("best/ were kept by another measure") == 1
         taken_up(1 + len(changes))
         assert [step for step, _ in run_files.read_best(str(tmp_path))] == [1 + len(changes)]
-    scores(**both | changes)
+    same = scores(**both | changes)
     assert "another measure" not in capfd.readouterr().out
+    best = tmp_path / "best" / "best.json"
+    kept = json.loads(best.read_text())
+    for name in ("precision", "batch_statistics", "seed", "truncation", "class_distribution"):
+        assert same._comparable()
+        best.write_text(json.dumps(kept | {"measure": kept["measure"] | {name: "another"}}))
+        assert not same._comparable(), name
+        best.write_text(json.dumps(kept))
 
 
 def test_what_was_kept_against_other_images_is_not_compared_with(scores, made, tmp_path, capfd, network):

@@ -342,6 +342,10 @@ def test_other_replicas_are_on_their_own():
     np.testing.assert_allclose(averages(layer), moving, rtol=1e-4, atol=1e-5)
 
 
+def test_the_momentum_is_that_of_the_original_code_by_default():
+    assert made().momentum == 0.999
+
+
 @pytest.mark.parametrize("momentum", [-0.1, 1.0])
 def test_wrong_momentum_is_named(momentum):
     with pytest.raises(ValueError, match=f"momentum={momentum}: must be in"):

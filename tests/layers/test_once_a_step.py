@@ -121,6 +121,14 @@ def test_evaluation_prediction_and_frozen_layers_move_nothing(make):
     assert np.abs(layer.u - before).max() > 1e-3
 
 
+def test_a_frozen_layer_inside_a_wrapper_moves_nothing():
+    wrapper = SpectralNorm(keras.layers.Dense(3))
+    wrapper(REAL)
+    wrapper.layer.trainable, before = False, wrapper.u.numpy()
+    wrapper(REAL, training=True)
+    np.testing.assert_array_equal(wrapper.u, before)
+
+
 def test_in_eager_mode_each_training_pass_moves_u(make):
     layer = make()
     layer(REAL)

@@ -133,6 +133,11 @@ def test_the_sign_of_gamma_alone_means_nothing(form):
     np.testing.assert_allclose(layer(inputs), outputs, rtol=1e-5, atol=1e-6)
 
 
+def test_keys_have_an_eighth_of_the_channels_by_default():
+    """The paper's k = 8."""
+    assert made(inputs_of((3, 4))).key.kernel.shape == (CHANNELS, CHANNELS // 8)
+
+
 @pytest.mark.parametrize("key_ratio", [1, 2, 4, 8])
 @pytest.mark.parametrize(("form", "value_channels"), [("original", 8), ("paper_v2", None), ("paper_v1", 16)])
 def test_channels_of_queries_keys_and_values(form, value_channels, key_ratio):

@@ -7,12 +7,15 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sagan_tf import evaluate, make_reference
-from sagan_tf.metrics import catalog
+from sagan_tf.metrics import catalog, tfgan
 from sagan_tf.metrics.catalog import METRICS
+from sagan_tf.metrics.frechet import frechet_distance
 from sagan_tf.metrics.metric import METRICS as REGISTERED
 from sagan_tf.metrics.metric import Metric, Need, register
+from sagan_tf.metrics.moments import gaussian
 from sagan_tf.runs.config import Config
 from tests.conftest import ROOT
 from tools import benchmark_metrics, check_scores
@@ -62,6 +65,23 @@ def test_options_need_no_heavy_library(module):
     command = [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert module in loaded and not HEAVY & set(loaded)
+
+
+@pytest.mark.parametrize("is_inception", [True, False])
+def test_small_features_of_a_classifier_have_their_distance_and_inception_has_tfgan_s(is_inception):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2, 200, 20)) * np.geomspace(1, 1e-2, 20) * 1e-4
+    real, generated = map(gaussian, features)
+    measurement = types.SimpleNamespace(
+        network=types.SimpleNamespace(is_inception=is_inception),
+        reference=types.SimpleNamespace(gaussian=lambda: real),
+    )
+    gathered = types.SimpleNamespace(gaussian=lambda: generated)
+    (score,) = METRICS["fid"].compute(measurement, gathered)
+    distance = tfgan.evaluation().frechet_classifier_distance_from_activations
+    by_tfgan, expected = float(distance(*map(tf.constant, features))), frechet_distance(real, generated)
+    assert by_tfgan > 1.1 * expected
+    assert score.value == pytest.approx(by_tfgan if is_inception else expected, rel=1e-4)
 
 
 def test_a_collapsed_generator_is_precise_and_recalls_nothing():

@@ -67,6 +67,13 @@ def test_classifier_keeps_its_name(network):
     assert network.image_size == 16 and network.resize(32).endswith("bilinear, antialiased")
 
 
+def test_a_classifier_sees_every_pixel_of_larger_images(network):
+    """Without the wider filter of `resize` these dots would lie between the pixels that it takes."""
+    dots = np.zeros((1, 64, 64, 3), np.uint8)
+    dots[:, ::4, ::4] = 255
+    assert np.abs(network(dots)[0] - network(np.zeros_like(dots))[0]).max() > 1e-3
+
+
 def test_features_do_not_depend_on_the_batch(network):
     images = make_images(9)
     whole, _ = network(images)

@@ -1,4 +1,4 @@
-"""IS, KID, precision/recall, density/coverage, agreement: against formulas written out, and TF-GAN."""
+"""IS, KID, precision/recall, density/coverage, agreement, CAS: against formulas, and TF-GAN."""
 
 import warnings
 
@@ -7,11 +7,12 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.metrics import neighbours, tfgan
+from sagan_tf.metrics.classification_accuracy import TrainingImages, classification_accuracy
 from sagan_tf.metrics.density_coverage import density_coverage
 from sagan_tf.metrics.inception_score import split_scores
 from sagan_tf.metrics.kernel_distance import kernel_distance, number_of_blocks
 from sagan_tf.metrics.label_agreement import Agreement
-from sagan_tf.metrics.metric import Batch
+from sagan_tf.metrics.metric import Batch, Measurement, RealTest
 from sagan_tf.metrics.precision_recall import precision_recall
 
 
@@ -136,6 +137,25 @@ def test_identical_and_collapsed_sets():
     precision, recall = precision_recall(real, collapsed)
     assert precision == 1.0 and recall <= 2 / 90
     assert density_coverage(real, collapsed)[1] < 0.2
+
+
+def test_a_classifier_that_learnt_from_generated_images_knows_real_ones_like_them():
+    """Images of plain colours: who learns them under the wrong labels, or not at all, gets few right."""
+    rng = np.random.default_rng(0)
+
+    def make(count):
+        labels = rng.integers(3, size=count).astype(np.int32)
+        colours = 255 * np.eye(3, dtype=np.uint8)[labels]
+        return colours[:, None, None, :].repeat(8, axis=1).repeat(8, axis=2), labels
+
+    (images, labels), real = make(192), make(90)
+    test = RealTest("colours", 8, 10.0, lambda: [real], ("red", "green", "blue"))
+    generated = TrainingImages(Measurement(192, labels, test.class_names, None, real_test=test))
+    for start in range(0, 192, 50):
+        part = slice(start, start + 50)
+        generated.update(Batch(start, images[part], None, None, labels[part]))
+    share, count = classification_accuracy(generated, [real], 3, epochs=10.0, seed=0, report=str)
+    assert count == 90 and share > 0.8
 
 
 def test_agreement():

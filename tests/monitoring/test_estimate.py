@@ -143,6 +143,37 @@ def count(layer):
     return f"{sum(variable.value.shape.num_elements() for variable in layer.trainable_variables):,}"
 
 
+def test_memory_of_the_papers_run():
+    """Counted by hand."""
+    config = Config(workdir="unused", precision="bfloat16", fast_forms="no")
+    with without_values():
+        built = networks(config, 1000)
+    found = estimate.estimate(config, *built, replicas=4)
+    copies = len(("W", "its gradient", "W / sigma", "Adam's m", "Adam's v"))
+    assert found.fixed_bytes == 4 * (copies * (42_078_852 + 39_463_618) + 42_078_852)  # and G's average
+    kept = [estimate.generator_cost(built[0]), estimate.discriminator_cost(built[1])]
+    of_one = [cost.kept_bytes("bfloat16") for cost in kept]  # D sees a real image and a fake
+    largest = 128 * 128 * 128  # the upsampled input of the generator's last block: twice 64 channels
+    assert found.bytes_per_image == of_one[0] + 2 * of_one[1] + 2 * 4 * largest
+
+
+def test_bytes_of_what_is_kept():
+    """In bfloat16 what is normed is kept twice: in bfloat16, and in float32 for the norm."""
+    cost = estimate.Cost(kept=100, kept_float32=10, normed=1)
+    assert cost.kept_bytes("float32") == 4 * 110
+    assert cost.kept_bytes("bfloat16") == 2 * 100 + 4 * 11
+
+
+def test_size_of_a_checkpoint():
+    """That of the variables which it holds: nearly all are weights and Adam's moments."""
+    state = objects.make_state(SMALL, 10, tf.distribute.get_strategy())
+    owners = state.generator, state.discriminator, state.ema_generator
+    optimizers = state.generator_optimizer, state.discriminator_optimizer
+    size = sum(variable.numpy().nbytes for owner in owners + optimizers for variable in owner.variables)
+    found = estimate.estimate(SMALL, state.generator, state.discriminator, 1)
+    assert estimate.checkpoint_bytes(found) == pytest.approx(size, rel=0.02)
+
+
 def test_what_an_iteration_consists_of():
     generator, discriminator = networks(SMALL)
     g, d = estimate.generator_cost(generator).flop, estimate.discriminator_cost(discriminator).flop

@@ -96,6 +96,7 @@ def _cells(cost, reduced, replicas, parts):
         work = cost * IMAGES * parts / (0.4 * peak * 1e12)
         bandwidth = nvlink if replicas == 8 else NETWORK
         waiting = 2 * (replicas - 1) / replicas * reduced / (bandwidth * 1e9)
+        assert exchange.ring_seconds(reduced, replicas, bandwidth * 1e9) == pytest.approx(waiting)
         yield f"{1000 * work:.0f} + {1000 * waiting:.1f} ms, {work / (work + waiting):.0%}"
 
 

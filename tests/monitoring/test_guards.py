@@ -66,7 +66,7 @@ def test_discriminator_that_is_dead():
     step, error = play(Guards(0), [1.5, *[2.0] * 100])
     assert step == 20 + 200 and "dead" in str(error) and error.since == 20
     assert str(error).endswith("--discriminator_learning_rate or raise --discriminator_steps")
-    assert play(Guards(0), [2.0 + 1e-4 * (i % 2) for i in range(100)])[1] is None
+    assert play(Guards(0), [2.0 + 1e-5 * (i % 2) for i in range(100)])[1] is None
 
 
 def play_gaps(gaps, count=50):
@@ -147,6 +147,15 @@ def test_samples_all_alike():
     with pytest.raises(Diverged, match=r"class 0: samples vary by 0\.03.*collapsed") as raised:
         guards.see_diversity(400, {"class 0": 0.03, "class 1": 0.04})
     assert raised.value.since == 100
+
+
+def test_samples_alike_now_and_then():
+    """Three times, but not in a row."""
+    guards = Guards(0)
+    for step, share in enumerate((0.05, 0.05, 0.5, 0.05, 0.05), 1):
+        guards.see_diversity(step, {"class 0": share})
+    with pytest.raises(Diverged, match="collapsed"):
+        guards.see_diversity(6, {"class 0": 0.05})
 
 
 def test_suspicion_begins_before_what_is_suspicious_and_ends_with_it():

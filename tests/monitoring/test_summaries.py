@@ -122,6 +122,22 @@ def state():
     return made
 
 
+def test_rates_and_gammas_are_those_of_their_network(state):
+    rates = {"learning_rate/generator": 0.1, "learning_rate/discriminator": 0.2}
+    gammas = {f"gamma/{name}": 0.0 for name in ("generator_8", "generator_16")}  # as at the start
+    gammas["gamma/discriminator_16"] = float(state.discriminator.attention_layers["16"].gamma.numpy())
+    assert abs(gammas["gamma/discriminator_16"]) > 1e-3
+    assert summaries.state_scalars(state) == pytest.approx(rates | gammas)
+
+
+def test_diversity_is_reported_by_its_mean_and_its_least(tmp_path):
+    reporter = Reporter(str(tmp_path), 0)
+    reporter.diversity(5, {"class 0": 0.5, "class 1": 0.125, "class 2": 0.875})
+    reporter.flush()
+    found = {tag: tf.make_ndarray(value.tensor) for tag, ((_, value),) in events(tmp_path).items()}
+    assert found == {"diversity/mean": 0.5, "diversity/least": 0.125}
+
+
 def test_sampler_shows_samples_and_attention_and_leaves_the_state_alone(state, tmp_path):
     dataset = open_dataset("digits", image_size=32)
     reporter = Reporter(str(tmp_path), 0)

@@ -72,12 +72,16 @@ def test_nan_never_gets_into_a_checkpoint(run):
     assert complaint.startswith("train: diverged at ") and "good checkpoint is of step 10" in complaint
     line = json.loads((run.workdir / "divergence.jsonl").read_text())
     assert line["kind"] == "not finite" and "singular_value/generator/dense" in line
-    assert Image.open(run.workdir / "samples" / "divergence_00000000.png").size[0] > 300
+    picture = np.asarray(Image.open(run.workdir / "samples" / "divergence_00000000.png"))
+    assert (picture[-64:, -64:, 1] == 128).all()  # of the generator itself; NaN, its green, is grey
+    assert picture[-64:, -64:, 0].std() > 1
 
 
 def test_going_back_draws_other_numbers_and_gives_up_in_the_end(run):
     bias = run.state.generator.last_conv.bias
     run.watch.save(10)
+    for step in (10, 20):
+        run.reporter.scalars(step, HEALTHY)
     for attempt in range(1, 4):
         run.spoil()
         with pytest.raises(Diverged) as raised:
@@ -87,6 +91,7 @@ def test_going_back_draws_other_numbers_and_gives_up_in_the_end(run):
         assert np.isfinite(bias.numpy()).all()
         assert int(run.state.restores.numpy()) == attempt
         assert f"try {attempt} of 3" in run.lines()[0][-1]
+        assert [line["step"] for line in json_lines.read(str(run.workdir / "metrics.jsonl"))] == [10]
     run.spoil()
     with pytest.raises(Diverged) as raised:
         run.watch.diagnose(20, {})
@@ -131,17 +136,34 @@ def test_ignored_is_told_once_of_a_kind_but_nan_is_not_ignored(made, tmp_path, c
         run.watch.losses(2510, 10, HEALTHY | {"loss/generator": np.nan})
 
 
+def test_weights_that_blow_up(run):
+    kernel = run.state.generator.dense.kernel
+    run.watch.diagnose(10, {})
+    kernel.assign(50 * kernel.value)
+    with pytest.raises(Diverged, match="of generator/dense is .* times .* 10 steps ago") as raised:
+        run.watch.diagnose(20, {})
+    assert (raised.value.kind, raised.value.since) == ("blow-up", 10)
+
+
 def test_a_generator_that_has_died(run):
-    """Nothing passes its last norm: every sample is the same grey."""
+    """Nothing passes its last norm: every sample is the same grey. Gone back, it is judged anew."""
+
+    def die():
+        for generator in (run.state.generator, run.state.ema_generator):
+            generator.last_norm.gain.assign(tf.zeros_like(generator.last_norm.gain.value))
+
     run.watch.sample(10)
+    run.watch.save(10)
     assert min(run.sampler.diversity().values()) > 0.1
-    for generator in (run.state.generator, run.state.ema_generator):
-        generator.last_norm.gain.assign(tf.zeros_like(generator.last_norm.gain.value))
+    die()
     run.watch.sample(20)
     run.watch.sample(30)
     with pytest.raises(Diverged, match="class 0: samples vary by 0 .*collapsed") as raised:
         run.watch.sample(40)
     assert raised.value.since == 10
+    assert run.watch.go_back(run.watch.record(raised.value)) == 10
+    die()
+    run.watch.sample(20)
 
 
 def test_a_generator_that_has_collapsed(run):

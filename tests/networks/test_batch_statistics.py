@@ -8,6 +8,7 @@ import tensorflow as tf
 from sagan_tf.importing import release_2018
 from sagan_tf.networks import Generator, batch_statistics
 from sagan_tf.networks.batch_statistics import estimate_statistics, random_inputs
+from sagan_tf.networks.sampling import draw_z
 
 FORMS = {
     "conditional": {"classes": 3},
@@ -30,6 +31,14 @@ def norms_of(generator):
 def statistics_of(generator):
     norms = norms_of(generator)
     return np.concatenate([v.numpy() for norm in norms for v in (norm.moving_mean, norm.moving_variance)])
+
+
+def test_their_z_are_in_no_evaluation():
+    generator = Generator(32, 1, 3, z_dim=8)
+    drawn = np.concatenate([random_inputs(generator, seed=0)(number)[0] for number in range(3)])
+    assert len(np.unique(drawn, axis=0)) == len(drawn)
+    evaluated = draw_z(tf.range(8, dtype=tf.int64), 0, 8, 0.0).numpy()
+    assert not (drawn[:, None] == evaluated[None]).all(axis=-1).any()
 
 
 @pytest.mark.parametrize("form", FORMS)

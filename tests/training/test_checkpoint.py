@@ -126,6 +126,13 @@ def test_keeps_the_latest(tmp_path):
     assert checkpoints.steps() == [2, 3]
 
 
+def test_keeps_multiples_of_a_step_beside_the_latest(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), keep=1, keep_every=20)
+    for step in (10, 20, 30, 40, 50):
+        checkpoints.save(checkpoint(step), step)
+    assert checkpoints.steps() == [20, 40, 50]
+
+
 def test_no_checkpoint_yet(tmp_path):
     assert Checkpoints(str(tmp_path / "none")).restore_newest(checkpoint(0)) is None
 

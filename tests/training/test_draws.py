@@ -52,3 +52,21 @@ def test_parts_divide_what_is_drawn_for_the_whole(digits, eagerly):
         np.testing.assert_array_equal(halves.mixing(1, part), whole.mixing(1)[part::2])
     seeds = {tuple(halves.augmentation_seed(draw, part).numpy()) for draw in range(2) for part in range(2)}
     assert len(seeds) == 4
+
+
+def test_shares_of_mixtures_are_uniform_and_others_in_each_update(digits):
+    state = Trainer(digits, TINY).state
+    draws = Draws(state, seed=5, batch_size=4000, updates=2)
+    shares = np.stack([draws.mixing(draw).numpy().ravel() for draw in range(2)])
+    quantiles = np.linspace(0, 1, 11)
+    for each in shares:
+        np.testing.assert_allclose(np.quantile(each, quantiles), quantiles, atol=0.04)
+    assert abs(np.corrcoef(shares)[0, 1]) < 0.08
+
+
+def test_every_replica_has_its_own_augmentations(digits):
+    trainer = Trainer(digits, dataclasses.replace(TINY, devices="cpu:2"))
+    draws = Draws(trainer.state, seed=5, batch_size=8, updates=2)
+    seeds = trainer.strategy.run(lambda: draws.augmentation_seed(0))
+    first, second = trainer.strategy.experimental_local_results(seeds)
+    assert (first.numpy() != second.numpy()).any()

@@ -90,6 +90,14 @@ def test_a_signal_is_noted_and_the_loop_ends_where_it_is_agreed(number, signals_
     assert signal.getsignal(number) == before
 
 
+def test_a_second_signal_ends_the_process_as_it_would_by_itself(signals_are_heard):
+    with loop.Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_losses_are_told_at_the_first_call_and_at_the_end(capsys):
     run(Calls(), [], last_step=40, pace=loop.Pace(10, lambda: 1e9))
     first, last = capsys.readouterr().out.splitlines()
@@ -116,3 +124,10 @@ def test_histograms_are_averaged_as_scalars_are():
     mean.add({"h": np.array([0.0, 1.0])}, 1, 1.0)
     mean.add({"h": np.array([0.5, 0.5])}, 3, 1.0)
     np.testing.assert_allclose(mean.result()["h"], [0.375, 0.625])
+
+
+def test_speed_is_of_all_steps_since_the_event_before():
+    mean = loop.Mean()
+    mean.add({}, 1, 2.0)
+    mean.add({}, 5, 1.0)
+    assert mean.result() == {"speed/steps_per_second": 2.0}

@@ -236,17 +236,21 @@ def test_u_moves_as_without_a_penalty(digits, eagerly):
     assert game.largest_difference(found, expected)[0] > 1e-3
 
 
-def test_orthogonal_penalty_is_of_the_generators_kernels(digits):
+@pytest.mark.parametrize("embedding", [0, 6])
+def test_orthogonal_penalty_is_of_the_generators_kernels(embedding):
+    """The norms' projections of a shared embedding are kernels; the table of the embedding is none."""
     config = dataclasses.replace(TINY, orthogonal_regularization=0.5, generator_attention=(16,))
+    config = dataclasses.replace(config, generator_embedding=embedding)
     generator = objects.make_generator(config, 10)
     expected, names = 0.0, []
     for variable in generator.trainable_variables:
-        if variable.path.endswith("kernel"):
+        if variable.path.endswith("kernel") and not variable.path.endswith("/embedding/kernel"):
             names.append(variable.path)
             matrix = variable.numpy().astype(np.float64).reshape(-1, variable.shape[-1])
             gram = matrix.T @ matrix
             expected += 0.5 * np.sum((gram * (1 - np.eye(len(gram)))) ** 2)
-    assert len(names) == 1 + 3 * 3 + 4 + 1  # dense, three blocks, attention, the last convolution
+    projections = 3 * 4 if embedding else 0  # two norms in each block
+    assert len(names) == 1 + 3 * 3 + 4 + 1 + projections  # dense, blocks, attention, last convolution
     penalty = objects.make_objective(config).orthogonal_penalty(generator)
     assert float(penalty) == pytest.approx(expected, rel=1e-5)
 

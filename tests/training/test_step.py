@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from sagan_tf.runs import objects, run_files
 from sagan_tf.training import histogram, losses
+from sagan_tf.training.augment import augment
 from sagan_tf.training.compilation import make_train_function
 from sagan_tf.training.draws import TRAINING_SEED, Draws
 from sagan_tf.training.objective import Objective
@@ -139,33 +140,57 @@ def test_state_moves_once_an_iteration(digits, options, eagerly, monkeypatch):
     assert trainer.state.step.numpy() == 1
 
 
-def test_one_iteration_is_what_it_says(digits, eagerly):
-    """One iteration against the same thing written out: SGD, one replica, fakes reused."""
-    trainer = Trainer(
-        digits, dataclasses.replace(TINY, devices="cpu:1"), optimizer=lambda: keras.optimizers.SGD(0.1)
-    )
-    state = trainer.state
-    seed = tf.constant([TRAINING_SEED, 0], tf.int64)
-    z = tf.random.stateless_normal((8, 8), seed)
-    fake_labels = tf.random.stateless_uniform((8,), seed, 0, 10, tf.int32)
-    images, labels = next(iter(digits.batches(8, seed=0)))
-    discriminator, generator, same_generator = map(
-        copy_of, (state.discriminator, state.generator, state.generator)
-    )
+LOSSES_OF_D = {
+    "hinge": lambda real, fake: tf.nn.relu(1 - real) + tf.nn.relu(1 + fake),
+    "wasserstein": lambda real, fake: fake - real,  # every image counts
+}
 
-    fakes = same_generator(z, fake_labels, training=True)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.nn.relu(1 - discriminator(images, labels)))
-        loss += tf.reduce_mean(tf.nn.relu(1 + discriminator(fakes, fake_labels)))
-    descend(discriminator, tape, loss)
-    discriminator_u = copy_of(state.discriminator)
-    discriminator_u(images, labels, update_u=True)
-    for variable, moved in zip(discriminator.variables, discriminator_u.variables, strict=True):
-        if not variable.trainable:
-            variable.assign(moved.value)
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"augment": ("translation",)},
+        {
+            **{"loss": "wasserstein", "discriminator_steps": 2, "reuse_fakes": False, "seed": 5},
+            **{"augment": ("color", "translation"), "flip": True, "balanced_classes": True},
+        },
+    ],
+    ids=["reused fakes", "two D steps, fresh fakes, flipped, balanced"],
+)
+def test_one_iteration_is_what_it_says(digits, options, eagerly):
+    """One iteration against the same thing written out: SGD, one replica."""
+    config = dataclasses.replace(TINY, devices="cpu:1", **options)
+    trainer = Trainer(digits, config, optimizer=lambda: keras.optimizers.SGD(0.002))
+    state, k, policies = trainer.state, config.discriminator_steps, config.augment
+    discriminator, generator = map(copy_of, (state.discriminator, state.generator))
+    order = {"flip": config.flip, "balanced": config.balanced_classes}
+    images, labels = next(iter(digits.batches(8 * k, seed=config.seed, **order)))
+
+    def draw(number):
+        """z, labels, and the seed of the augmentation of the step's update of this number."""
+        seed = tf.constant([TRAINING_SEED + config.seed, number], tf.int64)
+        z = tf.random.stateless_normal((8, 8), seed)
+        fake_labels = tf.random.stateless_uniform((8,), seed, 0, 10, tf.int32)
+        return z, fake_labels, tf.random.experimental.stateless_fold_in(seed, 0)
+
+    for number in range(k):
+        z, fake_labels, seed = draw(number)
+        seen = tf.concat([images[number::k], copy_of(generator)(z, fake_labels, training=True)], axis=0)
+        real, fake = tf.split(augment(seen, seed, policies), 2)
+        real_labels, before = labels[number::k], copy_of(discriminator)
+        with tf.GradientTape() as tape:
+            logits = discriminator(real, real_labels), discriminator(fake, fake_labels)
+            loss = tf.reduce_mean(LOSSES_OF_D[config.loss](*logits))
+        descend(discriminator, tape, loss)
+        before(real, real_labels, update_u=True)
+        for variable, moved in zip(discriminator.variables, before.variables, strict=True):
+            if not variable.trainable:
+                variable.assign(moved.value)
+    z, fake_labels, _ = draw(k - 1 if config.reuse_fakes else k)
     with tf.GradientTape() as tape:
         fakes = generator(z, fake_labels, training=True, update_state=True)
-        generator_loss = -tf.reduce_mean(discriminator(fakes, fake_labels))
+        seen = augment(fakes, draw(k)[2], policies)
+        generator_loss = -tf.reduce_mean(discriminator(seen, fake_labels))
     descend(generator, tape, generator_loss)
 
     scalars = trainer.train(1)
@@ -183,18 +208,19 @@ def copy_of(network):
     return copy
 
 
-def descend(network, tape, loss, rate=0.1):
+def descend(network, tape, loss, rate=0.002):
     gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
     for variable, gradient in zip(network.trainable_variables, gradients, strict=True):
         variable.assign_sub(rate * tf.convert_to_tensor(gradient))
 
 
 def test_ema_follows_from_the_first_step(digits, eagerly):
-    trainer = Trainer(digits, dataclasses.replace(PLAIN, ema_decay=0.999))
+    """The decay grows from step to step, 1/10 and 2/11, up to the one that is asked for."""
+    trainer = Trainer(digits, dataclasses.replace(PLAIN, ema_decay=0.15))
     decays, expected = [], {v.path: v.numpy() for v in trainer.state.generator.variables}
     for step in range(2):
         trainer.train(1)
-        decays.append(min(0.999, (1 + step) / (10 + step)))
+        decays.append(min(0.15, (1 + step) / (10 + step)))
         for variable in trainer.state.generator.variables:
             kept = decays[-1] if variable.trainable else 0.0
             expected[variable.path] = kept * expected[variable.path] + (1 - kept) * variable.numpy()
@@ -234,8 +260,9 @@ def test_alternation_needs_no_strategy(digits, eagerly):
         seed=0,
     )
     train = make_train_function(strategy, state, alternation, ema_decay=0.9)
-    scalars = train(iter(digits.batches(8, seed=0)), tf.constant(1))
+    scalars = train(iter(digits.batches(8, seed=0)), tf.constant(2))
     assert np.isfinite(np.concatenate([np.ravel(value) for value in scalars.values()])).all()
+    assert scalars["logit_histogram/real"].numpy().sum() == pytest.approx(1.0)  # means over two steps
 
 
 def test_parts_of_a_batch_train_as_the_whole(digits, eagerly):
