@@ -45,8 +45,8 @@ class Limits(typing.NamedTuple):
       won_loss, won_steps: D has won if its adversarial loss stays below `won_loss` for `won_steps` steps.
         -infinity for a loss without a lower bound.
       stuck_steps: D is dead if its loss stays the same to six digits for this many steps.
-      gap, gap_steps, blind_steps: D is blind if the mean logit of real images less that of fakes, over
-        `gap_steps` steps, is at most this share of the largest such mean before, for `blind_steps` steps.
+      gap_steps, blind_steps: D is blind if the mean logit of real images, over `gap_steps` steps, is not
+        above that of fakes, for `blind_steps` steps.
       diversity, diversity_times: samples are alike if their deviation within a class is below this share of
         the real images' deviation, this many times in a row.
       growth: weights blow up if a singular value is this many times its first value.
@@ -57,9 +57,8 @@ class Limits(typing.NamedTuple):
     won_loss: float = 0.02
     won_steps: int = 1000
     stuck_steps: int = 200
-    gap: float = 0.01
     gap_steps: int = 1000
-    blind_steps: int = 3000
+    blind_steps: int = 5000
     diversity: float = 0.1
     diversity_times: int = 3
     growth: float = 100.0
@@ -88,7 +87,7 @@ class Guards:
     def start(self, step: int) -> None:
         """Forgets what was seen. Call it when the run goes back to a checkpoint."""
         self._streaks, self._times, self._last_loss = {}, {}, None
-        self._gap_seen, self._gap_sum, self._largest_gap = step, 0.0, 0.0
+        self._gap_seen, self._gap_sum = step, 0.0
         self._samples_seen, self._kernels_seen, self._growth = step, step, {}
 
     @property
@@ -142,20 +141,18 @@ class Guards:
 
     def _see_gap(self, step: int, count: int, gap: float) -> None:
         """Takes how far D's mean logits are apart. Those of few batches are noisy, so it waits for more."""
-        limits = self.limits
         self._gap_sum += count * gap
         steps = step - self._gap_seen
-        if steps < limits.gap_steps:
+        if steps < self.limits.gap_steps:
             return
-        mean = self._gap_sum / steps
+        is_blind = self._gap_sum <= 0.0
         self._gap_seen, self._gap_sum = step, 0.0
-        self._largest_gap = max(self._largest_gap, mean)
-        is_blind = mean <= limits.gap * self._largest_gap
-        if self._lasts("blind", is_blind, step, steps, limits.blind_steps):
+        if self._lasts("blind", is_blind, step, steps, self.limits.blind_steps):
             raise Diverged(
                 "dead",
-                "the discriminator's mean logits of real and generated images have been the same for"
-                f" {limits.blind_steps:,} steps: it cannot tell them apart and teaches the generator nothing",
+                "the discriminator's mean logit of real images has not been above that of generated ones for"
+                f" {self.limits.blind_steps:,} steps: it cannot tell them apart and teaches the generator"
+                " nothing",
                 self._streaks["blind"],
                 {"raise": ("discriminator_steps",), "lower": ("generator_learning_rate",)},
             )

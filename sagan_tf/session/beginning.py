@@ -88,8 +88,8 @@ def class_weights(old: typing.Sequence[str], new: typing.Sequence[str], path: st
     Args:
       old, new: names of the classes.
       path: of the class map, see --class_map. Without one, a class begins as the old one of the same name,
-        or as the mean of all old ones. Where the names tell nothing (none is in both lists, or numbers stand
-        in the place of names), as many classes keep their order, and all others are the mean.
+        or as the mean of all old ones. Where the names tell nothing (none is in both lists, or another
+        number of classes has numbers for names), as many classes keep their order, and others are the mean.
 
     Raises:
       UserError: the map cannot be read, or names a class that is not there.
@@ -202,7 +202,7 @@ def _describe(weights: np.ndarray, old, new) -> typing.Iterator[str]:
     if others[_LISTED:]:
         yield f"... and {len(others) - _LISTED} classes more"
     if same:
-        yield f"{same} classes begin as those of the same names"
+        yield f"of the same name: {same} of {len(new)} classes begin as they are"
     if averaged:
         yield f"{len(averaged)} classes begin as the mean of all {len(old)}: {', '.join(averaged[:10])}" + (
             ", ..." if len(averaged) > 10 else ""

@@ -6,6 +6,8 @@ import os
 from sagan_tf.system import files, options, paths
 from sagan_tf.system.errors import UserError, naming, writing
 
+_PATHS = ("workdir", "runs", "output")  # options that never are KIND:PATH
+
 
 class OutputFolder:
     """A directory that is new, empty, or was made with the same options.
@@ -26,6 +28,9 @@ class OutputFolder:
         self, path: str, made_by, record: str, compared: tuple[str, ...] | None = None, known_by: str = ""
     ):
         self.path = path
+        given = {name: getattr(made_by, name) for name in _PATHS if hasattr(made_by, name)}
+        # So that the record names the same places whatever the current directory is.
+        made_by = dataclasses.replace(made_by, **{name: _absolute(place) for name, place in given.items()})
         with naming("output", path), writing("output", path):
             os.makedirs(path, exist_ok=True)
             self._check(made_by, record, compared, known_by)
@@ -55,3 +60,7 @@ class OutputFolder:
     def file(self, *names: str) -> str:
         """The path of a file in it."""
         return os.path.join(self.path, *names)
+
+
+def _absolute(place):
+    return tuple(map(paths.absolute, place)) if isinstance(place, tuple) else paths.absolute(place)

@@ -25,15 +25,15 @@ def make_train_function(
       A function of an iterator of distributed (images, labels) and a number of steps (int32 tensor). It
       returns the means of the scalars and histograms over these steps.
     """
-    step = alternation
-    if xla and strategy.num_replicas_in_sync == 1:
-        step = tf.function(alternation, jit_compile=True)
 
     # Nothing of a step is computed before its images are there: a step without images changes nothing.
     # A replica is traced in a thread of its own, which knows no dependency from outside.
     def run_replica(images, labels):
         with tf.control_dependencies([images, labels]):
-            return step(images, labels)
+            return alternation(images, labels)
+
+    if xla and strategy.num_replicas_in_sync == 1:
+        run_replica = tf.function(run_replica, jit_compile=True)
 
     def run_step(iterator):
         batch = next(iterator)

@@ -20,7 +20,7 @@ from sagan_tf.training import histogram
 from tests.training import game
 
 TINY = dataclasses.replace(game.TINY, generator_attention=(), discriminator_attention=())
-HEALTHY = {"loss/discriminator": 1.2, "loss/generator": 0.6}
+HEALTHY = {"loss/discriminator": 1.2, "loss/generator": 0.6, "logits/real": 0.3, "logits/fake": -0.3}
 
 
 @pytest.fixture(scope="module")

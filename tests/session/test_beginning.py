@@ -116,7 +116,7 @@ def test_numbers_in_place_of_names(old, new, expected):
 def test_other_names_are_reported_even_if_classes_keep_their_order(source):
     names = ["nought", *map(str, range(1, 9)), "nine"]
     _, lines = begun(source, names)
-    assert "8 classes begin as those of the same names" in lines
+    assert "of the same name: 8 of 10 classes begin as they are" in lines
     assert "2 classes begin as the mean of all 10: nought, nine" in lines
     _, lines = begun(source, [f"digit {number}" for number in range(10)])
     assert [line for line in lines if line.startswith("class ")] == [

@@ -41,6 +41,17 @@ def test_a_moved_run_s_own_folder_is_its_own(tmp_path, monkeypatch):
     assert "--seed" in refused("pictures", workdir=".", runs=(".",), seed=1)
 
 
+def test_the_same_text_from_another_directory_is_another_run(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a")
+    write(tmp_path / "out", workdir="run")
+    monkeypatch.chdir(tmp_path)
+    write("out", workdir="a/run")
+    monkeypatch.chdir(tmp_path / "b")
+    assert "--workdir" in refused(tmp_path / "out", workdir="run")
+
+
 def test_places_are_compared_whatever_their_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
