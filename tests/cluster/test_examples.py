@@ -58,7 +58,7 @@ def slurm(tmp_path):
 def test_slurm_trains_two_tasks(slurm, tmp_path):
     done = slurm(*TINY, f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
-    assert "of 2 workers; this is number 0" in done.stdout and "step 1/1" in done.stdout
+    assert "of 2 workers; this is number 0" in done.stdout and "steps: 1 of 1 " in done.stdout
     assert "this is number 1" in (tmp_path / "1.log").read_text()
 
 

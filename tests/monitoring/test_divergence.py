@@ -87,6 +87,7 @@ def test_out_of_memory(tmp_path):
         "-m",
         "sagan_tf.train",
         *TINY,
+        "--dataset=digits",
         f"--workdir={tmp_path}",
         *flags,
         "--train_steps=2",

@@ -59,7 +59,6 @@ def test_two_replicas_train_as_one(digits, options, of_two, steps, compiled):
     assert largest_difference(one.weights(), initial)[0] > 1e-2
 
 
-@pytest.mark.slow
 def test_xla_trains_as_tensorflow_does(digits, monkeypatch):
     # XLA draws other numbers from the same seed.
     z = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
