@@ -147,7 +147,8 @@ def test_full_disk_ends_the_run_in_one_line_and_loses_nothing(small_disk, eagerl
     assert saved_steps(workdir) == [2] and not list(workdir.glob("checkpoints/*.partial"))
     ballast.unlink()
     code, out, error = run(*flags, "--train_steps=4")
-    assert code == 0 and "from step 2" in out and saved_steps(workdir) == [4], error
+    assert code == 0 and "from step 2" in out, error
+    assert saved_steps(workdir) == [2, 4]  # 2: the guards have seen too few logits since
 
 
 def test_read_only_workdir(small_disk):
