@@ -166,6 +166,11 @@ def cost_of_preset(name, on_cpu, replicas):
         return estimate.estimate(config, *networks, replicas), config
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in FLAGS.glob("*.cfg")))
+def test_a_preset_names_its_images(name):
+    assert config(name).dataset
+
+
 def test_presets_for_ones_own_images():
     """What is to be changed stands at their top; every option has a comment before it."""
     for path in FLAGS.glob("my_images*.cfg"):
