@@ -168,7 +168,8 @@ def cost_of_preset(name, on_cpu, replicas):
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FLAGS.glob("*.cfg")))
 def test_a_preset_names_its_images(name):
-    assert config(name).dataset
+    _, given = options.parse(Config, [f"--flagfile={FLAGS / name}.cfg", "--workdir=unused"])
+    assert "dataset" in given
 
 
 def test_presets_for_ones_own_images():
