@@ -23,7 +23,7 @@ from sagan_tf.runs.config import INCEPTION, NO_DATASET, Config, batch_statistics
 from sagan_tf.system import cli, files, output, paths
 from sagan_tf.system.device_option import check_devices, devices_option
 from sagan_tf.system.errors import UserError, naming, renaming
-from sagan_tf.system.options import MAX_SEED, from_flagfile, option
+from sagan_tf.system.options import MAX_SEED, from_flagfile, option, refuse_given
 from sagan_tf.system.run_directory import RunFiles, check_is_run, is_run
 
 
@@ -189,19 +189,14 @@ class Options:
                 raise UserError(f"--generated={self.generated}: is an export; name its version, {newest}")
         if _is_folder(self.generated):
             problem = "needs a generator, the images of a folder are drawn already; leave it out"
-            self._refuse_given(("truncation", "class_distribution"), problem)
+            refuse_given(self, ("truncation", "class_distribution"), problem)
         if "cas" not in self.metrics:
             problem = "belongs to the metric cas: add that to --metrics, or leave this out"
-            self._refuse_given(("cas_dataset", "cas_split", "cas_epochs"), problem)
+            refuse_given(self, ("cas_dataset", "cas_split", "cas_epochs"), problem)
         if self.watch and self.generated:
             raise UserError("--watch: needs --workdir; a folder or a SavedModel does not change")
         if not self.metrics:
             raise UserError(f"--metrics=: is empty; allowed are {', '.join(METRICS)}")
-
-    def _refuse_given(self, names: tuple[str, ...], problem: str) -> None:
-        for name in names:
-            if (value := getattr(self, name)) != type(self).__dataclass_fields__[name].default:
-                raise UserError(problem, option=name, value=value)
 
     def _check_output(self) -> None:
         if _is_folder(self.generated):

@@ -101,8 +101,7 @@ def read_manifest(directory: str) -> Manifest:
             " or not to the end (the same command continues it)"
         )
     try:
-        with open(path, encoding="utf-8") as file:
-            fields = json.load(file)
+        fields = files.read_json(path)
         if fields["version"] != _VERSION:
             raise UserError(f"{path}: is of version {fields['version']}; allowed is {_VERSION}")
         manifest = Manifest(**{**fields, "settings": Settings(**fields["settings"])})

@@ -2,6 +2,7 @@
 
 from sagan_tf.runs import best
 from sagan_tf.system.errors import UserError
+from sagan_tf.system.options import refuse_given
 from sagan_tf.system.run_directory import RunFiles, steps_in
 
 
@@ -54,7 +55,5 @@ def choose(workdir: str, checkpoint: str) -> tuple[str, list[int]]:
 
 def check_fixed(options) -> None:
     """Refuses options that choose among a run's weights where there is no run. Raises UserError."""
-    for name in ("checkpoint", "weights", "batch_statistics"):
-        value = getattr(options, name)
-        if value != type(options).__dataclass_fields__[name].default:
-            raise UserError("needs --workdir: only a run has several", option=name, value=value)
+    problem = "needs --workdir: only a run has several"
+    refuse_given(options, ("checkpoint", "weights", "batch_statistics"), problem)

@@ -60,8 +60,7 @@ def read(workdir: str) -> TrainingData | None:
     if not os.path.isfile(path):
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            return TrainingData(**json.load(file))
+        return TrainingData(**files.read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: is damaged ({error}); remove it") from error
 

@@ -361,6 +361,14 @@ def from_flagfile(cls, path: str):
     return parse(cls, [f"--flagfile={path}"])[0]
 
 
+def refuse_given(options, names: typing.Iterable[str], problem: str) -> None:
+    """Raises UserError with this problem if one of these options has another value than its default."""
+    for name in names:
+        value = getattr(options, name)
+        if value != type(options).__dataclass_fields__[name].default:
+            raise UserError(problem, option=name, value=value)
+
+
 def difference(old, new, ignored=(), same_place=paths.same) -> list[str]:
     """One line for every option that differs, e.g. `--seed: 0 before, 1 now`.
 
